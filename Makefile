@@ -1,0 +1,39 @@
+# Everything runs in its own .venv, made from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+TYPED := .venv/typed
+
+.PHONY: setup demo test test-all lint format bench clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/gliodex demo --out demo-output
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+test-all: .venv/ready
+	$(BIN)/python -m pytest -m ''
+
+# The root folder is the package, whatever a clone is called: mypy finds it through a link of its name.
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p $(TYPED) && ln -sfn ../.. $(TYPED)/gliodex
+	cd $(TYPED) && MYPYPATH=. ../bin/mypy --config-file gliodex/pyproject.toml -p gliodex
+
+format: .venv/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv demo-output

@@ -1,0 +1,13 @@
+"""gliodex: personalise brain-tumour growth models by querying a store of simulated tumours.
+
+>>> import gliodex
+>>> store = gliodex.open_store("tumours")
+>>> hits = gliodex.DiceIndex.open(store).search(core, whole, k=15)
+
+Research software, not a medical device.
+"""
+
+from .errors import GliodexError
+from .store import Frame, GrowthParameters, TumorStore, open_store
+
+__all__ = ["Frame", "GliodexError", "GrowthParameters", "TumorStore", "open_store"]

@@ -1,0 +1,19 @@
+"""Atlas tissue, growth models, prior, and the builder that fills a store with them."""
+
+from ..store.parameters import GrowthParameters
+from .atlas import DEFAULT_ATLAS, load_atlas
+from .builder import BuildReport, build
+from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
+from .prior import Prior
+
+__all__ = [
+    "DEFAULT_ATLAS",
+    "BuildReport",
+    "FisherKolmogorov",
+    "FisherKolmogorovSettings",
+    "Growth",
+    "GrowthParameters",
+    "Prior",
+    "build",
+    "load_atlas",
+]

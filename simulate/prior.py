@@ -1,0 +1,83 @@
+"""Which tumours a store holds: the distribution of growth parameters, and the sizes that real tumours have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..store.atlas import Atlas
+from ..store.parameters import GrowthParameters
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Independent uniform draws with the authors' ranges, kept when the tumour's size is realistic (paper 003, §3).
+
+    Args:
+        diffusivity: range of D_w, mm²/day.
+        proliferation: range of rho, 1/day.
+        duration: range of T, days.
+        whole_ml: sizes of the whole tumour that are kept. The papers give no limits; these hold the 59 BraTS
+            cases that were measured (7 to 231 ml), with room.
+        core_ml: sizes of the core that are kept (measured: 1.7 to 183 ml).
+    """
+
+    diffusivity: Range = (0.02, 1.5)
+    proliferation: Range = (0.002, 0.2)
+    duration: Range = (50.0, 1500.0)
+    whole_ml: Range = (3.0, 250.0)
+    core_ml: Range = (0.5, 200.0)
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in asdict(self).items():
+            if not (math.isfinite(low) and math.isfinite(high) and 0 <= low < high):
+                raise InputError(f"prior range {name} must be 0 <= low < high, not ({low}, {high})")
+
+    def draw(self, atlas: Atlas, tissue: NDArray[np.int64], seed: int, index: int) -> GrowthParameters:
+        """Draw number `index` of the stream named by `seed`: the same on every machine, whatever came before.
+
+        Args:
+            atlas: whose tissue the seed lies in.
+            tissue: voxels of it, (n, 3); `tissue_voxels(atlas)`.
+            seed: of the stream, >= 0.
+            index: of the draw, >= 0.
+        """
+        rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+        voxel = tissue[rng.integers(len(tissue))] + rng.uniform(-0.5, 0.5, 3)
+        x, y, z = (float(v) for v in atlas.frame.world(voxel))
+        return GrowthParameters(
+            (x, y, z),
+            float(rng.uniform(*self.diffusivity)),
+            float(rng.uniform(*self.proliferation)),
+            float(rng.uniform(*self.duration)),
+        )
+
+    def keeps(self, whole_ml: float, core_ml: float) -> bool:
+        """Whether a tumour of these volumes belongs to the store."""
+        return (
+            self.whole_ml[0] <= whole_ml <= self.whole_ml[1] and self.core_ml[0] <= core_ml <= self.core_ml[1]
+        )
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON, with units."""
+        return {name: list(values) for name, values in asdict(self).items()} | {
+            "seed": "uniform over tissue",
+            "units": {
+                "diffusivity": "mm^2/day",
+                "proliferation": "1/day",
+                "duration": "day",
+                "whole_ml": "ml",
+                "core_ml": "ml",
+            },
+        }
+
+
+def tissue_voxels(atlas: Atlas) -> NDArray[np.int64]:
+    """Indices of the voxels that a seed may fall in, (n, 3)."""
+    return np.argwhere(atlas.tissue)

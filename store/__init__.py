@@ -1,0 +1,31 @@
+"""The chunked Zarr store that every other room reads and writes."""
+
+from .atlas import Atlas
+from .density import EncodedTumour, dequantise, level_of, quantise
+from .frame import Frame
+from .manifest import THRESHOLDS, Campaign, Manifest
+from .parameters import UNITS, GrowthParameters
+from .reader import TumorStore, open_store
+from .verify import verify
+from .writer import StoreWriter, collect_garbage, creating, writing
+
+__all__ = [
+    "THRESHOLDS",
+    "UNITS",
+    "Atlas",
+    "Campaign",
+    "EncodedTumour",
+    "Frame",
+    "GrowthParameters",
+    "Manifest",
+    "StoreWriter",
+    "TumorStore",
+    "collect_garbage",
+    "creating",
+    "dequantise",
+    "level_of",
+    "open_store",
+    "quantise",
+    "verify",
+    "writing",
+]

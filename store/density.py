@@ -1,0 +1,128 @@
+"""How one density is kept: 12-bit integers, compressed and checksummed, the same bytes that Zarr would write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import google_crc32c
+import numpy as np
+from numcodecs import Blosc
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .frame import Frame
+from .parameters import GrowthParameters
+
+LEVELS = 4095
+"""Integer steps of the density range [0, 1]; 0.2 and 0.6 fall exactly on 819 and 2457."""
+
+CODEC = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**21}
+"""Compression of a chunk, in the words of Zarr's blosc codec."""
+
+_BLOSC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE, blocksize=2**21)
+_CRC_BYTES = 4
+_DENSITIES = np.arange(LEVELS + 1, dtype=np.float32) / np.float32(LEVELS)
+
+
+def quantise(density: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Densities in [0, 1] to integers floor(4095 u).
+
+    Raises:
+        InputError: a value is not finite or leaves [0, 1].
+    """
+    # float64 holds 4095 u exactly, so a density at a threshold does not fall below it
+    scaled = density.astype(np.float64) * LEVELS
+    if scaled.size and not (scaled.min() >= 0 and scaled.max() <= LEVELS * (1 + 1e-6)):
+        raise InputError("a density must be finite and lie in [0, 1]")
+    return np.minimum(scaled, LEVELS).astype(np.uint16)
+
+
+def dequantise(integers: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Integers back to densities, correctly rounded: 819 gives float32(0.2) exactly."""
+    return _DENSITIES[integers]
+
+
+def level_of(threshold: float) -> int:
+    """Smallest integer whose density is >= `threshold` in float32, so that both comparisons agree."""
+    return int(np.searchsorted(_DENSITIES, np.float32(threshold), side="left"))
+
+
+def encode(integers: NDArray[np.uint16]) -> bytes:
+    """Compress one density and append its CRC-32C."""
+    data: bytes = _BLOSC.encode(np.ascontiguousarray(integers, dtype="<u2"))
+    return data + int(google_crc32c.value(data)).to_bytes(_CRC_BYTES, "little")
+
+
+def decode(chunk: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Check and decompress what `encode` made.
+
+    Raises:
+        ValueError: the checksum does not fit the bytes.
+    """
+    data, checksum = chunk[:-_CRC_BYTES], int.from_bytes(chunk[-_CRC_BYTES:], "little")
+    if len(chunk) <= _CRC_BYTES or google_crc32c.value(data) != checksum:
+        raise ValueError("checksum does not match")
+    out = np.empty(shape, "<u2")
+    _BLOSC.decode(data, out=out)
+    return out
+
+
+@dataclass(frozen=True)
+class EncodedTumour:
+    """A tumour ready to be written: compressed density and what is known about it.
+
+    Args:
+        parameters: what it was simulated with.
+        chunk: compressed integers of the density on the store's frame.
+        whole_ml, core_ml: volumes at the store's thresholds.
+        peak: largest density.
+        box: low (3) and high (3) voxel of the box around the nonzero integers; high is not included.
+        draw: index of the prior's draw that gave it, -1 where it came from elsewhere.
+    """
+
+    parameters: GrowthParameters
+    chunk: bytes
+    whole_ml: float
+    core_ml: float
+    peak: float
+    box: tuple[int, int, int, int, int, int]
+    draw: int = -1
+
+    @classmethod
+    def from_density(
+        cls,
+        density: NDArray[np.float32],
+        frame: Frame,
+        parameters: GrowthParameters,
+        thresholds: dict[str, float],
+        draw: int = -1,
+    ) -> EncodedTumour:
+        """Quantise, measure and compress a density on `frame`."""
+        if density.shape != frame.shape:
+            raise InputError(f"density of shape {density.shape} does not live on a frame of {frame.shape}")
+        integers = quantise(density)
+        volume = {
+            name: np.count_nonzero(integers >= level_of(level)) * frame.voxel_ml
+            for name, level in thresholds.items()
+        }
+        return cls(
+            parameters,
+            encode(integers),
+            volume["whole"],
+            volume["core"],
+            float(_DENSITIES[integers.max()]),
+            _bounding_box(integers),
+            draw,
+        )
+
+
+def _bounding_box(integers: NDArray[np.uint16]) -> tuple[int, int, int, int, int, int]:
+    if not integers.any():
+        return 0, 0, 0, 0, 0, 0
+    low, high = [], []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = np.flatnonzero(integers.any(axis=others))
+        low.append(int(hit[0]))
+        high.append(int(hit[-1]) + 1)
+    return low[0], low[1], low[2], high[0], high[1], high[2]

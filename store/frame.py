@@ -1,0 +1,180 @@
+"""The grid that an array lives on: a shape and the affine from voxel indices to millimetres.
+
+World coordinates are RAS+ (x to the right, y to the front, z to the head), in mm. No array travels without its frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from ..errors import InputError
+
+FloatArray = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A voxel grid in world space.
+
+    Args:
+        shape: voxels along (i, j, k).
+        affine: (4, 4), voxel indices to RAS+ mm; voxel centres sit on integer indices.
+
+    Raises:
+        InputError: the affine is not finite or not invertible, or the shape is not three positive numbers.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"a frame needs three positive sizes, not {self.shape}")
+        if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-9:
+            raise InputError(f"a frame needs a finite, invertible 4 x 4 affine, not {affine.tolist()}")
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @classmethod
+    def centred(cls, centre: ArrayLike, size: int = 128, spacing: float = 2.0) -> Frame:
+        """Build the cubic RAS frame of `size`³ voxels of `spacing` mm whose middle is `centre` (mm)."""
+        affine = np.diag([spacing, spacing, spacing, 1.0])
+        affine[:3, 3] = np.asarray(centre, dtype=np.float64) - spacing * (size - 1) / 2
+        return cls((size, size, size), affine)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel edge lengths in mm."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in ml."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    @property
+    def axis_codes(self) -> str:
+        """Direction that each voxel axis runs in, nearest world axis first named: 'RAS', 'LPS', ..."""
+        codes = ""
+        for column in (self.affine[:3, :3] / np.asarray(self.spacing)).T:
+            axis = int(np.argmax(np.abs(column)))
+            codes += ("RAS" if column[axis] > 0 else "LPI")[axis]
+        return codes
+
+    @property
+    def shears(self) -> bool:
+        """Whether the voxel axes are not perpendicular (no scanner grid; a resliced affine may be so)."""
+        axes = self.affine[:3, :3] / np.asarray(self.spacing)
+        return not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3)
+
+    def world(self, voxels: ArrayLike) -> NDArray[np.float64]:
+        """Millimetres of voxel indices; both (..., 3), indices may be fractional."""
+        return np.asarray(voxels, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def voxel(self, world: ArrayLike) -> NDArray[np.float64]:
+        """Fractional voxel indices of world points in mm; both (..., 3)."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(world, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def from_fraction(self, fraction: ArrayLike) -> NDArray[np.float64]:
+        """World mm of positions written as fractions of the longest edge, as papers 001 and 003 write seeds.
+
+        GliomaSolver puts voxel i at floor(fraction * longest axis) on every axis, so fraction 0 is the outer
+        corner of the first voxel and 1 is the longest edge away from it.
+        """
+        return self.world(np.asarray(fraction, dtype=np.float64) * max(self.shape) - 0.5)
+
+    def to_fraction(self, world: ArrayLike) -> NDArray[np.float64]:
+        """Inverse of `from_fraction`."""
+        return (self.voxel(world) + 0.5) / max(self.shape)
+
+    def same_as(self, other: Frame, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both grids have the same shape and the same voxel centres to `tolerance_mm`."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(self.shape) - 1)
+        return bool(np.abs(self.world(corners) - other.world(corners)).max() <= tolerance_mm)
+
+    def voxel_map_from(self, source: Frame, world_map: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Affine (4, 4) from voxels of this frame to voxels of `source`, through `world_map` in world mm."""
+        middle = np.eye(4) if world_map is None else world_map
+        return np.asarray(np.linalg.inv(source.affine) @ middle @ self.affine, dtype=np.float64)
+
+    def resample(
+        self,
+        data: NDArray[np.generic],
+        source: Frame,
+        *,
+        order: int = 1,
+        world_map: NDArray[np.float64] | None = None,
+        oversample: int = 1,
+    ) -> NDArray[np.float32]:
+        """Sample `data`, which lives on `source`, at this frame's voxels; zero outside.
+
+        Args:
+            data: array of `source.shape`.
+            source: where `data` lives.
+            order: spline order, 0 is nearest neighbour.
+            world_map: affine (4, 4) from world mm of this frame to world mm of `source`; identity by default.
+            oversample: average over this many points along each axis of a voxel, so that going to a coarser
+                grid keeps volume instead of picking points.
+
+        Returns:
+            float32 array of this frame's shape.
+        """
+        if data.shape != source.shape:
+            raise InputError(f"array of shape {data.shape} does not live on a frame of shape {source.shape}")
+        matrix = self.voxel_map_from(source, world_map)
+        values = np.asarray(data, dtype=np.float32)
+        total = np.zeros(self.shape, np.float32)
+        for shift in _sub_voxel_shifts(oversample):
+            total += ndimage.affine_transform(
+                values,
+                matrix[:3, :3],
+                matrix[:3, :3] @ shift + matrix[:3, 3],
+                output_shape=self.shape,
+                output=np.float32,
+                order=order,
+                mode="constant",
+            )
+        return total / np.float32(oversample**3)
+
+    def crop(self, low: ArrayLike, high: ArrayLike) -> Frame:
+        """Frame of the voxels from `low` up to, not including, `high`; both (3,) indices."""
+        start, stop = np.asarray(low, dtype=int), np.asarray(high, dtype=int)
+        affine = self.affine.copy()
+        affine[:3, 3] = self.world(start)
+        i, j, k = (int(n) for n in stop - start)
+        return Frame((i, j, k), affine)
+
+    def refined(self, factor: int) -> Frame:
+        """Frame of the same box with every voxel cut into `factor`³."""
+        affine = self.affine.copy()
+        affine[:3, :3] /= factor
+        affine[:3, 3] = self.world(np.full(3, 0.5 / factor - 0.5))
+        i, j, k = (n * factor for n in self.shape)
+        return Frame((i, j, k), affine)
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON; `from_record` reads them back exactly."""
+        return {"shape": list(self.shape), "affine": self.affine.tolist(), "world": "RAS+ mm"}
+
+    @classmethod
+    def from_record(cls, record: dict[str, object]) -> Frame:
+        """Build a frame from what `as_record` wrote."""
+        return cls(tuple(record["shape"]), np.array(record["affine"]))  # type: ignore[arg-type]
+
+
+def _sub_voxel_shifts(count: int) -> Iterator[NDArray[np.float64]]:
+    offsets = (np.arange(count) + 0.5) / count - 0.5
+    for index in np.ndindex(count, count, count):
+        yield offsets[list(index)]

@@ -1,0 +1,72 @@
+"""What a simulated tumour is made of: seed, diffusivity, proliferation rate, duration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from ..errors import InputError
+
+UNITS = {"seed_mm": "mm", "diffusivity": "mm^2/day", "proliferation": "1/day", "duration": "day"}
+"""Units of the fields of `GrowthParameters`."""
+
+REFERENCE_DURATION_DAYS = 100.0
+"""Duration given to a tumour known only by (mu1, mu2): the solution does not depend on it (paper 001, §2)."""
+
+
+@dataclass(frozen=True)
+class GrowthParameters:
+    """Parameters of the Fisher-Kolmogorov model (paper 003, Eq. 1).
+
+    Args:
+        seed_mm: where growth starts, (x, y, z) in RAS+ mm of the atlas; not rounded to voxels.
+        diffusivity: D_w in white matter, mm²/day.
+        proliferation: rho, 1/day.
+        duration: T, days.
+
+    Raises:
+        InputError: a value is not finite, or a rate or the duration is negative.
+    """
+
+    seed_mm: tuple[float, float, float]
+    diffusivity: float
+    proliferation: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        seed = tuple(float(v) for v in self.seed_mm)
+        if len(seed) != 3 or not all(math.isfinite(v) for v in seed):
+            raise InputError(f"seed_mm must be three finite numbers (mm), not {self.seed_mm}")
+        object.__setattr__(self, "seed_mm", seed)
+        for name in ("diffusivity", "proliferation", "duration"):
+            value = float(getattr(self, name))
+            if not math.isfinite(value) or value < 0:
+                raise InputError(f"{name} must be finite and not negative ({UNITS[name]}), not {value}")
+            object.__setattr__(self, name, value)
+
+    @property
+    def mu1(self) -> float:
+        """Diffusion length sqrt(D_w T) in mm (paper 001, §2)."""
+        return math.sqrt(self.diffusivity * self.duration)
+
+    @property
+    def mu2(self) -> float:
+        """Growth number sqrt(rho T), without unit (paper 001, §2)."""
+        return math.sqrt(self.proliferation * self.duration)
+
+    @classmethod
+    def from_mu(
+        cls,
+        seed_mm: tuple[float, float, float],
+        mu1: float,
+        mu2: float,
+        duration: float = REFERENCE_DURATION_DAYS,
+    ) -> GrowthParameters:
+        """Build parameters from the two numbers that fix the final density, at a chosen duration in days."""
+        return cls(seed_mm, mu1**2 / duration, mu2**2 / duration, duration)
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON: the fields and the derived mu1, mu2."""
+        record: dict[str, object] = asdict(self)
+        record["seed_mm"] = list(self.seed_mm)
+        return record | {"mu1_mm": self.mu1, "mu2": self.mu2}

@@ -1,0 +1,149 @@
+"""Reading a store: a snapshot that stays what it was when it was opened, whatever writers do."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DamagedStoreError, InputError, UnknownTumourError
+from .atlas import Atlas
+from .atlas_files import read_atlas
+from .density import dequantise
+from .files import StoreFiles
+from .frame import Frame
+from .manifest import Manifest
+from .parameters import GrowthParameters
+from .segments import Segment, SegmentRecord
+
+
+class TumorStore:
+    """A read-only snapshot of a store of simulated tumours.
+
+    >>> store = open_store("tumours")
+    >>> len(store), store.version, store.frame.shape
+    (3000, 12, (128, 128, 128))
+    >>> u = store.density(store.ids[0])       # float32 (128, 128, 128)
+
+    Args:
+        path: folder of the store.
+        version: which version to read; the newest by default.
+
+    Raises:
+        NotAStoreError, NewerSchemaError, DamagedStoreError, InputError: see each.
+    """
+
+    def __init__(self, path: str | Path, version: int | None = None) -> None:
+        self.path = Path(path)
+        self._files = StoreFiles(self.path)
+        self.manifest = Manifest.load(self._files, version)
+        self.frame = Frame.from_record(self.manifest.frame)
+        for record in self.manifest.segments:
+            self._check_sizes(record)
+
+    def __len__(self) -> int:
+        return self.manifest.count
+
+    def __repr__(self) -> str:
+        return f"TumorStore({str(self.path)!r}, version={self.version}, tumours={len(self)})"
+
+    @property
+    def version(self) -> int:
+        """Version of this snapshot."""
+        return self.manifest.version
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Densities of the whole (FLAIR) and core (T1Gd) outlines."""
+        return self.manifest.thresholds
+
+    @property
+    def segments(self) -> tuple[SegmentRecord, ...]:
+        """Segments of this version, in order of their ids."""
+        return self.manifest.segments
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of all tumours, ascending."""
+        pieces = [np.arange(s.first_id, s.first_id + s.count) for s in self.segments]
+        return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+
+    @cached_property
+    def atlas(self) -> Atlas:
+        """Tissue that the tumours grew in; checked against the manifest."""
+        return read_atlas(self._files, self.manifest.atlas, self.frame)
+
+    def density(self, tumour: int) -> NDArray[np.float32]:
+        """Cell density of a tumour, float32 in [0, 1] on `frame`.
+
+        Raises:
+            UnknownTumourError: no such id in this snapshot.
+            DamagedStoreError: its bytes are not what was written; names tumour and file.
+        """
+        return dequantise(self.integers(tumour))
+
+    def integers(self, tumour: int) -> NDArray[np.uint16]:
+        """Density as kept: floor(4095 u)."""
+        segment, row = self._find(tumour)
+        return segment.integers(row)
+
+    def parameters(self, tumour: int) -> GrowthParameters:
+        """What a tumour was simulated with."""
+        segment, row = self._find(tumour)
+        return segment.parameters(row)
+
+    def provenance(self, tumour: int) -> dict[str, object]:
+        """Where a tumour comes from: prior and campaign, or another method."""
+        segment, row = self._find(tumour)
+        return segment.record.provenance | {"draw": int(segment.table[row, -1])}
+
+    def segment(self, record: SegmentRecord) -> Segment:
+        """Reader of one segment of this snapshot."""
+        if record.name not in self._open:
+            self._open[record.name] = Segment(self._files, record, self.frame)
+        return self._open[record.name]
+
+    @cached_property
+    def _open(self) -> dict[str, Segment]:
+        return {}
+
+    @cached_property
+    def _first_ids(self) -> NDArray[np.int64]:
+        return np.array([s.first_id for s in self.segments], np.int64)
+
+    def _find(self, tumour: int) -> tuple[Segment, int]:
+        position = int(np.searchsorted(self._first_ids, tumour, side="right")) - 1
+        if position < 0 or tumour not in self.segments[position].ids:
+            raise UnknownTumourError(
+                f"{self.path} version {self.version} holds no tumour {tumour}: see `.ids` for those it holds"
+            )
+        record = self.segments[position]
+        return self.segment(record), int(tumour) - record.first_id
+
+    def _check_sizes(self, record: SegmentRecord) -> None:
+        for key, (size, _) in record.files.items():
+            full = f"segments/{record.name}/{key}"
+            found = self._files.size(full)
+            if found != size:
+                what = "missing" if found is None else f"{found} bytes instead of {size}"
+                raise DamagedStoreError(
+                    f"{self._files.path(full)} is {what} (tumours {record.first_id} to {record.ids[-1]}): "
+                    "restore it from a copy, or build the store anew"
+                )
+
+
+def open_store(path: str | Path, version: int | None = None) -> TumorStore:
+    """Open a snapshot of a store; `path` may end in `@version`.
+
+    Raises:
+        NotAStoreError, NewerSchemaError, DamagedStoreError, InputError: see each.
+    """
+    text = str(path)
+    if version is None and "@" in text and not Path(text).exists():
+        base, _, number = text.rpartition("@")
+        if not number.isdigit():
+            raise InputError(f"{text}: write STORE@VERSION with a whole number, for example {base}@3")
+        return TumorStore(base, int(number))
+    return TumorStore(path, version)

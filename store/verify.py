@@ -1,0 +1,74 @@
+"""Holding a store's bytes against what was written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import DamagedStoreError
+from .density import LEVELS, level_of
+from .reader import TumorStore
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+def verify(store: TumorStore, *, full: bool = False, progress: Progress | None = None) -> list[str]:
+    """List everything wrong with a snapshot; an empty list means that it is sound.
+
+    Opening the snapshot has already checked its manifest and the presence and size of every segment file.
+
+    Args:
+        store: an open snapshot.
+        full: also read every byte: SHA-256 of every file, checksum and range of every density, and its volumes
+            against the table.
+        progress: called as segments are done.
+    """
+    found: list[str] = []
+    try:
+        _ = store.atlas
+    except DamagedStoreError as error:
+        found.append(str(error))
+    for done, record in enumerate(store.segments, 1):
+        segment = store.segment(record)
+        try:
+            _ = segment.table
+        except DamagedStoreError as error:
+            found.append(str(error))
+            continue
+        if full:
+            found += _damaged_files(store, record.name, record.files)
+            for row, tumour in enumerate(record.ids):
+                try:
+                    found += _differences(store, tumour, segment.integers(row), segment.table[row])
+                except DamagedStoreError as error:
+                    found.append(str(error))
+        if progress:
+            progress(done, len(store.segments))
+    return found
+
+
+def _damaged_files(store: TumorStore, name: str, files: dict[str, tuple[int, str]]) -> list[str]:
+    found = []
+    for key, (_, expected) in files.items():
+        path = store.path / "segments" / name / key
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                found.append(f"{path} is not what was written (SHA-256 differs): restore it from a copy")
+    return found
+
+
+def _differences(
+    store: TumorStore, tumour: int, integers: np.ndarray[tuple[int, ...], np.dtype[np.uint16]], row: np.ndarray
+) -> list[str]:
+    whole, core, peak = row[6:9]
+    measured = [
+        np.count_nonzero(integers >= level_of(store.thresholds[name])) * store.frame.voxel_ml
+        for name in ("whole", "core")
+    ]
+    largest = int(integers.max())
+    if largest > LEVELS or not np.allclose([*measured, largest / LEVELS], [whole, core, peak], atol=1e-6):
+        return [f"tumour {tumour}: its density does not have the volumes that the table gives; rebuild the store"]
+    return []

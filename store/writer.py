@@ -1,0 +1,168 @@
+"""Writing a store: segments are written aside, and a commit makes them visible all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from ..errors import InputError, StoreLockedError
+from .atlas import Atlas
+from .atlas_files import write_atlas
+from .density import EncodedTumour
+from .files import PARTIAL, StoreFiles
+from .frame import Frame
+from .lock import committer_lock
+from .manifest import THRESHOLDS, Campaign, Manifest
+from .segments import SegmentRecord, write_segment
+
+SOFTWARE = f"gliodex {version('gliodex')}"
+
+
+class StoreWriter:
+    """The one committer of a store; get it from `writing`."""
+
+    def __init__(self, files: StoreFiles, manifest: Manifest) -> None:
+        self._files = files
+        self.manifest = manifest
+        self.frame = Frame.from_record(manifest.frame)
+
+    def commit_tumours(
+        self,
+        tumours: Sequence[EncodedTumour],
+        provenance: dict[str, object],
+        campaign: Campaign | None = None,
+        note: str = "",
+    ) -> SegmentRecord | None:
+        """Write tumours as one segment and publish the version that holds them.
+
+        Args:
+            tumours: may be empty, to record a campaign's progress alone.
+            provenance: where they come from, kept with the segment.
+            campaign: its new progress, published in the same commit.
+            note: why, for the store's history.
+        """
+        record = None
+        segments = self.manifest.segments
+        if tumours:
+            record = write_segment(self._files, tumours, self.frame, self.manifest.next_id, provenance)
+            segments = (*segments, record)
+        campaigns = dict(self.manifest.campaigns)
+        if campaign is not None:
+            campaigns[campaign.key] = campaign
+        self._publish(
+            note,
+            segments=segments,
+            campaigns=campaigns,
+            next_id=self.manifest.next_id + len(tumours),
+        )
+        return record
+
+    def _publish(self, note: str, **changes: object) -> None:
+        manifest = self.manifest.successor(note, SOFTWARE, **changes)
+        try:
+            manifest.publish(self._files)
+        except FileExistsError:
+            raise StoreLockedError(
+                f"{self._files.root}: another process published version {manifest.version} first; run again"
+            ) from None
+        self.manifest = manifest
+
+
+@contextmanager
+def writing(path: str | Path, purpose: str) -> Iterator[StoreWriter]:
+    """Open an existing store for commits; only one process at a time may.
+
+    Raises:
+        NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
+    """
+    files = StoreFiles(Path(path))
+    Manifest.versions(files)
+    with committer_lock(files.root, purpose):
+        yield StoreWriter(files, Manifest.load(files))
+
+
+@contextmanager
+def creating(
+    path: str | Path, atlas: Atlas, model: dict[str, object], purpose: str
+) -> Iterator[StoreWriter]:
+    """Open a store for commits, making it where there is none.
+
+    Raises:
+        InputError: the path holds something else, or a store of another atlas or model.
+        StoreLockedError, OutputError, DamagedStoreError: see each.
+    """
+    files = StoreFiles(Path(path))
+    _refuse_foreign(files.root)
+    with committer_lock(files.root, purpose):
+        if files.path("manifests").is_dir() and any(files.path("manifests").glob("*.json")):
+            manifest = Manifest.load(files)
+            _same_making(files.root, manifest, atlas, model)
+        else:
+            blank = Manifest(
+                version=0,
+                frame=atlas.frame.as_record(),
+                atlas=write_atlas(files, atlas),
+                model=model,
+                thresholds=dict(THRESHOLDS),
+            )
+            manifest = blank.successor("created", SOFTWARE)
+            manifest.publish(files)
+        yield StoreWriter(files, manifest)
+
+
+def collect_garbage(path: str | Path, keep: int = 1) -> tuple[int, int]:
+    """Delete old versions but the newest `keep`, and every file that no kept version names.
+
+    Derived data looks after itself; see the index.
+
+    Returns:
+        Files deleted and bytes freed.
+    """
+    if keep < 1:
+        raise InputError(f"gc must keep at least one version, not {keep}")
+    files = StoreFiles(Path(path))
+    Manifest.versions(files)
+    with committer_lock(files.root, "gliodex gc"):
+        versions = Manifest.versions(files)
+        kept = [Manifest.load(files, v) for v in versions[-keep:]]
+        named = {f"manifests/{m.version:08d}.json" for m in kept}
+        for manifest in kept:
+            named |= {f"{manifest.atlas['folder']}/{key}" for key in manifest.atlas["files"]}  # type: ignore[attr-defined]
+            for segment in manifest.segments:
+                named |= {f"segments/{segment.name}/{key}" for key in segment.files}
+        removed = freed = 0
+        for key in list(files.keys()):
+            ours = key.split("/")[0] in {"manifests", "atlas", "segments"}
+            if (ours and key not in named) or key.endswith(PARTIAL):
+                freed += files.remove(key)
+                removed += 1
+    return removed, freed
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.is_file():
+        raise InputError(f"{root} is a file: give a folder for the store")
+    if root.is_dir():
+        others = [p.name for p in root.iterdir() if p.name not in _OWN_NAMES]
+        if others:
+            raise InputError(
+                f"{root} already holds something else ({', '.join(sorted(others)[:3])}): give a new or empty folder"
+            )
+
+
+_OWN_NAMES = {"manifests", "atlas", "segments", "derived", "lock"}
+
+
+def _same_making(root: Path, manifest: Manifest, atlas: Atlas, model: dict[str, object]) -> None:
+    if manifest.atlas["digest"] != atlas.digest:
+        raise InputError(
+            f"{root} was built in the atlas {manifest.atlas['name']}, not in {atlas.name} as asked: "
+            "use its atlas, or another folder for this one"
+        )
+    differing = sorted(k for k in model | manifest.model if model.get(k) != manifest.model.get(k))
+    if differing:
+        raise InputError(
+            f"{root} was built with another growth model ({', '.join(differing)} differ): use another folder"
+        )
