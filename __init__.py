@@ -8,6 +8,7 @@ Research software, not a medical device.
 """
 
 from .errors import GliodexError
+from .index import DiceIndex
 from .store import Frame, GrowthParameters, TumorStore, open_store
 
-__all__ = ["Frame", "GliodexError", "GrowthParameters", "TumorStore", "open_store"]
+__all__ = ["DiceIndex", "Frame", "GliodexError", "GrowthParameters", "TumorStore", "open_store"]
