@@ -1,1 +1,24 @@
-""""""
+"""Patient in, patient out: masks, registration, query, the way back, and the report."""
+
+from .answer import Answer, Stopwatch, answer, dice
+from .request import QueryRequest, run_query
+from .segmentation import Segmentation, from_labels, from_masks
+from .spaces import SPACES, space_map
+from .spatial import AffineMap, SpatialMap, mask_to_atlas
+
+__all__ = [
+    "SPACES",
+    "AffineMap",
+    "Answer",
+    "QueryRequest",
+    "Segmentation",
+    "SpatialMap",
+    "Stopwatch",
+    "answer",
+    "dice",
+    "from_labels",
+    "from_masks",
+    "mask_to_atlas",
+    "run_query",
+    "space_map",
+]

@@ -1,0 +1,70 @@
+"""`gliodex build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import NotAStoreError
+from ..index import build_index
+from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
+from ..simulate import build as build_store
+from ..store import Manifest, open_store
+from ..store.files import StoreFiles
+from .console import counting, errors, out
+
+
+def build(
+    store: Annotated[Path, typer.Argument(help="Folder of the store; made if it does not exist.")],
+    count: Annotated[int, typer.Option(min=1, help="Tumours that this campaign shall have in the store.")],
+    seed: Annotated[int, typer.Option(min=0, help="Names the campaign: another seed adds other tumours.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    atlas: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR|FILE",
+            help=f"Where tumours grow: {DEFAULT_ATLAS} (default for a new store), a folder with t1, wm, gm, csf or "
+            "tissues NIfTIs, or a tissue label file.",
+        ),
+    ] = None,
+) -> None:
+    """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
+    where = _existing_atlas(store) if atlas is None else load_atlas(atlas)
+    with Progress(
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=count, speed="")
+
+        def show(report: BuildReport) -> None:
+            speed = f"{report.per_second:.0f}/s, {report.accepted_share:.0%} of draws kept"
+            bar.update(task, completed=report.count, speed=speed)
+
+        report = build_store(store, count, seed, where, workers=workers, progress=show)
+    snapshot = open_store(store)
+    with counting("indexing") as progress:
+        build_index(snapshot, progress=progress)
+    if report.added:
+        out.print(
+            f"{store}: {report.added:,} tumours added in {report.seconds:.0f} s ({report.per_second:.0f}/s, "
+            f"{report.accepted_share:.0%} of draws kept); it now holds {len(snapshot):,}, version {snapshot.version}"
+        )
+    else:
+        out.print(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
+
+
+def _existing_atlas(store: Path):  # type: ignore[no-untyped-def] # noqa: ANN202
+    """Return the atlas of an existing store; the default one for a new store."""
+    try:
+        Manifest.versions(StoreFiles(store))
+    except NotAStoreError:
+        return load_atlas()
+    return open_store(store).atlas

@@ -1,0 +1,119 @@
+"""`gliodex query`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..errors import InputError
+from ..retrieval.registration import METHODS
+from ..retrieval.request import QueryRequest, run_query
+from ..retrieval.spaces import SPACES
+from .console import errors, out, stages
+from .stores import Method
+
+SpaceName = StrEnum("SpaceName", list(SPACES))  # type: ignore[misc]
+RegistrationName = StrEnum("RegistrationName", list(METHODS))  # type: ignore[misc]
+
+
+class Refinement(StrEnum):
+    """Stages after retrieval."""
+
+    none = "none"
+
+
+def query(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")],
+    out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
+    seg: Annotated[Path | None, typer.Option(help="Segmentation with labels, NIfTI.")] = None,
+    core: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)")
+    ] = None,
+    whole: Annotated[
+        str | None, typer.Option(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
+    ] = None,
+    core_mask: Annotated[Path | None, typer.Option(help="Core mask, instead of --seg.")] = None,
+    whole_mask: Annotated[Path | None, typer.Option(help="Whole-tumour mask, instead of --seg.")] = None,
+    t1: Annotated[Path | None, typer.Option(help="Skull-stripped T1 to register to the atlas.")] = None,
+    t1c: Annotated[Path | None, typer.Option(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
+    space: Annotated[
+        SpaceName | None, typer.Option(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24.")
+    ] = None,
+    transform: Annotated[Path | None, typer.Option(help="`transform` folder of an earlier query, to reuse it.")] = None,
+    registration: Annotated[
+        RegistrationName, typer.Option(help="fast; syn: the papers' settings; affine.")
+    ] = RegistrationName("fast"),
+    registration_seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
+    method: Annotated[Method, typer.Option(help="Way of searching.")] = Method.dice,
+    top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
+    refine: Annotated[Refinement, typer.Option(help="Stage after retrieval.")] = Refinement.none,
+) -> None:
+    """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
+    del method, refine  # one of each so far; typer refuses others
+    if t1 is not None and t1c is not None:
+        raise InputError("give --t1 or --t1c, not both: one image is registered")
+    request = QueryRequest(
+        store,
+        out_folder,
+        seg,
+        core_mask,
+        whole_mask,
+        _labels("--core", core),
+        _labels("--whole", whole),
+        t1 or t1c,
+        None if space is None else space.value,
+        transform,
+        registration.value,
+        top_k,
+        registration_seed,
+        threads,
+    )
+    with stages() as announce:
+        _, record = run_query(request, announce)
+    show(record, out_folder)
+
+
+def show(record: dict[str, Any], folder: Path) -> None:
+    """Print the answer in a few lines."""
+    best = record["matches"][0]
+    there = record["patient_space"]
+    table = Table(box=None, pad_edge=False)
+    for name in ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day"):
+        table.add_column(name, justify="right")
+    for m in record["matches"][:5]:
+        p = m["parameters"]
+        table.add_row(
+            str(m["rank"]),
+            str(m["id"]),
+            f"{m['score']:.3f}",
+            f"{m['dice_whole']:.3f}",
+            f"{m['dice_core']:.3f}",
+            f"{p['diffusivity']:.3f}",
+            f"{p['proliferation']:.4f}",
+            f"{p['duration']:.0f}",
+        )
+    out.print(table)
+    out.print(
+        f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
+        f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
+    )
+    for warning in record["warnings"]:
+        errors.print(f"note: {warning}", style="yellow", highlight=False)
+    out.print(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
+
+
+def _labels(option: str, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if text.strip().lower() == "none" and option == "--core":
+        return ()
+    try:
+        labels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} takes whole numbers with commas, for example 1,4, not `{text}`") from None
+    return labels

@@ -1,0 +1,101 @@
+"""`gliodex info`, `index`, `verify` and `gc`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..errors import DamagedStoreError
+from ..index import build_index, verify_index
+from ..store import collect_garbage, open_store
+from ..store import verify as verify_store
+from .console import counting, out
+
+StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
+
+
+class Method(StrEnum):
+    """Ways of searching."""
+
+    dice = "dice"
+
+
+def info(
+    store: StorePath, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Say what a store holds."""
+    snapshot = open_store(store)
+    manifest = snapshot.manifest
+    size = sum(segment.bytes for segment in snapshot.segments)
+    derived = sum(p.stat().st_size for p in (snapshot.path / "derived").rglob("*") if p.is_file())
+    facts = {
+        "path": str(snapshot.path),
+        "count": len(snapshot),
+        "version": snapshot.version,
+        "segments": len(snapshot.segments),
+        "bytes": size,
+        "bytes_per_tumour": round(size / len(snapshot)) if len(snapshot) else 0,
+        "derived_bytes": derived,
+        "atlas": manifest.atlas["name"],
+        "frame": manifest.frame,
+        "model": manifest.model,
+        "thresholds": manifest.thresholds,
+        "campaigns": {key: {"seed": c.seed, "count": c.count, "draws": c.draws} for key, c in manifest.campaigns.items()},
+        "committed": manifest.committed,
+        "software": manifest.software,
+        "schema": manifest.schema,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("tumours", f"{len(snapshot):,} in {len(snapshot.segments)} segments")
+    table.add_row("version", f"{snapshot.version}, committed {manifest.committed} by {manifest.software}")
+    table.add_row("size", f"{size / 1e6:,.1f} MB ({facts['bytes_per_tumour']:,} bytes a tumour), index {derived / 1e6:,.1f} MB")
+    table.add_row("atlas", f"{manifest.atlas['name']}, {'x'.join(map(str, snapshot.frame.shape))} voxels of {snapshot.frame.spacing[0]:g} mm")
+    table.add_row("model", str(manifest.model["model"]))
+    for key, campaign in manifest.campaigns.items():
+        table.add_row("campaign", f"{key}: {campaign.count:,} tumours of {campaign.draws:,} draws")
+    out.print(table)
+
+
+def index(
+    store: StorePath,
+    method: Annotated[Method, typer.Option(help="Way of searching to prepare.")] = Method.dice,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
+) -> None:
+    """Prepare a store for searching; only new segments are read."""
+    snapshot = open_store(store)
+    with counting("indexing") as progress:
+        build_index(snapshot, rebuild=rebuild, progress=progress)
+    out.print(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
+
+
+def verify(
+    store: StorePath, full: Annotated[bool, typer.Option("--full", help="Read and check every byte.")] = False
+) -> None:
+    """Hold a store against what was written. Exit code 2 where a byte differs."""
+    snapshot = open_store(store)
+    with counting("verifying") as progress:
+        found = verify_store(snapshot, full=full, progress=progress)
+    found += verify_index(snapshot)
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise DamagedStoreError(f"{store}: {len(found)} damaged (listed above); restore from a copy or build anew")
+    depth = "every byte" if full else "structure, sizes and tables; --full reads every byte"
+    out.print(f"{store}: {len(snapshot):,} tumours in version {snapshot.version} are sound ({depth})")
+
+
+def gc(
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    keep: Annotated[int, typer.Option(min=1, help="How many versions stay readable.")] = 1,
+) -> None:
+    """Delete old versions and what killed builds left."""
+    files, freed = collect_garbage(store, keep)
+    out.print(f"{store}: {files} files deleted, {freed / 1e6:.1f} MB freed")

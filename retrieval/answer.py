@@ -1,0 +1,167 @@
+"""The main job: from a segmentation and a correspondence with the atlas to a tumour in the patient."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..index.protocol import Hits, Mask, Retriever
+from ..store.frame import Frame
+from ..store.reader import TumorStore
+from .segmentation import Segmentation
+from .spatial import SpatialMap, mask_to_atlas
+
+
+class Stopwatch:
+    """Seconds that each stage took, in the order they ran; announces each as it begins."""
+
+    def __init__(self, announce: Callable[[str], None] | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._announce = announce
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done inside."""
+        if self._announce:
+            self._announce(name)
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best match, in the patient, and everything needed to judge it.
+
+    Args:
+        hits: best matches in atlas space.
+        density: of the best match, float32 on the patient's grid.
+        core, whole: the model's masks there, density >= the store's thresholds.
+        density_atlas: the same density on the atlas frame.
+        core_atlas, whole_atlas: the patient's masks on the atlas frame, as they were searched for.
+        dice: of the model's masks with the patient's, in patient space; core, whole and their sum as score.
+        volumes_ml: of the masks, by space ("patient", "atlas", "model").
+        outside_brain_ml: of the patient's whole tumour, what lies outside the atlas's brain.
+        warnings: for the reader of the report.
+    """
+
+    segmentation: Segmentation
+    spatial: SpatialMap
+    hits: Hits
+    density: NDArray[np.float32]
+    core: Mask
+    whole: Mask
+    density_atlas: NDArray[np.float32]
+    core_atlas: Mask
+    whole_atlas: Mask
+    dice: dict[str, float]
+    volumes_ml: dict[str, dict[str, float]]
+    outside_brain_ml: float
+    warnings: tuple[str, ...] = field(default=())
+
+
+_MUCH_OUTSIDE = 0.2
+_SHRUNK, _SWOLLEN = 0.6, 1.7  # ICBM152 is larger than most brains: 1.36 is ordinary
+
+
+def answer(
+    store: TumorStore,
+    retriever: Retriever,
+    segmentation: Segmentation,
+    spatial: SpatialMap,
+    *,
+    top_k: int = 15,
+    watch: Stopwatch | None = None,
+) -> Answer:
+    """Find the tumour in `store` that resembles the patient's most, and bring it to the patient.
+
+    Args:
+        store: snapshot that `retriever` searches.
+        retriever: a way of searching it.
+        segmentation: the patient's masks.
+        spatial: correspondence between patient and atlas.
+        top_k: matches to list.
+        watch: times the stages.
+
+    Raises:
+        InputError: the store is empty, or the tumour lies wholly outside the atlas's brain.
+    """
+    watch = watch or Stopwatch()
+    if not len(store):
+        raise InputError(f"{store.path} holds no tumours yet: fill it with `gliodex build {store.path} --count N`")
+    grid, frame = segmentation.frame, store.frame
+    with watch.stage("masks to atlas"):
+        core_atlas = mask_to_atlas(spatial, segmentation.core, grid, frame)
+        whole_atlas = mask_to_atlas(spatial, segmentation.whole, grid, frame) | core_atlas
+        outside_ml = _outside_brain_ml(store, segmentation, spatial)
+        volumes = {"patient": segmentation.volumes_ml, "atlas": _volumes(core_atlas, whole_atlas, frame)}
+        if not (whole_atlas & store.atlas.brain).any():
+            raise InputError(
+                "the tumour lies wholly outside the atlas's brain: check --space, the affine of the segmentation, "
+                "or register with --t1"
+            )
+    with watch.stage("search"):
+        hits = retriever.search(core_atlas, whole_atlas, top_k)
+    with watch.stage("density to patient"):
+        density_atlas = store.density(int(hits.ids[0]))
+        density = np.clip(spatial.to_patient(density_atlas, frame, grid), 0.0, 1.0)
+        core, whole = (density >= np.float32(store.thresholds[name]) for name in ("core", "whole"))
+    volumes["model"] = _volumes(core, whole, grid)
+    dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}
+    warnings = (*segmentation.warnings, *_doubts(volumes, outside_ml))
+    return Answer(
+        segmentation,
+        spatial,
+        hits,
+        density,
+        core,
+        whole,
+        density_atlas,
+        core_atlas,
+        whole_atlas,
+        dices | {"score": dices["core"] + dices["whole"]},
+        volumes,
+        outside_ml,
+        warnings,
+    )
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """Dice coefficient of two masks, 0 where both are empty (as in the authors' code)."""
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2.0 * int(np.count_nonzero(a & b)) / total if total else 0.0
+
+
+def _volumes(core: Mask, whole: Mask, frame: Frame) -> dict[str, float]:
+    return {
+        name: float(np.count_nonzero(mask)) * frame.voxel_ml for name, mask in (("core", core), ("whole", whole))
+    }
+
+
+def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: SpatialMap) -> float:
+    """Volume of the patient's whole tumour that the correspondence puts outside the atlas's brain."""
+    inside = np.argwhere(segmentation.whole)
+    low, high = inside.min(0), inside.max(0) + 1
+    box = segmentation.frame.crop(low, high)
+    brain = spatial.to_patient(store.atlas.brain.astype(np.float32), store.frame, box) >= 0.5
+    tumour = segmentation.whole[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    return float(np.count_nonzero(tumour & ~brain)) * segmentation.frame.voxel_ml
+
+
+def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float) -> Iterator[str]:
+    patient, atlas = volumes["patient"]["whole"], volumes["atlas"]["whole"]
+    if outside_ml > _MUCH_OUTSIDE * patient:
+        yield (
+            f"{outside_ml:.1f} of {patient:.1f} ml of the whole tumour fall outside the atlas's brain, where no match "
+            "can be: register with --t1 if there is a T1"
+        )
+    if not _SHRUNK <= atlas / patient <= _SWOLLEN:
+        yield f"the whole tumour has {patient:.1f} ml in the patient and {atlas:.1f} ml in the atlas"

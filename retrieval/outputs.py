@@ -1,0 +1,112 @@
+"""The files that a query leaves, all of them or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import OutputError
+from ..store.nifti import save_image
+from ..store.parameters import UNITS
+from ..store.reader import TumorStore
+from .answer import Answer
+
+DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
+
+
+@contextmanager
+def staged_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder beside the results; its contents move into `out` when everything in it is complete.
+
+    Raises:
+        OutputError: `out` cannot be made or written to. It is asked before the work, not after it.
+    """
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
+    except OSError as error:
+        raise OutputError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    try:
+        yield stage
+        for item in sorted(stage.iterdir()):
+            target = out / item.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            item.replace(target)
+        stage.rmdir()
+    except BaseException as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+        if isinstance(error, OSError) and not isinstance(error, OutputError):
+            raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
+        raise
+
+
+def write_images(answer: Answer, store: TumorStore, folder: Path) -> None:
+    """Write the density and the model's masks, on the segmentation's grid, and the density on the atlas frame."""
+    grid = answer.segmentation.frame
+    save_image(folder / "density.nii.gz", answer.density, grid, "gliodex tumour cell density, 0 to 1")
+    save_image(folder / "core.nii.gz", answer.core.astype(np.uint8), grid, "gliodex model core")
+    save_image(folder / "whole.nii.gz", answer.whole.astype(np.uint8), grid, "gliodex model whole tumour")
+    save_image(folder / "density_atlas.nii.gz", answer.density_atlas, store.frame, "gliodex density, atlas space")
+
+
+def as_record(
+    answer: Answer, store: TumorStore, settings: dict[str, object], seconds: dict[str, float]
+) -> dict[str, object]:
+    """Everything about an answer as plain values: the content of matches.json."""
+    hits = answer.hits
+    matches = [
+        {
+            "rank": rank,
+            "id": int(hits.ids[rank - 1]),
+            "score": float(hits.scores[rank - 1]),
+            "dice_core": float(hits.dice_core[rank - 1]),
+            "dice_whole": float(hits.dice_whole[rank - 1]),
+            "parameters": store.parameters(int(hits.ids[rank - 1])).as_record(),
+            "provenance": store.provenance(int(hits.ids[rank - 1])),
+        }
+        for rank in range(1, len(hits) + 1)
+    ]
+    patient_ml = answer.volumes_ml["patient"]["whole"]
+    return {
+        "software": f"gliodex {version('gliodex')}",
+        "notice": DISCLAIMER,
+        "store": {
+            "path": str(store.path),
+            "version": store.version,
+            "tumours": len(store),
+            "atlas": store.atlas.name,
+            "thresholds": store.thresholds,
+        },
+        "settings": settings,
+        "method": settings["method"],
+        "units": UNITS | {"mu1_mm": "mm", "mu2": "1"},
+        "matches": matches,
+        "patient_space": answer.dice,
+        "volumes_ml": answer.volumes_ml,
+        "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
+        "understood": answer.segmentation.understood,
+        "transform": answer.spatial.describe(),
+        "compared_voxelwise": hits.evaluated,
+        "warnings": list(answer.warnings),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def write_record(record: dict[str, object], folder: Path) -> None:
+    """Write matches.json."""
+    with (folder / "matches.json").open("w") as file:
+        json.dump(record, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())

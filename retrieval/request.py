@@ -1,0 +1,161 @@
+"""One query from beginning to end: files in, files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..index import DiceIndex
+from ..store.nifti import Image, load_image
+from ..store.reader import TumorStore, open_store
+from .answer import Answer, Stopwatch, answer
+from .outputs import as_record, staged_folder, write_images, write_record
+from .registration import Method, load_transform, register
+from .segmentation import Segmentation, from_labels, from_masks
+from .spaces import Space, space_map
+from .spatial import SpatialMap
+
+
+@dataclass(frozen=True)
+class QueryRequest:
+    """What a user asks for; the fields are the options of `gliodex query`.
+
+    Args:
+        store: path of the store, `PATH@VERSION` for an older version.
+        out: folder for the results.
+        seg: label map; or give both masks instead.
+        core_mask, whole_mask: two separate masks.
+        core, whole: labels of each mask in `seg`.
+        image: skull-stripped T1 or T1c to register.
+        space: known space of the segmentation, instead of an image.
+        transform: `transform` folder of an earlier query, instead of either.
+        registration: how to register.
+        top_k: matches to list.
+        seed, threads: of the registration.
+    """
+
+    store: str
+    out: Path
+    seg: Path | None = None
+    core_mask: Path | None = None
+    whole_mask: Path | None = None
+    core: tuple[int, ...] | None = None
+    whole: tuple[int, ...] | None = None
+    image: Path | None = None
+    space: Space | None = None
+    transform: Path | None = None
+    registration: Method = "fast"
+    top_k: int = 15
+    seed: int = 1
+    threads: int | None = None
+
+
+def run_query(
+    request: QueryRequest, announce: Callable[[str], None] | None = None
+) -> tuple[Answer, dict[str, object]]:
+    """Answer a query and write its files: matches.json, images, report, and the transform if one was made.
+
+    Args:
+        request: what to do.
+        announce: told of each stage as it begins.
+
+    Returns:
+        The answer and the content of matches.json.
+
+    Raises:
+        GliodexError: anything the user can mend; nothing is written then.
+    """
+    watch = Stopwatch(announce)
+    _check_options(request)
+    with watch.stage("read"):
+        segmentation = _segmentation(request)
+        image = load_image(request.image) if request.image else None
+        store = open_store(request.store)
+        _ = store.atlas
+    with staged_folder(request.out) as folder:
+        with watch.stage("registration"):
+            spatial = _spatial_map(request, segmentation, image, store, folder)
+        with watch.stage("open index"):
+            retriever = DiceIndex.open(store)
+        found = answer(store, retriever, segmentation, spatial, top_k=request.top_k, watch=watch)
+        with watch.stage("write images"):
+            write_images(found, store, folder)
+        record = as_record(found, store, _settings(request), watch.seconds)
+        with watch.stage("report"):
+            from .report import write_report  # matplotlib takes a second to import
+
+            background, anatomy = _background(found, image, store)
+            write_report(found, record, background, anatomy, folder)
+        record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
+        write_record(record, folder)
+    return found, record
+
+
+def _check_options(request: QueryRequest) -> None:
+    if request.top_k < 1:
+        raise InputError(f"--top-k must be at least 1, not {request.top_k}")
+    if request.threads is not None and request.threads < 1:
+        raise InputError(f"--threads must be at least 1, not {request.threads}")
+    if request.seed < 0:
+        raise InputError(f"--registration-seed must not be negative, not {request.seed}")
+    masks = request.core_mask, request.whole_mask
+    if (request.seg is None) == (masks == (None, None)):
+        raise InputError("give either --seg, or --core-mask and --whole-mask")
+    if request.seg is None and None in masks:
+        raise InputError("give both --core-mask and --whole-mask")
+    if request.seg is None and (request.core is not None or request.whole is not None):
+        raise InputError("--core and --whole name labels of --seg: with separate masks leave them out")
+    ways = [request.image, request.space, request.transform]
+    if sum(way is not None for way in ways) != 1:
+        raise InputError(
+            "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS "
+            "without MRI), --space atlas (masks already there), or --transform (of an earlier query)"
+        )
+
+
+def _segmentation(request: QueryRequest) -> Segmentation:
+    if request.seg is not None:
+        return from_labels(request.seg, request.core, request.whole)
+    assert request.core_mask is not None
+    assert request.whole_mask is not None
+    return from_masks(request.core_mask, request.whole_mask)
+
+
+def _spatial_map(
+    request: QueryRequest, segmentation: Segmentation, image: Image | None, store: TumorStore, folder: Path
+) -> SpatialMap:
+    if image is not None:
+        return register(
+            image,
+            segmentation,
+            store.atlas,
+            folder / "transform",
+            method=request.registration,
+            seed=request.seed,
+            threads=request.threads,
+        )
+    if request.transform is not None:
+        return load_transform(request.transform, store.atlas)
+    assert request.space is not None
+    return space_map(request.space, store.atlas)
+
+
+def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:
+    grid = found.segmentation.frame
+    if image is None:
+        return found.spatial.to_patient(store.atlas.t1, store.frame, grid), "the atlas's T1, as no MRI was given"
+    if image.frame.same_as(grid):
+        return np.asarray(image.data, dtype=np.float32), f"the patient's {image.path.name}"
+    return grid.resample(image.data, image.frame), f"the patient's {image.path.name}"
+
+
+def _settings(request: QueryRequest) -> dict[str, object]:
+    settings: dict[str, object] = {"method": DiceIndex.name, "top_k": request.top_k, "refine": "none"}
+    if request.image is not None:
+        settings["registration"] = request.registration
+    return settings

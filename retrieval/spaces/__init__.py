@@ -1,0 +1,40 @@
+"""Spaces that need no registration: the atlas's own, and SRI24 through numbers computed once."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Literal
+
+import numpy as np
+
+from ...errors import InputError
+from ...store.atlas import Atlas
+from ..spatial import AffineMap
+
+Space = Literal["sri24", "atlas"]
+SPACES: tuple[Space, ...] = ("sri24", "atlas")
+
+
+def space_map(space: Space, atlas: Atlas) -> AffineMap:
+    """Correspondence between a named space and the atlas.
+
+    Args:
+        space: "atlas", where world coordinates are the atlas's; "sri24", the space of BraTS, which aligns patients
+            to SRI24 rigidly: sizes of individual brains stay as they are.
+        atlas: of the store.
+
+    Raises:
+        InputError: no numbers are kept between SRI24 and this atlas.
+    """
+    if space == "atlas" or atlas.name == space:
+        return AffineMap(np.eye(4), {"kind": "identity", "space": space})
+    kept = files(__package__) / f"{space}_to_{atlas.name}.json"
+    if not kept.is_file():
+        raise InputError(
+            f"no transform is known between {space} and the atlas {atlas.name}: give a T1 with --t1, "
+            "or masks in the atlas's own space with --space atlas"
+        )
+    record = json.loads(kept.read_text())
+    matrix = np.array(record["patient_from_atlas_mm"])
+    return AffineMap(matrix, {"kind": "affine", "space": space, "made_by": record["made_by"]})

@@ -1,0 +1,41 @@
+"""Stores small enough to break hundreds of times."""
+
+import numpy as np
+import pytest
+
+from gliodex.store import creating, writing
+
+
+@pytest.fixture(scope="session")
+def tiny_atlas(make_atlas):
+    """Brain on a 9 x 10 x 11 frame."""
+    return make_atlas((9, 10, 11), spacing=8.0, name="tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_tumours(tiny_atlas, make_tumour):
+    """Three different tumours in the tiny brain."""
+    frame = tiny_atlas.frame
+    middle = frame.world((np.array(frame.shape) - 1) / 2)
+    return [make_tumour(frame, centre=middle + 8 * n, radius=20 + 6 * n, draw=n) for n in range(3)]
+
+
+@pytest.fixture
+def tiny_store(tmp_path, tiny_atlas, tiny_tumours):
+    """Path of a store in version 3: tumours 0 and 1, then tumour 2."""
+    path = tmp_path / "tiny"
+    with creating(path, tiny_atlas, {"model": "test"}, "test") as writer:
+        writer.commit_tumours(tiny_tumours[:2], {"method": "test"})
+        writer.commit_tumours(tiny_tumours[2:], {"method": "test"})
+    return path
+
+
+@pytest.fixture
+def commit(tiny_tumours):
+    """Add tumours to a store at a path, in one commit."""
+
+    def add(path, count=2):
+        with writing(path, "test") as writer:
+            return writer.commit_tumours(tiny_tumours[:count], {"method": "test"})
+
+    return add

@@ -1,0 +1,122 @@
+import dataclasses
+import json
+
+import pytest
+
+from gliodex.errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreError, StoreError
+from gliodex.store import Campaign, Manifest, open_store
+from gliodex.store.files import StoreFiles
+from gliodex.store.manifest import SCHEMA
+
+from .breaking import flip
+
+
+@pytest.fixture
+def files(tiny_store):
+    return StoreFiles(tiny_store)
+
+
+def path_of(files, version):
+    return files.path(f"manifests/{version:08d}.json")
+
+
+def test_a_published_manifest_reads_back_equal(files):
+    manifest = Manifest.load(files)
+    campaign = Campaign(7, {"diffusivity": [0.1, 0.2]}, draws=5, count=2)
+    successor = manifest.successor("why", "gliodex test", campaigns={campaign.key: campaign}, next_id=9)
+    successor.publish(files)
+    assert Manifest.load(files) == successor
+    assert (successor.version, successor.note, successor.next_id) == (4, "why", 9)
+
+
+def test_the_newest_version_is_loaded_unless_one_is_named(files):
+    assert Manifest.versions(files) == [1, 2, 3]
+    assert [Manifest.load(files, v).count for v in (1, 2, 3)] == [0, 2, 3]
+    assert Manifest.load(files).version == 3
+
+
+def test_a_version_cannot_be_published_twice(files):
+    first = Manifest.load(files)
+    first.successor("mine", "a").publish(files)
+    with pytest.raises(FileExistsError):
+        first.successor("theirs", "b").publish(files)
+    assert Manifest.load(files).note == "mine"
+
+
+def test_unknown_versions_are_refused_with_those_that_exist(files):
+    with pytest.raises(InputError, match="no version 9: it holds versions 1 to 3"):
+        Manifest.load(files, 9)
+
+
+def test_a_folder_without_manifests_is_no_store(tmp_path):
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(NotAStoreError, match="not a gliodex store"):
+            Manifest.load(StoreFiles(path))
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "notes.json").write_text("{}")
+    with pytest.raises(NotAStoreError):
+        Manifest.load(StoreFiles(tmp_path))
+
+
+def test_a_newer_schema_is_refused_with_the_version_that_wrote_it(files):
+    newer = Manifest.load(files).successor("from the future", "gliodex 9.9")
+    dataclasses.replace(newer, schema=SCHEMA + 1).publish(files)
+    with pytest.raises(NewerSchemaError, match=rf"schema {SCHEMA + 1}.*upgrade gliodex.*gliodex 9\.9"):
+        Manifest.load(files)
+    assert Manifest.load(files, 3).count == 3
+
+
+def test_a_newer_schema_is_refused_even_where_its_fields_are_unknown(files):
+    body = {"format": "gliodex store", "schema": SCHEMA + 5, "manifest": {"shape": "of things to come"}}
+    path_of(files, 4).write_text(json.dumps(body))
+    with pytest.raises(NewerSchemaError, match="a newer version"):
+        Manifest.load(files)
+
+
+def test_no_flipped_byte_of_a_manifest_goes_unseen(files):
+    path = path_of(files, 3)
+    sound = Manifest.load(files)
+    unseen = []
+    for position in range(path.stat().st_size):
+        flip(path, position)
+        try:
+            if Manifest.load(files) != sound:
+                unseen.append(position)
+        except StoreError as error:
+            assert str(files.root) in str(error)
+            assert isinstance(error, NewerSchemaError) or str(path) in str(error)
+        flip(path, position)
+    assert unseen == []
+    assert Manifest.load(files) == sound
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "7", "null", '"text"', "{}", '{"format": "gliodex store"}', "\x00\x01", '{"format": 1, "schema": 1}'],
+)
+def test_a_manifest_of_nonsense_is_damaged(files, content):
+    path_of(files, 3).write_text(content)
+    with pytest.raises(DamagedStoreError, match=r"00000003\.json is damaged"):
+        Manifest.load(files)
+
+
+def test_every_truncation_of_a_manifest_is_damaged(files):
+    path = path_of(files, 3)
+    content = path.read_bytes()
+    for length in range(0, len(content), 11):
+        path.write_bytes(content[:length])
+        with pytest.raises(DamagedStoreError, match=r"00000003\.json"):
+            Manifest.load(files)
+
+
+def test_an_older_version_stays_readable_beside_a_damaged_one(files):
+    flip(path_of(files, 3), 200)
+    assert len(open_store(f"{files.root}@2")) == 2
+
+
+def test_a_campaign_is_named_by_its_seed_and_prior_alone():
+    key = Campaign(1, {"a": 1, "b": [2, 3]}).key
+    assert Campaign(1, {"b": [2, 3], "a": 1}, draws=50, count=9).key == key
+    assert Campaign(1, {"b": (2, 3), "a": 1}).key == key
+    assert Campaign(2, {"a": 1, "b": [2, 3]}).key != key
+    assert Campaign(1, {"a": 1, "b": [2, 4]}).key != key

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+import gliodex
+from gliodex.errors import DamagedStoreError, InputError, NotAStoreError, UnknownTumourError
+from gliodex.store import creating, open_store
+from gliodex.store.density import dequantise, quantise
+
+from .breaking import flip
+
+
+def test_a_store_gives_back_densities_parameters_and_atlas(make_store, small_atlas, ball):
+    frame = small_atlas.frame
+    densities = [ball(frame, frame.world([18, 16 + n, 15]), 16 + 4 * n) for n in range(3)]
+    store = open_store(make_store(small_atlas, densities[:2], densities[2:]))
+    assert len(store) == 3
+    assert store.version == 3
+    assert store.ids.tolist() == [0, 1, 2]
+    assert store.ids.dtype == np.int64
+    assert store.frame.same_as(frame)
+    for tumour, density in enumerate(densities):
+        read = store.density(tumour)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, dequantise(quantise(density)))
+        np.testing.assert_array_equal(store.integers(tumour), quantise(density))
+    assert store.parameters(2).duration == 300.0
+    assert store.parameters(1).duration == 301.0
+    assert store.provenance(1) == {"method": "test", "draw": 1}
+    assert store.atlas.digest == small_atlas.digest
+    np.testing.assert_array_equal(store.atlas.grey, small_atlas.grey)
+
+
+def test_the_public_name_opens_the_same_store(small_store):
+    assert gliodex.open_store is open_store
+    assert len(gliodex.open_store(small_store)) == 5
+
+
+def test_a_reader_does_not_see_what_is_committed_after_it_opened(tiny_store, commit):
+    before = open_store(tiny_store)
+    density = before.density(1)
+    commit(tiny_store)
+    assert (len(before), before.version) == (3, 3)
+    assert before.ids.tolist() == [0, 1, 2]
+    with pytest.raises(UnknownTumourError):
+        before.density(3)
+    np.testing.assert_array_equal(before.density(1), density)
+    after = open_store(tiny_store)
+    assert (len(after), after.version) == (5, 4)
+    np.testing.assert_array_equal(after.density(3), after.density(0))
+
+
+def test_old_versions_are_opened_by_name_and_by_number(tiny_store):
+    for store in (open_store(f"{tiny_store}@2"), open_store(tiny_store, 2), open_store(str(tiny_store), version=2)):
+        assert (store.version, store.ids.tolist()) == (2, [0, 1])
+    assert len(open_store(f"{tiny_store}@1")) == 0
+    assert open_store(f"{tiny_store}@1").ids.dtype == np.int64
+
+
+@pytest.mark.parametrize("number", ["two", "", "-1", "1.5"])
+def test_a_version_that_is_no_number_is_refused(tiny_store, number):
+    with pytest.raises(InputError, match="@3"):
+        open_store(f"{tiny_store}@{number}")
+
+
+def test_a_version_that_does_not_exist_is_refused(tiny_store):
+    with pytest.raises(InputError, match="no version 8: it holds versions 1 to 3"):
+        open_store(f"{tiny_store}@8")
+
+
+def test_a_folder_with_an_at_sign_in_its_name_opens(tmp_path, tiny_atlas):
+    path = tmp_path / "lab@home"
+    with creating(path, tiny_atlas, {}, "test"):
+        pass
+    assert open_store(path).version == 1
+    assert open_store(f"{path}@1").version == 1
+
+
+def test_a_missing_store_below_a_folder_with_an_at_sign_is_no_store(tmp_path):
+    (tmp_path / "lab@home").mkdir()
+    with pytest.raises(NotAStoreError):
+        open_store(tmp_path / "lab@home" / "missing")
+
+
+def test_what_is_no_store_is_said_to_be_none(tmp_path):
+    (tmp_path / "file").write_text("hello")
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "file", f"{tmp_path / 'missing'}@2"):
+        with pytest.raises(NotAStoreError, match="is not a gliodex store"):
+            open_store(path)
+
+
+@pytest.mark.parametrize("tumour", [-1, 3, 10**9])
+@pytest.mark.parametrize("method", ["density", "parameters", "integers", "provenance"])
+def test_an_unknown_id_is_refused_by_number(tiny_store, tumour, method):
+    with pytest.raises(UnknownTumourError, match=f"holds no tumour {tumour}") as caught:
+        getattr(open_store(tiny_store), method)(tumour)
+    assert isinstance(caught.value, KeyError)
+
+
+def test_an_empty_store_knows_no_tumour(tiny_store):
+    with pytest.raises(UnknownTumourError):
+        open_store(f"{tiny_store}@1").density(0)
+
+
+def test_numpy_ids_are_taken(tiny_store):
+    store = open_store(tiny_store)
+    np.testing.assert_array_equal(store.density(store.ids[2]), store.density(2))
+
+
+KEYS = ["zarr.json", "table/zarr.json", "table/c/0/0", "density/zarr.json", "density/c/0/0/0/0"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_opening_names_a_missing_segment_file_and_its_tumours(tiny_store, key):
+    path = tiny_store / "segments" / open_store(tiny_store).segments[0].name / key
+    path.unlink()
+    with pytest.raises(DamagedStoreError, match=r"is missing \(tumours 0 to 1\)") as caught:
+        open_store(tiny_store)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_opening_names_a_truncated_segment_file_and_its_tumours(tiny_store, key):
+    path = tiny_store / "segments" / open_store(tiny_store).segments[1].name / key
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedStoreError, match=r"bytes instead of \d+ \(tumours 2 to 2\)") as caught:
+        open_store(tiny_store)
+    assert str(path) in str(caught.value)
+
+
+def test_a_version_that_does_not_name_a_damaged_segment_still_opens(tiny_store):
+    path = tiny_store / "segments" / open_store(tiny_store).segments[1].name / "table/c/0/0"
+    path.unlink()
+    assert open_store(f"{tiny_store}@2").parameters(1).duration == 301.0
+
+
+def test_a_damaged_atlas_does_not_hide_the_densities(tiny_store):
+    folder = tiny_store / open_store(tiny_store).manifest.atlas["folder"]
+    flip(folder / "grey/zarr.json", 20)
+    store = open_store(tiny_store)
+    assert store.density(0).any()
+    with pytest.raises(DamagedStoreError, match="grey"):
+        _ = store.atlas
