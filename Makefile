@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TYPED := .venv/typed
+ROOMS := cli index retrieval simulate store
 
 .PHONY: setup demo test test-all lint format bench clean
 
@@ -26,7 +27,7 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p $(TYPED) && ln -sfn ../.. $(TYPED)/gliodex
-	cd $(TYPED) && MYPYPATH=. ../bin/mypy --config-file gliodex/pyproject.toml -p gliodex
+	cd $(TYPED) && MYPYPATH=. ../bin/mypy --config-file gliodex/pyproject.toml -m gliodex $(ROOMS:%=-p gliodex.%)
 
 format: .venv/ready
 	$(BIN)/ruff format .

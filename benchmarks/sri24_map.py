@@ -2,8 +2,8 @@
 
     python benchmarks/sri24_map.py SRI24_T1.nii.gz [--atlas icbm152]
 
-Needs the skull-stripped SRI24 T1 (see data_manifest.yaml). BraTS aligns patients to SRI24 rigidly, so only the affine is
-kept: a deformation between two atlases would not fit any one patient.
+Needs the skull-stripped SRI24 T1 (see data_manifest.yaml). BraTS aligns patients to SRI24 rigidly, so only the affine
+is kept: a deformation between two atlases would not fit any one patient.
 """
 
 import argparse
@@ -12,8 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
-import gliodex.retrieval.spaces as spaces
+from gliodex.retrieval import spaces
 from gliodex.retrieval.registration import affine_matrix, register
 from gliodex.simulate import load_atlas
 from gliodex.store.nifti import load_image

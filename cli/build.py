@@ -61,7 +61,7 @@ def build(
         out.print(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 
 
-def _existing_atlas(store: Path):  # type: ignore[no-untyped-def] # noqa: ANN202
+def _existing_atlas(store: Path):  # type: ignore[no-untyped-def]
     """Return the atlas of an existing store; the default one for a new store."""
     try:
         Manifest.versions(StoreFiles(store))

@@ -35,7 +35,10 @@ def demo(
         patient = make_patient(snapshot.atlas, seed)
         paths = patient.save(folder / "patient")
     mean, largest = patient.displacement_mm
-    out.print(f"   anatomy displaced by {mean:.1f} mm on average, {largest:.1f} mm at most; T1, segmentation, truth in {folder / 'patient'}")
+    out.print(
+        f"   anatomy displaced by {mean:.1f} mm on average, {largest:.1f} mm at most; "
+        f"T1, segmentation and truth in {folder / 'patient'}"
+    )
     out.print("3. the query: register the T1, search, bring the best match back")
     with stages() as announce:
         answer, record = run_query(

@@ -45,7 +45,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception as error:  # noqa: BLE001 - the last door: a fault of ours is said, and not as a traceback
+    except Exception as error:
         if os.environ.get("GLIODEX_DEBUG"):
             traceback.print_exc()
         said = f"{type(error).__name__}: {error}"

@@ -10,14 +10,11 @@ import typer
 from rich.table import Table
 
 from ..errors import InputError
-from ..retrieval.registration import METHODS
+from ..retrieval.registration import Method as RegistrationMethod
 from ..retrieval.request import QueryRequest, run_query
-from ..retrieval.spaces import SPACES
+from ..retrieval.spaces import Space
 from .console import errors, out, stages
 from .stores import Method
-
-SpaceName = StrEnum("SpaceName", list(SPACES))  # type: ignore[misc]
-RegistrationName = StrEnum("RegistrationName", list(METHODS))  # type: ignore[misc]
 
 
 class Refinement(StrEnum):
@@ -31,7 +28,11 @@ def query(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
     seg: Annotated[Path | None, typer.Option(help="Segmentation with labels, NIfTI.")] = None,
     core: Annotated[
-        str | None, typer.Option(metavar="LABELS", help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)")
+        str | None,
+        typer.Option(
+            metavar="LABELS",
+            help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)",
+        ),
     ] = None,
     whole: Annotated[
         str | None, typer.Option(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
@@ -41,12 +42,11 @@ def query(
     t1: Annotated[Path | None, typer.Option(help="Skull-stripped T1 to register to the atlas.")] = None,
     t1c: Annotated[Path | None, typer.Option(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
     space: Annotated[
-        SpaceName | None, typer.Option(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24.")
+        Space | None,
+        typer.Option(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24."),
     ] = None,
     transform: Annotated[Path | None, typer.Option(help="`transform` folder of an earlier query, to reuse it.")] = None,
-    registration: Annotated[
-        RegistrationName, typer.Option(help="fast; syn: the papers' settings; affine.")
-    ] = RegistrationName("fast"),
+    registration: Annotated[RegistrationMethod, typer.Option(help="fast; syn: the papers' settings; affine.")] = "fast",
     registration_seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
     method: Annotated[Method, typer.Option(help="Way of searching.")] = Method.dice,
@@ -66,9 +66,9 @@ def query(
         _labels("--core", core),
         _labels("--whole", whole),
         t1 or t1c,
-        None if space is None else space.value,
+        space,
         transform,
-        registration.value,
+        registration,
         top_k,
         registration_seed,
         threads,
@@ -104,7 +104,9 @@ def show(record: dict[str, Any], folder: Path) -> None:
     )
     for warning in record["warnings"]:
         errors.print(f"note: {warning}", style="yellow", highlight=False)
-    out.print(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
+    out.print(
+        f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}"
+    )
 
 
 def _labels(option: str, text: str | None) -> tuple[int, ...] | None:

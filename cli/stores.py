@@ -45,7 +45,9 @@ def info(
         "frame": manifest.frame,
         "model": manifest.model,
         "thresholds": manifest.thresholds,
-        "campaigns": {key: {"seed": c.seed, "count": c.count, "draws": c.draws} for key, c in manifest.campaigns.items()},
+        "campaigns": {
+            key: {"seed": c.seed, "count": c.count, "draws": c.draws} for key, c in manifest.campaigns.items()
+        },
         "committed": manifest.committed,
         "software": manifest.software,
         "schema": manifest.schema,
@@ -56,8 +58,15 @@ def info(
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("tumours", f"{len(snapshot):,} in {len(snapshot.segments)} segments")
     table.add_row("version", f"{snapshot.version}, committed {manifest.committed} by {manifest.software}")
-    table.add_row("size", f"{size / 1e6:,.1f} MB ({facts['bytes_per_tumour']:,} bytes a tumour), index {derived / 1e6:,.1f} MB")
-    table.add_row("atlas", f"{manifest.atlas['name']}, {'x'.join(map(str, snapshot.frame.shape))} voxels of {snapshot.frame.spacing[0]:g} mm")
+    table.add_row(
+        "size",
+        f"{size / 1e6:,.1f} MB ({facts['bytes_per_tumour']:,} bytes a tumour), index {derived / 1e6:,.1f} MB",
+    )
+    table.add_row(
+        "atlas",
+        f"{manifest.atlas['name']}, {' x '.join(map(str, snapshot.frame.shape))} voxels of "
+        f"{snapshot.frame.spacing[0]:g} mm",
+    )
     table.add_row("model", str(manifest.model["model"]))
     for key, campaign in manifest.campaigns.items():
         table.add_row("campaign", f"{key}: {campaign.count:,} tumours of {campaign.draws:,} draws")

@@ -20,10 +20,10 @@ _ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @intrinsic
-def popcount(typing_context, word):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, ARG001
+def popcount(typing_context, word):  # type: ignore[no-untyped-def]
     """Count the bits that are set in a 64-bit word: one instruction."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, ARG001
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
@@ -87,15 +87,15 @@ class SparseMask:
     @classmethod
     def from_dense(cls, dense: DenseMask) -> SparseMask:
         """Drop the empty blocks and the words that are all zeros or all ones."""
+        if len(dense.counts) > 2**16:
+            raise ValueError(f"a frame of {len(dense.counts)} blocks is too large for the index: at most {2**16}")
         ids = np.flatnonzero(dense.counts)
         words = dense.words[ids]
         full = words == _ONES
         mixed = (words != 0) & ~full
         place = (1 << np.arange(BLOCK)).astype(np.uint16)
         kinds = (mixed * place).sum(axis=1) + ((full * place).sum(axis=1) << 8)
-        return cls(
-            ids.astype(np.uint16), kinds.astype(np.uint16), dense.counts[ids], words[mixed], dense.size
-        )
+        return cls(ids.astype(np.uint16), kinds.astype(np.uint16), dense.counts[ids], words[mixed], dense.size)
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,8 @@
 """The exact Dice index: the paper's loop over all tumours (003, §2.3), with the same answer thousands of times faster.
 
 Two passes. The first bounds every tumour's score from the voxel counts of its blocks; the second compares, voxel by
-voxel, only tumours whose bound reaches the k-th best score. Bound and score are computed with the same operations in the
-same order, and rounding is monotone, so no tolerance is needed: ids and fp64 scores equal those of brute force.
+voxel, only tumours whose bound reaches the k-th best score. Bound and score are computed with the same operations in
+the same order, and rounding is monotone, so no tolerance is needed: ids and fp64 scores equal those of brute force.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import dice_file
 from .block_masks import DenseMask, SparseMask, block_grid, block_words
 from .dice_file import Directory, data_path
 from .protocol import Hits, Mask
-from .segment_pack import add_bounds, intersections, offsets, pack
+from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack
 
 Progress = Callable[[int, int], None]
 """Called with (tumours done, tumours to do)."""
@@ -47,11 +47,9 @@ class DiceIndex:
         for record, segment in zip(store.segments, packed, strict=True):
             dice_file.check_head(_folder(store), data, record.name, segment)
         self._u16, self._u32, self._u64 = (data.view(t) for t in (np.uint16, np.uint32, np.uint64))
-        self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), -1)
+        self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), len(FIELDS))
         self._bases = np.concatenate([[0], np.cumsum(self._table[:, 0])]) if packed else np.zeros(1, np.int64)
-        sizes = [
-            self._u32[row[1] : row[1] + 2 * row[0]].reshape(2, -1).astype(np.int64) for row in self._table
-        ]
+        sizes = [self._u32[row[1] : row[1] + 2 * row[0]].reshape(2, -1).astype(np.int64) for row in self._table]
         self._sizes = np.concatenate(sizes, axis=1) if sizes else np.zeros((2, 0), np.int64)
 
     @classmethod
@@ -72,7 +70,8 @@ class DiceIndex:
         """Find the `k` tumours with the largest Dice(core) + Dice(whole); all of them where there are fewer.
 
         Args:
-            core, whole: boolean masks on the store's frame.
+            core: boolean mask on the store's frame.
+            whole: likewise.
             k: at least 1.
 
         Raises:
@@ -147,11 +146,7 @@ def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress 
         OutputError, StoreLockedError: it cannot be written.
     """
     folder = _folder(store)
-    made_with: dict[str, object] = {
-        "layout": dice_file.LAYOUT,
-        "frame": store.manifest.frame,
-        "thresholds": store.thresholds,
-    }
+    made_with = _made_with(store)
     directory = Directory(made_with) if rebuild else Directory.load(folder, made_with)
     if not _missing(store, directory):
         return directory
@@ -182,9 +177,8 @@ def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress 
 def verify_index(store: TumorStore) -> list[str]:
     """List every damaged segment of the index on the disk; empty where there is none or no index."""
     folder = _folder(store)
-    made_with = {"layout": dice_file.LAYOUT, "frame": store.manifest.frame, "thresholds": store.thresholds}
     try:
-        directory = Directory.load(folder, made_with)
+        directory = Directory.load(folder, _made_with(store))
     except DamagedStoreError as error:
         return [str(error)]
     return [
@@ -200,6 +194,10 @@ _NEXT_LOOK = 64
 
 def _folder(store: TumorStore) -> Path:
     return store.path / "derived" / "dice"
+
+
+def _made_with(store: TumorStore) -> dict[str, object]:
+    return {"layout": dice_file.LAYOUT, "frame": store.manifest.frame, "thresholds": store.thresholds}
 
 
 def _missing(store: TumorStore, directory: Directory) -> list[SegmentRecord]:

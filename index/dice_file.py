@@ -65,12 +65,15 @@ class Directory:
         }
         text = json.dumps({"sha256": _digest(record), "directory": record})
         aside = folder / f"directory.json{PARTIAL}"
-        with aside.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder / "directory.json")
-        sync_directory(folder)
+        try:
+            with aside.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(folder / "directory.json")
+            sync_directory(folder)
+        except OSError as error:
+            raise OutputError(f"cannot write the index in {folder}: {error.strerror}") from error
 
     @classmethod
     def load(cls, folder: Path, made_with: dict[str, object]) -> Directory:
@@ -116,15 +119,17 @@ def append(folder: Path, directory: Directory, name: str, data: bytes, layout: d
     )
     try:
         make_directories(folder)
+        if not directory.length:
+            data_path(folder).unlink(missing_ok=True)
         with data_path(folder).open("ab") as file:
             file.truncate(directory.length)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        grown = Directory(
-            directory.made_with, directory.length + len(data), {**directory.segments, name: packed}
-        )
+        grown = Directory(directory.made_with, directory.length + len(data), {**directory.segments, name: packed})
         grown.save(folder)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write the index in {folder}: {error.strerror}") from error
     return grown

@@ -26,7 +26,19 @@ from numpy.typing import NDArray
 
 from .block_masks import SparseMask, popcount
 
-FIELDS = ("rows", "sizes", "checks", "blocks", "words_from", "postings", "post_rows", "post_counts", "ids", "kinds", "words")
+FIELDS = (
+    "rows",
+    "sizes",
+    "checks",
+    "blocks",
+    "words_from",
+    "postings",
+    "post_rows",
+    "post_counts",
+    "ids",
+    "kinds",
+    "words",
+)
 """Columns of the table of offsets: `rows` is the number of tumours, the others are in items from the file's start."""
 
 _DTYPES = {
@@ -50,6 +62,8 @@ def pack(masks: Sequence[tuple[SparseMask, SparseMask]], grid_blocks: int) -> tu
     Returns:
         The bytes, and the layout: byte offset of each array, `head` (bytes of the head) and `rows`.
     """
+    if len(masks) > 2**16:
+        raise ValueError(f"a segment of {len(masks)} tumours is too large for the index: at most {2**16}")
     flat = [mask for pair in masks for mask in pair]
     ids = np.concatenate([m.ids for m in flat])
     kinds = np.concatenate([m.kinds for m in flat])
@@ -82,7 +96,10 @@ def pack(masks: Sequence[tuple[SparseMask, SparseMask]], grid_blocks: int) -> tu
     typed = {name: np.ascontiguousarray(values, dtype=_DTYPES[name]) for name, values in arrays.items()}
     for mask in range(len(flat)):
         typed["checks"][mask // 2, mask % 2] = checksum(
-            typed["ids"], typed["kinds"], typed["words"], *(int(v) for v in blocks[mask : mask + 2]),
+            typed["ids"],
+            typed["kinds"],
+            typed["words"],
+            *(int(v) for v in blocks[mask : mask + 2]),
             *(int(v) for v in words_from[mask : mask + 2]),
         )
     layout = {"rows": len(masks)}

@@ -141,9 +141,7 @@ def dice(a: Mask, b: Mask) -> float:
 
 
 def _volumes(core: Mask, whole: Mask, frame: Frame) -> dict[str, float]:
-    return {
-        name: float(np.count_nonzero(mask)) * frame.voxel_ml for name, mask in (("core", core), ("whole", whole))
-    }
+    return {name: float(np.count_nonzero(mask)) * frame.voxel_ml for name, mask in (("core", core), ("whole", whole))}
 
 
 def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: SpatialMap) -> float:

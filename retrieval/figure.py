@@ -23,7 +23,11 @@ CORE_COLOUR, WHOLE_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: told apart by
 """Colours of core and whole in every picture."""
 
 _INK, _GROUND = "#f2f2f2", "#101014"
-_PLANES = (("axial", 2, ("R", "L", "P", "A")), ("coronal", 1, ("R", "L", "I", "S")), ("sagittal", 0, ("P", "A", "I", "S")))
+_PLANES = (
+    ("axial", 2, ("R", "L", "P", "A")),
+    ("coronal", 1, ("R", "L", "I", "S")),
+    ("sagittal", 0, ("P", "A", "I", "S")),
+)
 _MARGIN_MM = 8.0
 
 
@@ -49,7 +53,17 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
     """
     planes = _planes(answer, background)
     figure = Figure(figsize=(13.2, 9.4), facecolor=_GROUND)
-    grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1, 0.05], wspace=0.06, hspace=0.1, left=0.02, right=0.94, top=0.9, bottom=0.07)
+    grid = figure.add_gridspec(
+        2,
+        4,
+        width_ratios=[1, 1, 1, 0.05],
+        wspace=0.06,
+        hspace=0.1,
+        left=0.02,
+        right=0.94,
+        top=0.9,
+        bottom=0.07,
+    )
     for column, plane in enumerate(planes):
         upper, lower = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
         _show_outlines(upper, plane)
@@ -141,7 +155,7 @@ def _show_outlines(axes: Axes, plane: Plane) -> None:
         mask = plane.images[name]
         if mask.any():
             axes.imshow(
-                np.ma.masked_less(filled, 0.5),
+                np.where(filled < 0.5, np.nan, filled),
                 cmap=ListedColormap([colour]),
                 origin="lower",
                 aspect=plane.aspect,
@@ -155,20 +169,24 @@ def _show_outlines(axes: Axes, plane: Plane) -> None:
 
 def _show_density(axes: Axes, plane: Plane) -> mpl.image.AxesImage:
     _anatomy(axes, plane)
-    density = np.ma.masked_less(plane.images["density"], 0.01)
+    density = np.where(plane.images["density"] < 0.01, np.nan, plane.images["density"])
     return axes.imshow(
-        density, cmap="inferno", origin="lower", aspect=plane.aspect, vmin=0, vmax=1, alpha=0.85, interpolation="nearest"
+        density,
+        cmap="inferno",
+        origin="lower",
+        aspect=plane.aspect,
+        vmin=0,
+        vmax=1,
+        alpha=0.85,
+        interpolation="nearest",
     )
 
 
 def _legend() -> list[Line2D]:
-    entries = (
-        ("patient, whole (FLAIR)", WHOLE_COLOUR, "-", 7),
-        ("patient, core (T1Gd)", CORE_COLOUR, "-", 7),
-        ("model, density 0.2", WHOLE_COLOUR, "--", 2.2),
-        ("model, density 0.6", CORE_COLOUR, "--", 2.2),
-    )
-    return [
-        Line2D([], [], color=colour, linestyle=style, linewidth=width, alpha=0.5 if width > 3 else 1, label=label)
-        for label, colour, style, width in entries
+    colours = (("whole (FLAIR)", 0.2, WHOLE_COLOUR), ("core (T1Gd)", 0.6, CORE_COLOUR))
+    filled = [Line2D([], [], color=c, linewidth=7, alpha=0.5, label=f"patient, {name}") for name, _, c in colours]
+    dashed = [
+        Line2D([], [], color=c, linewidth=2.2, linestyle="--", label=f"model, density {level:g}")
+        for _, level, c in colours
     ]
+    return filled + dashed

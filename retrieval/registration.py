@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from .segmentation import Segmentation
 
 Method = Literal["fast", "syn", "affine"]
-METHODS: tuple[Method, ...] = ("fast", "syn", "affine")
 
 _STAGES: dict[Method, dict[str, Any]] = {
     "affine": {"type_of_transform": "Affine"},
-    "fast": {"type_of_transform": "SyN", "syn_metric": "mattes", "syn_sampling": 32, "reg_iterations": (40, 20, 5)},
+    "fast": {
+        "type_of_transform": "SyN",
+        "syn_metric": "mattes",
+        "syn_sampling": 32,
+        "reg_iterations": (40, 20, 0),
+    },
     "syn": {
         "type_of_transform": "SyN",
         "syn_metric": "CC",
@@ -126,6 +130,7 @@ def register(
     """
     ants = _ants(seed, threads)
     _check_image(t1)
+    t1 = _at_spacing(t1, min(atlas.frame.spacing))
     tumour = np.zeros(t1.frame.shape, bool) if segmentation is None else _tumour_on(t1, segmentation)
     fixed = _to_ants(atlas.t1, atlas.frame)
     moving = _to_ants(np.asarray(t1.data, dtype=np.float32), t1.frame)
@@ -203,13 +208,13 @@ def affine_matrix(found: AntsMap) -> NDArray[np.float64]:
     matrix = np.eye(4)
     matrix[:3, :3] = (axes - origin).T
     matrix[:3, 3] = origin
-    return _LPS @ matrix @ _LPS
+    return np.asarray(_LPS @ matrix @ _LPS)
 
 
 _THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 
 
-def _ants(seed: int, threads: int | None) -> Any:  # noqa: ANN401 - a module without types
+def _ants(seed: int, threads: int | None) -> Any:
     import ants
     from ants import config
 
@@ -218,7 +223,7 @@ def _ants(seed: int, threads: int | None) -> Any:  # noqa: ANN401 - a module wit
     return ants
 
 
-def _to_ants(data: NDArray[np.float32], frame: Frame) -> Any:  # noqa: ANN401
+def _to_ants(data: NDArray[np.float32], frame: Frame) -> Any:
     import ants
 
     affine = _LPS @ frame.affine
@@ -260,6 +265,15 @@ def _check_image(t1: Image) -> None:
         raise InputError(f"{t1.path} has the same value everywhere: give a skull-stripped T1 or T1c")
 
 
+def _at_spacing(t1: Image, spacing_mm: float) -> Image:
+    """Average a finer image down to the atlas's resolution: half the time, and a higher correlation in the end."""
+    factors = tuple(max(1, int(spacing_mm / h + 1e-6)) for h in t1.frame.spacing)
+    if factors == (1, 1, 1):
+        return t1
+    frame = t1.frame.coarsened((factors[0], factors[1], factors[2]))
+    return Image(frame.resample(t1.data, t1.frame, oversample=max(factors)), frame, t1.path)
+
+
 def _tumour_on(t1: Image, segmentation: Segmentation) -> NDArray[np.bool_]:
     """Whole tumour on the T1's own grid, with a margin.
 
@@ -270,7 +284,8 @@ def _tumour_on(t1: Image, segmentation: Segmentation) -> NDArray[np.bool_]:
     covered = ((voxels >= -0.5) & (voxels <= np.asarray(t1.frame.shape) - 0.5)).all(axis=1).mean()
     if covered < _COVERED_SHARE:
         raise InputError(
-            f"{t1.path} covers {covered:.0%} of the tumour in world space: give the T1 that the segmentation was drawn on"
+            f"{t1.path} covers {covered:.0%} of the tumour in world space: give the T1 that the segmentation "
+            "was drawn on"
         )
     tumour = t1.frame.resample(segmentation.whole, segmentation.frame, order=0) > 0.5
     margin = round(_TUMOUR_MARGIN_MM / min(t1.frame.spacing))

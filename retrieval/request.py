@@ -55,9 +55,7 @@ class QueryRequest:
     threads: int | None = None
 
 
-def run_query(
-    request: QueryRequest, announce: Callable[[str], None] | None = None
-) -> tuple[Answer, dict[str, object]]:
+def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
     """Answer a query and write its files: matches.json, images, report, and the transform if one was made.
 
     Args:

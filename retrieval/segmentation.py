@@ -1,4 +1,4 @@
-"""A patient's tumour as two masks: core (seen on T1Gd) and whole (seen on FLAIR), checked before anything is believed."""
+"""A patient's tumour as two masks: core (seen on T1Gd) and whole (seen on FLAIR), checked before use."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def from_labels(
     if ignored:
         warnings.append(f"label {_list(ignored)} is in neither mask")
     core_mask, whole_mask = np.isin(labels, core), np.isin(labels, whole)
-    understood = {
+    understood: dict[str, object] = {
         "segmentation": str(path),
         "labels": {str(v): int((labels == v).sum()) for v in present},
         "core_labels": list(core),
@@ -110,12 +110,10 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
     if not core.frame.same_as(whole.frame):
         raise InputError(f"{core_path} and {whole_path} are on different grids: resample one to the other")
     understood: dict[str, object] = {"core_mask": str(core_path), "whole_mask": str(whole_path)}
-    return _checked(core.data > 0, whole.data > 0, whole.frame, understood, [])
+    return _checked(_integers(core) > 0, _integers(whole) > 0, whole.frame, understood, [])
 
 
-def _checked(
-    core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str]
-) -> Segmentation:
+def _checked(core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str]) -> Segmentation:
     if not whole.any():
         raise InputError("the whole-tumour mask is empty: there is nothing to search for")
     if not core.any():
@@ -133,9 +131,9 @@ def _checked(
 
 
 def _integers(image: Image) -> NDArray[np.int64]:
-    rounded = np.round(image.data)
+    rounded = np.asarray(np.round(np.asarray(image.data, dtype=np.float64)))
     if not np.array_equal(rounded, image.data):
-        stray = image.data[rounded != image.data]
+        stray = np.asarray(image.data[np.not_equal(rounded, image.data)])
         raise InputError(
             f"{image.path} holds {stray.size} values that are no integers (such as {stray.flat[0]:g}): "
             "give labels, resampled by nearest neighbour"

@@ -24,7 +24,7 @@ class SpatialMap(Protocol):
         ...
 
     def describe(self) -> dict[str, object]:
-        """What it is and how it was made, for the record."""
+        """Say what it is and how it was made, for the record."""
         ...
 
 
@@ -53,9 +53,7 @@ class AffineMap:
         return self._record | {"patient_from_atlas_mm": self.patient_from_atlas.tolist()}
 
 
-def mask_to_atlas(
-    spatial: SpatialMap, mask: NDArray[np.bool_], source: Frame, atlas: Frame
-) -> NDArray[np.bool_]:
+def mask_to_atlas(spatial: SpatialMap, mask: NDArray[np.bool_], source: Frame, atlas: Frame) -> NDArray[np.bool_]:
     """Carry a mask to the atlas frame, keeping its volume: a voxel belongs to it where it covers half of it or more.
 
     Nearest neighbour would pick one of the eight patient voxels that an atlas voxel holds; this averages over them.

@@ -93,7 +93,7 @@ def _smooth_displacement(frame: Frame, rng: np.random.Generator, largest_mm: flo
     """Gaussian-filtered noise, (3, i, j, k) mm: where a point of the patient lies in the atlas, minus the point."""
     sigma = [_SMOOTHNESS_MM / h for h in frame.spacing]
     field = np.stack([ndimage.gaussian_filter(rng.standard_normal(frame.shape), sigma) for _ in range(3)])
-    return field * (largest_mm / np.linalg.norm(field, axis=0).max())
+    return np.asarray(field * (largest_mm / np.linalg.norm(field, axis=0).max()))
 
 
 def _deformed_maps(
@@ -115,7 +115,11 @@ def _deformed(atlas: Atlas, coarse: Frame, displacement: NDArray[np.float64]) ->
 
 def _tumour(anatomy: Atlas, rng: np.random.Generator) -> tuple[GrowthParameters, NDArray[np.float32]]:
     """Draw from the prior until the tumour has an ordinary size."""
-    solver, prior, tissue = FisherKolmogorov(anatomy), Prior(whole_ml=_WHOLE_ML, core_ml=_CORE_ML), tissue_voxels(anatomy)
+    solver, prior, tissue = (
+        FisherKolmogorov(anatomy),
+        Prior(whole_ml=_WHOLE_ML, core_ml=_CORE_ML),
+        tissue_voxels(anatomy),
+    )
     stream = int(rng.integers(2**32))
     index = 0
     while True:

@@ -43,6 +43,7 @@ class ActiveBox:
         self._low = np.array(low)
         self._high = self._low + density.shape
         self.u = _with_ghosts(density)
+        self._scratch = np.zeros(0, np.float32)
         self._resize(np.array([_GROWTH_LAYERS] * 6))
 
     @property
@@ -72,7 +73,7 @@ class ActiveBox:
     def _resize(self, layers: NDArray[np.int_]) -> None:
         low = np.maximum(self._low - layers[0::2], 0)
         high = np.minimum(self._high + layers[1::2], self._grid)
-        if hasattr(self, "_scratch") and (low == self._low).all() and (high == self._high).all():
+        if self._scratch.size and (low == self._low).all() and (high == self._high).all():
             return
         grown = np.zeros(high - low, np.float32)
         grown[tuple(slice(a, b) for a, b in zip(self._low - low, self._high - low, strict=True))] = self.u[1:-1]

@@ -60,9 +60,7 @@ def load_atlas(source: str | Path = DEFAULT_ATLAS) -> Atlas:
     for image in images.values():
         if not image.frame.same_as(reference, tolerance_mm=0.1):
             raise InputError(f"{image.path} is not on the grid of {images['wm'].path}: resample it first")
-    white, grey, csf, head = (
-        np.asarray(images[name].data, dtype=np.float32) for name in ("wm", "gm", "csf", "t1")
-    )
+    white, grey, csf, head = (np.asarray(images[name].data, dtype=np.float32) for name in ("wm", "gm", "csf", "t1"))
     return _on_frame(path.resolve().name, reference, white, grey, csf, head)
 
 
@@ -108,11 +106,11 @@ def _on_frame(
     frame = _brain_centred(name, source, white + grey + csf >= 0.5)
     # a voxel of the frame averages what lies in it: tissue fractions, not samples
     oversample = max(1, round(FRAME_SPACING_MM / min(source.spacing)))
-    maps = [
+    white, grey, csf = (
         np.clip(frame.resample(values, source, oversample=oversample), 0, 1) for values in (white, grey, csf)
-    ]
+    )
     scale = float(np.quantile(t1[t1 > 0], 0.99)) if (t1 > 0).any() else 1.0
-    return Atlas(name, frame, *maps, frame.resample(t1, source, oversample=oversample) / np.float32(scale))
+    return Atlas(name, frame, white, grey, csf, frame.resample(t1, source, oversample=oversample) / np.float32(scale))
 
 
 def _brain_centred(name: str, source: Frame, brain: NDArray[np.bool_]) -> Frame:

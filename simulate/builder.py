@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -165,7 +165,11 @@ class TumourMaker:
     def _ready(self) -> tuple[FisherKolmogorov, SizePreview, np.ndarray]:
         if self._parts is None:
             solver = FisherKolmogorov(self.atlas, self.settings)
-            self._parts = solver, SizePreview(self.atlas, self.settings, self.prior), tissue_voxels(self.atlas)
+            self._parts = (
+                solver,
+                SizePreview(self.atlas, self.settings, self.prior),
+                tissue_voxels(self.atlas),
+            )
         return self._parts
 
 
@@ -187,9 +191,7 @@ def _fill(
         taken = waiting[:take]
         # draws behind the last tumour taken are settled only where none of their tumours still waits
         all_settled = take == len(waiting) and report.count < report.target
-        advanced = replace(
-            campaign, draws=settled if all_settled else taken[-1].draw + 1, count=campaign.count + take
-        )
+        advanced = replace(campaign, draws=settled if all_settled else taken[-1].draw + 1, count=campaign.count + take)
         writer.commit_tumours(taken, provenance, advanced, f"build {advanced.key}: {advanced.count}")
         del waiting[:take]
         campaign, last_commit = advanced, time.monotonic()
@@ -221,7 +223,7 @@ def _fill(
         commit(len(waiting))
 
 
-def _batches(maker: TumourMaker, first: int, workers: int) -> Iterator[Batch]:
+def _batches(maker: TumourMaker, first: int, workers: int) -> Generator[Batch]:
     """Blocks of draws from `first` on, in order, made by `workers` processes."""
     if workers == 1:
         start = first

@@ -182,7 +182,7 @@ class FisherKolmogorov:
             raise InputError(f"seed {_mm(seed_mm)} lies outside the tissue of {self.atlas.name}; choose one inside")
         peak_limit = _LARGEST_SEED_DENSITY / weight.max()
         density = weight * min(self.settings.seed_volume_ml / frame.voxel_ml / weight.sum(), peak_limit)
-        return ActiveBox(self._faces, tuple(int(v) for v in low), density.astype(np.float32))
+        return ActiveBox(self._faces, (int(low[0]), int(low[1]), int(low[2])), density.astype(np.float32))
 
 
 _WHOLE_LEVEL = np.float32(THRESHOLDS["whole"])

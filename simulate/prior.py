@@ -60,9 +60,7 @@ class Prior:
 
     def keeps(self, whole_ml: float, core_ml: float) -> bool:
         """Whether a tumour of these volumes belongs to the store."""
-        return (
-            self.whole_ml[0] <= whole_ml <= self.whole_ml[1] and self.core_ml[0] <= core_ml <= self.core_ml[1]
-        )
+        return self.whole_ml[0] <= whole_ml <= self.whole_ml[1] and self.core_ml[0] <= core_ml <= self.core_ml[1]
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON, with units."""
@@ -79,5 +77,5 @@ class Prior:
 
 
 def tissue_voxels(atlas: Atlas) -> NDArray[np.int64]:
-    """Indices of the voxels that a seed may fall in, (n, 3)."""
+    """Return the voxels that a seed may fall in, (n, 3) indices."""
     return np.argwhere(atlas.tissue)

@@ -33,9 +33,11 @@ def advance(
     Args:
         u: density before the step, (n,).
         scratch: receives the density after the step, (n,); ghost planes are left alone.
-        face_x, face_y, face_z: relative face diffusivity over spacing squared, 1/mm²; entry i couples cell i
-            with the next cell along the axis.
-        stride_x, stride_y: flat distance to the next cell along x and y.
+        face_x: relative face diffusivity over spacing squared, 1/mm²; entry i couples cell i with the next along x.
+        face_y: likewise along y.
+        face_z: likewise along z.
+        stride_x: flat distance to the next cell along x.
+        stride_y: likewise along y.
         diffusion: D_w times the time step, mm².
         growth: exp(rho times the time step).
     """

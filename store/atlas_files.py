@@ -19,9 +19,7 @@ _UNITS = {"white": "fraction", "grey": "fraction", "csf": "fraction", "t1": "arb
 def write_atlas(files: StoreFiles, atlas: Atlas) -> dict[str, object]:
     """Write an atlas below `atlas/` and return the record that a manifest keeps of it."""
     memory: dict[str, Buffer] = {}
-    group = zarr.create_group(
-        MemoryStore(memory), attributes={"name": atlas.name, "frame": atlas.frame.as_record()}
-    )
+    group = zarr.create_group(MemoryStore(memory), attributes={"name": atlas.name, "frame": atlas.frame.as_record()})
     for name in MAPS:
         values = getattr(atlas, name)
         array = group.create_array(
@@ -52,8 +50,7 @@ def read_atlas(files: StoreFiles, record: dict[str, object], frame: Frame) -> At
     stored: dict[str, tuple[int, str]] = record["files"]  # type: ignore[assignment]
     folder = record["folder"]
     contents = {
-        key: read_checked(files, f"{folder}/{key}", int(size), str(digest))
-        for key, (size, digest) in stored.items()
+        key: read_checked(files, f"{folder}/{key}", int(size), str(digest)) for key, (size, digest) in stored.items()
     }
     maps = zarr_arrays(contents)
     atlas = Atlas(str(record["name"]), frame, **{name: maps[name] for name in MAPS})  # type: ignore[arg-type]

@@ -63,8 +63,15 @@ def decode(chunk: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint16]:
     if len(chunk) <= _CRC_BYTES or google_crc32c.value(data) != checksum:
         raise ValueError("checksum does not match")
     out = np.empty(shape, "<u2")
+    if unpacked_bytes(chunk) != out.nbytes:
+        raise ValueError(f"it holds {unpacked_bytes(chunk)} bytes, not the {out.nbytes} of a density on {shape}")
     _BLOSC.decode(data, out=out)
     return out
+
+
+def unpacked_bytes(chunk: bytes) -> int:
+    """Bytes of the density in a chunk, from the Blosc header."""
+    return int.from_bytes(chunk[4:8], "little")
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,7 @@ class EncodedTumour:
             raise InputError(f"density of shape {density.shape} does not live on a frame of {frame.shape}")
         integers = quantise(density)
         volume = {
-            name: np.count_nonzero(integers >= level_of(level)) * frame.voxel_ml
-            for name, level in thresholds.items()
+            name: np.count_nonzero(integers >= level_of(level)) * frame.voxel_ml for name, level in thresholds.items()
         }
         return cls(
             parameters,
@@ -111,12 +117,13 @@ class EncodedTumour:
             volume["whole"],
             volume["core"],
             float(_DENSITIES[integers.max()]),
-            _bounding_box(integers),
+            bounding_box(integers),
             draw,
         )
 
 
-def _bounding_box(integers: NDArray[np.uint16]) -> tuple[int, int, int, int, int, int]:
+def bounding_box(integers: NDArray[np.uint16]) -> tuple[int, int, int, int, int, int]:
+    """Low and high voxel of the box around what is not zero; high is not included, all 0 where nothing is."""
     if not integers.any():
         return 0, 0, 0, 0, 0, 0
     low, high = [], []

@@ -75,7 +75,11 @@ class StoreFiles:
                 os.link(aside, path)
             finally:
                 aside.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            try:
+                sync_directory(path.parent)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
         except FileExistsError:
             raise
         except OSError as error:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.orientations import aff2axcodes
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
@@ -64,11 +65,7 @@ class Frame:
     @property
     def axis_codes(self) -> str:
         """Direction that each voxel axis runs in, nearest world axis first named: 'RAS', 'LPS', ..."""
-        codes = ""
-        for column in (self.affine[:3, :3] / np.asarray(self.spacing)).T:
-            axis = int(np.argmax(np.abs(column)))
-            codes += ("RAS" if column[axis] > 0 else "LPI")[axis]
-        return codes
+        return "".join(aff2axcodes(self.affine))
 
     @property
     def shears(self) -> bool:
@@ -78,12 +75,12 @@ class Frame:
 
     def world(self, voxels: ArrayLike) -> NDArray[np.float64]:
         """Millimetres of voxel indices; both (..., 3), indices may be fractional."""
-        return np.asarray(voxels, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return np.asarray(np.asarray(voxels, dtype=np.float64) @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def voxel(self, world: ArrayLike) -> NDArray[np.float64]:
         """Fractional voxel indices of world points in mm; both (..., 3)."""
         inverse = np.linalg.inv(self.affine)
-        return np.asarray(world, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        return np.asarray(np.asarray(world, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3])
 
     def from_fraction(self, fraction: ArrayLike) -> NDArray[np.float64]:
         """World mm of positions written as fractions of the longest edge, as papers 001 and 003 write seeds.
@@ -104,7 +101,7 @@ class Frame:
         corners = np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(self.shape) - 1)
         return bool(np.abs(self.world(corners) - other.world(corners)).max() <= tolerance_mm)
 
-    def voxel_map_from(self, source: Frame, world_map: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    def voxel_map_from(self, source: Frame, world_map: FloatArray | None = None) -> NDArray[np.float64]:
         """Affine (4, 4) from voxels of this frame to voxels of `source`, through `world_map` in world mm."""
         middle = np.eye(4) if world_map is None else world_map
         return np.asarray(np.linalg.inv(source.affine) @ middle @ self.affine, dtype=np.float64)
@@ -115,7 +112,7 @@ class Frame:
         source: Frame,
         *,
         order: int = 1,
-        world_map: NDArray[np.float64] | None = None,
+        world_map: FloatArray | None = None,
         oversample: int = 1,
     ) -> NDArray[np.float32]:
         """Sample `data`, which lives on `source`, at this frame's voxels; zero outside.
@@ -144,7 +141,7 @@ class Frame:
                 output_shape=self.shape,
                 output=np.float32,
                 order=order,
-                mode="constant",
+                mode="grid-constant",
             )
         return total / np.float32(oversample**3)
 
@@ -154,6 +151,14 @@ class Frame:
         affine = self.affine.copy()
         affine[:3, 3] = self.world(start)
         i, j, k = (int(n) for n in stop - start)
+        return Frame((i, j, k), affine)
+
+    def coarsened(self, factors: tuple[int, int, int]) -> Frame:
+        """Frame whose voxels are blocks of `factors` voxels of this one; a rest at the far ends is dropped."""
+        affine = self.affine.copy()
+        affine[:3, :3] = self.affine[:3, :3] * np.asarray(factors)
+        affine[:3, 3] = self.world((np.asarray(factors) - 1) / 2)
+        i, j, k = (max(1, n // f) for n, f in zip(self.shape, factors, strict=True))
         return Frame((i, j, k), affine)
 
     def refined(self, factor: int) -> Frame:

@@ -36,18 +36,17 @@ def committer_lock(root: Path, purpose: str, name: str = "lock") -> Iterator[Non
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreLockedError(f"{root} is being written by {_owner(file.name)}: wait for it to finish") from None
-        file.truncate(0)
-        file.write(
-            json.dumps(
-                {
-                    "process": os.getpid(),
-                    "host": socket.gethostname(),
-                    "since": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "purpose": purpose,
-                }
-            )
-        )
-        file.flush()
+        owner = {
+            "process": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "purpose": purpose,
+        }
+        try:
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), json.dumps(owner).encode())
+        except OSError as error:
+            raise OutputError(f"cannot write to {root}: {error.strerror}") from error
         yield
 
 
@@ -55,5 +54,5 @@ def _owner(path: str) -> str:
     try:
         owner = json.loads(Path(path).read_text())
         return f"`{owner['purpose']}` (process {owner['process']} on {owner['host']}, since {owner['since']})"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "another process"

@@ -88,7 +88,12 @@ class Manifest:
         """Return the next version, with `changes` made."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return replace(
-            self, version=self.version + 1, note=note, software=software, committed=now, **changes  # type: ignore[arg-type]
+            self,
+            version=self.version + 1,
+            note=note,
+            software=software,
+            committed=now,
+            **changes,  # type: ignore[arg-type]
         )
 
     def publish(self, files: StoreFiles) -> None:
@@ -143,9 +148,7 @@ class Manifest:
                 raise ValueError("checksum does not match")
             return cls._from_record(record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedStoreError(
-                f"{files.path(key)} is damaged ({error}): restore it from a copy"
-            ) from error
+            raise DamagedStoreError(f"{files.path(key)} is damaged ({error}): restore it from a copy") from error
 
     @classmethod
     def _from_record(cls, record: dict[str, object]) -> Manifest:

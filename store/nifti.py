@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
@@ -46,17 +47,18 @@ def load_image(path: str | Path) -> Image:
         raise InputError(f"{path} is a folder: give a NIfTI file (.nii or .nii.gz)")
     try:
         image = nib.load(path)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path} is not a readable NIfTI file ({_first_line(error)})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path} is {type(image).__name__}, not NIfTI: convert it to .nii.gz first")
     shape = tuple(int(n) for n in image.shape)
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         raise InputError(f"{path} has shape {shape}: give one 3-D volume (split a 4-D file first)")
-    frame = Frame(shape[:3], _affine(image, path, shape[:3]))
+    size = shape[0], shape[1], shape[2]
+    frame = Frame(size, _affine(image, path, size))
     try:
-        data = np.asanyarray(image.dataobj).reshape(shape[:3])
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+        data = np.asanyarray(image.dataobj).reshape(size)
+    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, MemoryError) as error:
         raise InputError(f"{path} is damaged or cut short ({_first_line(error)}): copy it again") from error
     if data.dtype.kind not in "iufb":
         raise InputError(f"{path} holds {data.dtype} values: give a scalar image")
@@ -72,15 +74,18 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
     Raises:
         OutputError: the place cannot be written to.
     """
-    image = nib.Nifti1Image(np.ascontiguousarray(data), frame.affine)
+    if data.dtype == np.bool_:
+        data = data.astype(np.uint8)
+    image = nib.Nifti1Image(np.ascontiguousarray(data), frame.affine, dtype=data.dtype)
     image.set_sform(frame.affine, code="scanner")
     image.set_qform(frame.affine, code="scanner", strip_shears=True)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = intent[:79].encode()
     try:
         nib.save(image, path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {os.strerror(error.errno or 0)}") from error
+    except (OSError, ImageFileError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else _first_line(error)
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def _affine(image: nib.Nifti1Image, path: Path, shape: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -90,7 +90,7 @@ class TumorStore:
         return segment.integers(row)
 
     def parameters(self, tumour: int) -> GrowthParameters:
-        """What a tumour was simulated with."""
+        """Return what a tumour was simulated with."""
         segment, row = self._find(tumour)
         return segment.parameters(row)
 
@@ -143,6 +143,8 @@ def open_store(path: str | Path, version: int | None = None) -> TumorStore:
     text = str(path)
     if version is None and "@" in text and not Path(text).exists():
         base, _, number = text.rpartition("@")
+        if "/" in number:
+            return TumorStore(path)
         if not number.isdigit():
             raise InputError(f"{text}: write STORE@VERSION with a whole number, for example {base}@3")
         return TumorStore(base, int(number))

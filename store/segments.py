@@ -93,9 +93,7 @@ def write_segment(
     name = uuid.uuid4().hex[:12]
     contents = _metadata_and_table(tumours, frame, provenance)
     contents[_SHARD] = _shard([t.chunk for t in tumours])
-    written = {
-        key: (len(data), files.create(f"segments/{name}/{key}", data)) for key, data in sorted(contents.items())
-    }
+    written = {key: (len(data), files.create(f"segments/{name}/{key}", data)) for key, data in sorted(contents.items())}
     return SegmentRecord(name, first_id, len(tumours), written, provenance)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DamagedStoreError
-from .density import LEVELS, level_of
+from .density import LEVELS, bounding_box, level_of
 from .reader import TumorStore
 
 Progress = Callable[[int, int], None]
@@ -33,18 +33,21 @@ def verify(store: TumorStore, *, full: bool = False, progress: Progress | None =
         found.append(str(error))
     for done, record in enumerate(store.segments, 1):
         segment = store.segment(record)
+        table = None
         try:
-            _ = segment.table
+            table = segment.table
         except DamagedStoreError as error:
             found.append(str(error))
-            continue
         if full:
             found += _damaged_files(store, record.name, record.files)
             for row, tumour in enumerate(record.ids):
                 try:
-                    found += _differences(store, tumour, segment.integers(row), segment.table[row])
+                    integers = segment.integers(row)
                 except DamagedStoreError as error:
                     found.append(str(error))
+                else:
+                    if table is not None:
+                        found += _differences(store, tumour, integers, table[row])
         if progress:
             progress(done, len(store.segments))
     return found
@@ -54,6 +57,9 @@ def _damaged_files(store: TumorStore, name: str, files: dict[str, tuple[int, str
     found = []
     for key, (_, expected) in files.items():
         path = store.path / "segments" / name / key
+        if not path.is_file():
+            found.append(f"{path} is missing: restore it from a copy")
+            continue
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                 found.append(f"{path} is not what was written (SHA-256 differs): restore it from a copy")
@@ -61,7 +67,10 @@ def _damaged_files(store: TumorStore, name: str, files: dict[str, tuple[int, str
 
 
 def _differences(
-    store: TumorStore, tumour: int, integers: np.ndarray[tuple[int, ...], np.dtype[np.uint16]], row: np.ndarray
+    store: TumorStore,
+    tumour: int,
+    integers: np.ndarray[tuple[int, ...], np.dtype[np.uint16]],
+    row: np.ndarray,
 ) -> list[str]:
     whole, core, peak = row[6:9]
     measured = [
@@ -69,6 +78,9 @@ def _differences(
         for name in ("whole", "core")
     ]
     largest = int(integers.max())
-    if largest > LEVELS or not np.allclose([*measured, largest / LEVELS], [whole, core, peak], atol=1e-6):
-        return [f"tumour {tumour}: its density does not have the volumes that the table gives; rebuild the store"]
-    return []
+    agrees = (
+        largest <= LEVELS
+        and np.allclose([*measured, largest / LEVELS], [whole, core, peak], atol=1e-6)
+        and bounding_box(integers) == tuple(int(v) for v in row[9:15])
+    )
+    return [] if agrees else [f"tumour {tumour}: its density is not what its table says; rebuild the store"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError, StoreLockedError
 from .atlas import Atlas
 from .atlas_files import write_atlas
-from .density import EncodedTumour
+from .density import EncodedTumour, unpacked_bytes
 from .files import PARTIAL, StoreFiles
 from .frame import Frame
 from .lock import committer_lock
@@ -43,6 +47,9 @@ class StoreWriter:
             campaign: its new progress, published in the same commit.
             note: why, for the store's history.
         """
+        expected = 2 * int(np.prod(self.frame.shape))
+        if any(unpacked_bytes(t.chunk) != expected for t in tumours):
+            raise InputError(f"a tumour was not encoded on the store's frame {self.frame.shape}")
         record = None
         segments = self.manifest.segments
         if tumours:
@@ -84,9 +91,7 @@ def writing(path: str | Path, purpose: str) -> Iterator[StoreWriter]:
 
 
 @contextmanager
-def creating(
-    path: str | Path, atlas: Atlas, model: dict[str, object], purpose: str
-) -> Iterator[StoreWriter]:
+def creating(path: str | Path, atlas: Atlas, model: dict[str, object], purpose: str) -> Iterator[StoreWriter]:
     """Open a store for commits, making it where there is none.
 
     Raises:
@@ -146,12 +151,19 @@ def _refuse_foreign(root: Path) -> None:
         raise InputError(f"{root} is a file: give a folder for the store")
     if root.is_dir():
         others = [p.name for p in root.iterdir() if p.name not in _OWN_NAMES]
+        if not any(root.glob("manifests/*.json")):
+            others += [
+                key
+                for key in StoreFiles(root).keys()  # noqa: SIM118 - no mapping
+                if key.split("/")[0] in _OWN_NAMES and not _LEFT_BY_A_KILLED_BUILD.match(key)
+            ]
         if others:
             raise InputError(
                 f"{root} already holds something else ({', '.join(sorted(others)[:3])}): give a new or empty folder"
             )
 
 
+_LEFT_BY_A_KILLED_BUILD = re.compile(r"lock$|atlas/[0-9a-f]{12}/|segments/[0-9a-f]{12}/|.*\.partial$")
 _OWN_NAMES = {"manifests", "atlas", "segments", "derived", "lock"}
 
 
@@ -161,7 +173,8 @@ def _same_making(root: Path, manifest: Manifest, atlas: Atlas, model: dict[str, 
             f"{root} was built in the atlas {manifest.atlas['name']}, not in {atlas.name} as asked: "
             "use its atlas, or another folder for this one"
         )
-    differing = sorted(k for k in model | manifest.model if model.get(k) != manifest.model.get(k))
+    plain = json.loads(json.dumps(model))
+    differing = sorted(k for k in plain | manifest.model if plain.get(k) != manifest.model.get(k))
     if differing:
         raise InputError(
             f"{root} was built with another growth model ({', '.join(differing)} differ): use another folder"

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters, creating
 from gliodex.store.atlas import Atlas
 
@@ -80,5 +79,5 @@ def small_store(make_store, small_atlas, ball):
     """Path of a store in `small_atlas`: ids 0 to 2 in version 2, ids 3 and 4 added by version 3."""
     frame = small_atlas.frame
     middle = frame.world((np.array(frame.shape) - 1) / 2)
-    balls = [ball(frame, middle + (5.0 * n, 0, -3.0 * n), 14.0 + 3 * n) for n in range(5)]
+    balls = [ball(frame, middle + np.array([5.0 * n, 0, -3.0 * n]), 14.0 + 3 * n) for n in range(5)]
     return make_store(small_atlas, balls[:3], balls[3:])

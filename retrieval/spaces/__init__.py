@@ -27,7 +27,7 @@ def space_map(space: Space, atlas: Atlas) -> AffineMap:
     Raises:
         InputError: no numbers are kept between SRI24 and this atlas.
     """
-    if space == "atlas" or atlas.name == space:
+    if space in {"atlas", atlas.name}:
         return AffineMap(np.eye(4), {"kind": "identity", "space": space})
     kept = files(__package__) / f"{space}_to_{atlas.name}.json"
     if not kept.is_file():

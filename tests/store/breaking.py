@@ -48,7 +48,7 @@ def before_each_step(hook, steps=STEPS):
 
 
 def killed_at(step, action):
-    """Run `action` in a forked process that is killed before its `step`-th step; False if it ended before that.
+    """Run `action` in a forked process that is killed before its `step`-th step; False if it ended earlier.
 
     A file whose flush never comes is cut short by a byte, as a power cut might leave it.
     """
@@ -87,7 +87,7 @@ def _run_and_die(step, action):
 
 
 def fails_at(step, action, number=errno.ENOSPC):
-    """Run `action` with an error of the disk at its `step`-th step; the exception it raised, None where it ended."""
+    """Run `action` with an error of the disk at its `step`-th step; what it raised, None where it ended."""
     steps = 0
 
     def hook(_name, *_arguments):
@@ -106,7 +106,7 @@ def fails_at(step, action, number=errno.ENOSPC):
 
 
 def in_fork(action):
-    """Exit status of `action` run in a forked process: 0 done, 3 raised, negative the signal that ended it."""
+    """Exit status of `action` in a forked process: 0 done, 3 raised, negative the signal that ended it."""
     child = os.fork()
     if child == 0:
         _run_and_die(-1, action)

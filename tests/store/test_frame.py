@@ -3,12 +3,11 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from gliodex.errors import InputError
+from gliodex.store import Frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
-
-from gliodex.errors import InputError
-from gliodex.store import Frame
 
 SETTINGS = settings(max_examples=40, deadline=None)
 
@@ -172,7 +171,7 @@ def test_voxel_map_goes_through_world_space():
     world_map[:3, 3] = 7, -3, 2
     matrix = target.voxel_map_from(source, world_map)
     voxel = np.array([1.0, 2.0, 3.0])
-    expected = source.voxel(target.world(voxel) + [7, -3, 2])
+    expected = source.voxel(target.world(voxel) + np.array([7, -3, 2]))
     np.testing.assert_allclose((matrix @ [*voxel, 1])[:3], expected)
 
 

@@ -4,7 +4,6 @@ import resource
 import signal
 
 import pytest
-
 from gliodex.errors import OutputError, StoreLockedError
 from gliodex.store.lock import committer_lock
 
@@ -90,7 +89,10 @@ def test_the_folder_of_the_lock_is_made(tmp_path):
 
 def test_a_place_that_cannot_hold_a_lock_is_refused_in_words(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write to"), committer_lock(tmp_path / "file" / "x", "first"):
+    with (
+        pytest.raises(OutputError, match="cannot write to"),
+        committer_lock(tmp_path / "file" / "x", "first"),
+    ):
         pass
 
 

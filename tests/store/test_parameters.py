@@ -2,11 +2,10 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from gliodex.errors import InputError
 from gliodex.store import GrowthParameters
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SEED = (1.0, -2.0, 3.0)
 

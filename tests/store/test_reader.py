@@ -1,7 +1,6 @@
+import gliodex
 import numpy as np
 import pytest
-
-import gliodex
 from gliodex.errors import DamagedStoreError, InputError, NotAStoreError, UnknownTumourError
 from gliodex.store import creating, open_store
 from gliodex.store.density import dequantise, quantise
@@ -50,7 +49,11 @@ def test_a_reader_does_not_see_what_is_committed_after_it_opened(tiny_store, com
 
 
 def test_old_versions_are_opened_by_name_and_by_number(tiny_store):
-    for store in (open_store(f"{tiny_store}@2"), open_store(tiny_store, 2), open_store(str(tiny_store), version=2)):
+    for store in (
+        open_store(f"{tiny_store}@2"),
+        open_store(tiny_store, 2),
+        open_store(str(tiny_store), version=2),
+    ):
         assert (store.version, store.ids.tolist()) == (2, [0, 1])
     assert len(open_store(f"{tiny_store}@1")) == 0
     assert open_store(f"{tiny_store}@1").ids.dtype == np.int64

@@ -1,0 +1,49 @@
+"""How fast the forward solver is: voxel updates a second, and an average accepted tumour.
+
+python benchmarks/solver.py [--tumours 100]
+"""
+
+import argparse
+import time
+
+import numpy as np
+from gliodex.simulate import FisherKolmogorov, Prior, load_atlas
+from gliodex.simulate.prior import tissue_voxels
+from record import keep
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--tumours", type=int, default=100)
+parser.add_argument("--seed", type=int, default=11)
+arguments = parser.parse_args()
+
+atlas, prior = load_atlas(), Prior()
+solver, tissue = FisherKolmogorov(atlas), tissue_voxels(atlas)
+seconds, updates, steps, index = [], [], [], 0
+solver(prior.draw(atlas, tissue, arguments.seed, 0))
+while len(seconds) < arguments.tumours:
+    parameters = prior.draw(atlas, tissue, arguments.seed, index)
+    index += 1
+    if 2 * parameters.mu1 * parameters.mu2 > 400:
+        continue
+    begun = time.perf_counter()
+    run = solver.grow(parameters, stop_above_ml=prior.whole_ml[1])
+    density = run.full()
+    took = time.perf_counter() - begun
+    volumes = (float((density >= level).sum()) * atlas.frame.voxel_ml for level in (0.2, 0.6))
+    if not run.outgrew and prior.keeps(*volumes):
+        seconds.append(took)
+        updates.append(run.voxel_updates)
+        steps.append(run.steps)
+keep(
+    "solver",
+    {
+        "tumours": len(seconds),
+        "seed": arguments.seed,
+        "threads": 1,
+        "mean_ms": round(float(np.mean(seconds)) * 1e3, 1),
+        "median_ms": round(float(np.median(seconds)) * 1e3, 1),
+        "giga_updates_per_second": round(sum(updates) / sum(seconds) / 1e9, 2),
+        "mean_steps": round(float(np.mean(steps))),
+    },
+    f"python benchmarks/solver.py --tumours {arguments.tumours} --seed {arguments.seed}",
+)

@@ -1,0 +1,409 @@
+import dataclasses
+import errno
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+from gliodex.errors import DamagedStoreError, OutputError, StoreLockedError
+from gliodex.index import DiceIndex, Hits, build_index, verify_index
+from gliodex.store import open_store, writing
+from gliodex.store.lock import committer_lock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ..store.breaking import fails_at, flip, in_fork, killed_at
+from .retriever_conformance import (
+    RetrieverTests,
+    assert_same_hits,
+    brute_force,
+    grow,
+    masks_of,
+    population,
+    queries,
+)
+
+
+class TestDiceIndexConforms(RetrieverTests):
+    def open(self, store):
+        return DiceIndex.open(store)
+
+    def rebuild(self, store):
+        directory = build_index(store, rebuild=True)
+        assert len(directory.segments) == len(store.segments)
+        return DiceIndex.open(store)
+
+
+def expect_exact(index, store, core, whole, k):
+    ids, scores, cores, wholes = (column[:k] for column in brute_force(store, core, whole))
+    hits = index.search(core, whole, k=k)
+    assert_same_hits(hits, Hits(ids, scores, cores, wholes, 0))
+    return hits
+
+
+@pytest.fixture(scope="module")
+def crowd(make_atlas, make_store, ball):
+    """170 tumours in three segments: more than the first look of a search."""
+    atlas = make_atlas((18, 13, 10), spacing=6.0)
+    densities = population(atlas.frame, ball, 170)
+    store = open_store(make_store(atlas, densities[:60], densities[60:61], densities[61:]))
+    return store, DiceIndex.open(store)
+
+
+@pytest.fixture
+def path(make_atlas, make_store, ball):
+    """Path of a fresh indexed store of 9 tumours in two segments."""
+    atlas = make_atlas((12, 9, 10), spacing=8.0)
+    densities = population(atlas.frame, ball, 9)
+    path = make_store(atlas, densities[:5], densities[5:])
+    DiceIndex.open(open_store(path))
+    return path
+
+
+def blocks(path):
+    return path / "derived" / "dice" / "blocks.bin"
+
+
+def directory_of(path):
+    return path / "derived" / "dice" / "directory.json"
+
+
+@pytest.mark.parametrize("k", [1, 15, 33, 170, 175])
+def test_awkward_queries_give_what_brute_force_gives(crowd, k):
+    store, index = crowd
+    for core, whole in queries(store):
+        expect_exact(index, store, core, whole, k)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_random_queries_give_what_brute_force_gives(crowd, data):
+    store, index = crowd
+    rng = np.random.default_rng(data.draw(st.integers(0, 10**6)))
+    tumour = int(rng.integers(len(store)))
+    shift = data.draw(st.tuples(*[st.integers(-4, 4)] * 3))
+    core, whole = (np.roll(mask, shift, axis=(0, 1, 2)) for mask in masks_of(store, tumour))
+    flips = data.draw(st.sampled_from([0, 0.001, 0.05, 0.5]))
+    core, whole = (mask ^ (rng.random(mask.shape) < flips) for mask in (core, whole))
+    expect_exact(index, store, core, whole, data.draw(st.sampled_from([1, 2, 15, 40, 170, 200])))
+
+
+def test_a_clear_best_match_is_found_without_comparing_everything(crowd):
+    store, index = crowd
+    tumour = max(store.ids.tolist(), key=lambda t: 10 < masks_of(store, t)[0].sum() < 200)
+    hits = expect_exact(index, store, *masks_of(store, tumour), 1)
+    assert hits.scores[0] == 2.0
+    assert hits.evaluated < len(store)
+
+
+def test_ties_at_the_last_place_go_to_the_lowest_ids(make_atlas, make_store, ball):
+    atlas = make_atlas((10, 9, 8))
+    frame = atlas.frame
+    twin = ball(frame, frame.world([5, 4, 4]), 16)
+    other = ball(frame, frame.world([2, 4, 4]), 16)
+    store = open_store(make_store(atlas, [other] * 5 + [twin] * 100, [twin] * 40, [other] * 3))
+    index = DiceIndex.open(store)
+    for k in (1, 15, 70, 139, 142):
+        expect_exact(index, store, *masks_of(store, 5), k)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (16, 8, 24), (7, 9, 15), (1, 17, 3), (9, 16, 8)])
+def test_frames_of_any_size_give_what_brute_force_gives(make_atlas, make_store, shape):
+    rng = np.random.default_rng(3)
+    store = open_store(make_store(box_atlas(make_atlas, shape), [rng.random(shape, np.float32) for _ in range(6)]))
+    index = DiceIndex.open(store)
+    for core, whole in queries(store):
+        expect_exact(index, store, core, whole, 4)
+
+
+def box_atlas(make_atlas, shape):
+    atlas = make_atlas((12, 12, 12))
+    affine = atlas.frame.affine
+    full, empty = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+    frame = dataclasses.replace(atlas.frame, shape=shape, affine=affine)
+    return dataclasses.replace(atlas, frame=frame, white=full, grey=empty, csf=empty, t1=full)
+
+
+def test_other_thresholds_are_taken_from_the_store(path):
+    with writing(path, "test") as writer:
+        writer._publish("other thresholds", thresholds={"whole": 0.1, "core": 0.85})
+    store = open_store(path)
+    index = DiceIndex.open(store)
+    for core, whole in queries(store):
+        expect_exact(index, store, core, whole, 9)
+
+
+def test_the_length_of_an_index_is_that_of_its_snapshot(path):
+    assert len(DiceIndex.open(open_store(path))) == 9
+    assert len(DiceIndex.open(open_store(f"{path}@2"))) == 5
+    assert len(DiceIndex.open(open_store(f"{path}@1"))) == 0
+
+
+def test_growing_appends_and_leaves_the_bytes_that_are_there(path):
+    before = blocks(path).read_bytes()
+    store = open_store(path)
+    grow(path, store.frame, [store.density(2), store.density(0)])
+    grown = open_store(path)
+    calls = []
+    index = DiceIndex.open(grown, progress=lambda *call: calls.append(call))
+    after = blocks(path).read_bytes()
+    assert after.startswith(before)
+    assert len(after) > len(before)
+    assert calls == [(2, 2)]
+    for core, whole in queries(grown):
+        expect_exact(index, grown, core, whole, 11)
+
+
+def test_growing_reads_only_the_new_segments(path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(2)])
+    for record in store.segments:
+        shard = path / "segments" / record.name / "density/c/0/0/0/0"
+        flip(shard, 4)
+    build_index(open_store(path))
+    assert verify_index(open_store(path)) == []
+
+
+def test_an_index_that_is_up_to_date_is_not_written(path):
+    state = blocks(path).stat(), directory_of(path).stat()
+    with committer_lock(path / "derived" / "dice", "someone"):
+        DiceIndex.open(open_store(path))
+    assert (blocks(path).stat(), directory_of(path).stat()) == state
+
+
+def test_growing_while_another_process_indexes_is_refused_with_its_name(path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(0)])
+    with committer_lock(path / "derived" / "dice", "gliodex index"):
+        with pytest.raises(StoreLockedError, match="gliodex index"):
+            DiceIndex.open(open_store(path))
+        assert len(DiceIndex.open(store)) == 9
+
+
+def test_an_older_snapshot_opens_with_the_grown_index(path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(1)])
+    DiceIndex.open(open_store(path))
+    before = blocks(path).read_bytes()
+    for version in (2, 3):
+        older = open_store(path, version)
+        index = DiceIndex.open(older)
+        for core, whole in queries(older):
+            expect_exact(index, older, core, whole, 20)
+    assert blocks(path).read_bytes() == before
+
+
+def test_an_index_of_other_thresholds_is_stale_and_made_anew(path):
+    old = directory_of(path).read_bytes()
+    with writing(path, "test") as writer:
+        writer._publish("other thresholds", thresholds={"whole": 0.3, "core": 0.5})
+    calls = []
+    build_index(open_store(path), progress=lambda *call: calls.append(call))
+    assert calls == [(5, 9), (9, 9)]
+    assert directory_of(path).read_bytes() != old
+    assert verify_index(open_store(path)) == []
+
+
+def test_an_index_of_another_frame_is_never_used(path):
+    directory = directory_of(path)
+    shifted = open_store(path).frame.affine.copy()
+    shifted[0, 3] += 1
+    store = open_store(path)
+    frame = dataclasses.replace(store.frame, affine=shifted)
+    store.manifest = dataclasses.replace(store.manifest, frame=frame.as_record())
+    before = directory.read_bytes()
+    calls = []
+    build_index(store, progress=lambda *call: calls.append(call))
+    assert calls[-1] == (9, 9)
+    assert directory.read_bytes() != before
+
+
+def test_garbage_behind_the_published_length_is_overwritten(path):
+    before = blocks(path).read_bytes()
+    with blocks(path).open("ab") as file:
+        file.write(b"\xff" * 999)
+    store = open_store(path)
+    expect_exact(DiceIndex.open(store), store, *masks_of(store, 2), 9)
+    grow(path, store.frame, [store.density(2)])
+    grown = open_store(path)
+    expect_exact(DiceIndex.open(grown), grown, *masks_of(grown, 2), 10)
+    after = blocks(path).read_bytes()
+    assert after.startswith(before)
+    assert b"\xff" * 999 not in after
+
+
+def test_an_index_build_killed_at_any_step_can_be_repeated(path, tmp_path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(2)])
+    grow(path, store.frame, [store.density(0)])
+    query = masks_of(store, 2)
+    expected = None
+    for step in itertools.count(1):
+        copy = tmp_path / str(step)
+        shutil.copytree(path, copy)
+        killed = killed_at(step, lambda copy=copy: build_index(open_store(copy)))
+        grown = open_store(copy)
+        assert verify_index(grown) == []
+        expected = expected or brute_force(grown, *query)
+        hits = DiceIndex.open(grown).search(*query, k=11)
+        np.testing.assert_array_equal(hits.ids, expected[0])
+        np.testing.assert_array_equal(hits.scores, expected[1])
+        assert verify_index(grown) == []
+        if not killed:
+            break
+    assert step > 8
+
+
+def test_a_full_disk_while_indexing_is_an_output_error_that_says_what_to_do(path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(2)])
+    grown = open_store(path)
+    with committer_lock(path / "derived" / "dice", "warm"):
+        pass
+    for step in itertools.count(2):
+        error = fails_at(step, lambda: build_index(grown), errno.ENOSPC)
+        if error is None:
+            break
+        assert isinstance(error, OutputError)
+        assert "gliodex index" in str(error)
+        assert verify_index(store) == []
+        shutil.rmtree(path / "derived")
+        DiceIndex.open(store)
+    assert step > 5
+    expect_exact(DiceIndex.open(grown), grown, *masks_of(grown, 2), 10)
+
+
+def test_a_full_disk_while_rebuilding_is_an_output_error(path):
+    store = open_store(path)
+    raised = {}
+    for step in itertools.count(2):
+        error = fails_at(step, lambda: build_index(store, rebuild=True), errno.ENOSPC)
+        if error is None:
+            break
+        if not isinstance(error, OutputError):
+            raised[step] = repr(error)
+    assert step > 5
+    assert raised == {}
+
+
+def test_an_open_index_survives_a_rebuild_by_another_process(path):
+    store, older = open_store(path), open_store(f"{path}@2")
+    grow(path, store.frame, [np.random.default_rng(n).random(store.frame.shape, np.float32) for n in range(40)])
+    grown = open_store(path)
+    query = masks_of(grown, 20)
+    expected = brute_force(grown, *query)[0]
+
+    def search_after_rebuild():
+        index = DiceIndex.open(grown)
+        build_index(older, rebuild=True)
+        hits = index.search(*query, k=len(grown))
+        np.testing.assert_array_equal(hits.ids, expected)
+
+    assert in_fork(search_after_rebuild) == 0
+
+
+def test_a_rebuild_mends_every_kind_of_damage(path):
+    store = open_store(path)
+    sound = blocks(path).read_bytes()
+    for damage in (
+        lambda: flip(blocks(path), 0),
+        lambda: flip(blocks(path), len(sound) - 1),
+        lambda: blocks(path).unlink(),
+        lambda: blocks(path).write_bytes(sound[:10]),
+        lambda: flip(directory_of(path), 30),
+        lambda: directory_of(path).write_text(""),
+    ):
+        damage()
+        assert verify_index(store)
+        build_index(store, rebuild=True)
+        assert verify_index(store) == []
+        assert blocks(path).read_bytes() == sound
+        expect_exact(DiceIndex.open(store), store, *masks_of(store, 3), 9)
+
+
+def test_a_store_without_an_index_has_no_damage_in_it(make_atlas, make_store):
+    assert verify_index(open_store(make_store(make_atlas((9, 9, 9))))) == []
+
+
+@pytest.mark.parametrize("mask", [0x01, 0x80])
+def test_no_flipped_byte_of_the_index_gives_a_wrong_score(path, mask):
+    store = open_store(path)
+    query = masks_of(store, 2)
+    expected = brute_force(store, *query)
+    names = {s.name for s in store.segments}
+    refusals = []
+    positions = range(0, blocks(path).stat().st_size, 3)
+    for position in positions:
+        flip(blocks(path), position, mask)
+        found = verify_index(store)
+        assert len(found) == 1
+        assert str(blocks(path)) in found[0]
+        assert any(name in found[0] for name in names)
+        try:
+            hits = DiceIndex.open(store).search(*query, k=9)
+        except DamagedStoreError as error:
+            refusals.append(str(error))
+        else:
+            np.testing.assert_array_equal(hits.ids, expected[0])
+            np.testing.assert_array_equal(hits.scores, expected[1])
+        flip(blocks(path), position, mask)
+    assert all(str(blocks(path)) in message and "--rebuild" in message for message in refusals)
+    assert len(refusals) > 0.9 * len(positions) - 10
+    assert verify_index(store) == []
+
+
+def test_a_damaged_body_names_the_tumour_when_it_is_compared(path):
+    store = open_store(path)
+    full = next(t for t in store.ids.tolist() if 0 < masks_of(store, t)[0].sum() < np.prod(store.frame.shape))
+    blamed = set()
+    for position in range(0, blocks(path).stat().st_size, 5):
+        flip(blocks(path), position)
+        try:
+            DiceIndex.open(store).search(*masks_of(store, full), k=9)
+        except DamagedStoreError as error:
+            words = str(error).split()
+            if "tumour" in words:
+                blamed.add(int(words[words.index("tumour") + 1]))
+        flip(blocks(path), position)
+    assert full in blamed
+    assert blamed <= set(store.ids.tolist())
+
+
+def test_every_flipped_byte_of_the_directory_is_reported_and_never_searched(path):
+    store = open_store(path)
+    for position in range(0, directory_of(path).stat().st_size, 3):
+        flip(directory_of(path), position)
+        assert [str(directory_of(path)) in line for line in verify_index(store)] == [True]
+        with pytest.raises(DamagedStoreError, match=r"directory\.json is damaged"):
+            DiceIndex.open(store)
+        flip(directory_of(path), position)
+
+
+def test_a_cut_or_missing_data_file_is_reported_and_never_searched(path):
+    store = open_store(path)
+    content = blocks(path).read_bytes()
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        blocks(path).write_bytes(content[:length])
+        with pytest.raises(DamagedStoreError, match="cut short"):
+            DiceIndex.open(store)
+        assert [str(blocks(path)) in line for line in verify_index(store)] == [True]
+    blocks(path).unlink()
+    with pytest.raises(DamagedStoreError, match="missing"):
+        DiceIndex.open(store)
+
+
+def test_a_missing_directory_means_that_the_index_is_made_anew(path):
+    store = open_store(path)
+    directory_of(path).unlink()
+    expect_exact(DiceIndex.open(store), store, *masks_of(store, 2), 9)
+    assert verify_index(store) == []
+
+
+def test_a_damaged_density_is_never_indexed(path):
+    store = open_store(path)
+    grow(path, store.frame, [store.density(2)])
+    grown = open_store(path)
+    flip(path / "segments" / grown.segments[-1].name / "density/c/0/0/0/0", 6)
+    with pytest.raises(DamagedStoreError, match="tumour 9 is damaged"):
+        DiceIndex.open(grown)
+    expect_exact(DiceIndex.open(store), store, *masks_of(store, 2), 9)
