@@ -34,7 +34,7 @@ format: .venv/ready
 	$(BIN)/ruff check --fix .
 
 bench: .venv/ready
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(STORE) $(PATIENTS)
 
 clean:
 	rm -rf .venv demo-output

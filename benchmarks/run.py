@@ -1,0 +1,27 @@
+"""Measure everything and write the tables of README.
+
+    python benchmarks/run.py STORE [PATIENTS]
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+here = Path(__file__).parent
+
+
+def measure(script: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, str(here / script), *arguments], check=True)
+
+
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+store = sys.argv[1]
+measure("solver.py")
+measure("preview_bias.py")
+measure("search.py", store)
+measure("search.py", store, "--replicas", "3")
+if len(sys.argv) > 2:
+    measure("patients.py", store, sys.argv[2])
+    measure("patients.py", store, sys.argv[2], "--with-t1-only", "--registration", "syn", "--name", "patients_syn")
+measure("tables.py")

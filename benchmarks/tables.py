@@ -1,0 +1,72 @@
+"""Write the figures of README from benchmarks/results/: the block between its two markers.
+
+    python benchmarks/tables.py
+"""
+
+from pathlib import Path
+
+from record import latest
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"
+
+
+def figures() -> str:
+    """Return the table, one row a figure that has been measured."""
+    rows = [*_solver_rows(), *_search_rows(), *_patient_rows()]
+    lines = ["| what | figure | measured |", "|---|---|---|"]
+    lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
+    return "\n".join(lines)
+
+
+def _solver_rows() -> list[tuple[str, str, str]]:
+    rows = []
+    if solver := latest("solver"):
+        how = f"mean of {solver['tumours']} tumours of the prior, one core"
+        rows.append(("simulating one tumour, 128³ at 2 mm", f"{solver['mean_ms']} ms", how))
+        rows.append(("solver throughput", f"{solver['giga_updates_per_second']} G voxel updates/s", "the same run"))
+    if bias := latest("preview_bias"):
+        what = "draws lost by early rejection"
+        rows.append((what, f"{bias['lost']} of {bias['kept_by_simulation']}", f"{bias['draws']} draws"))
+    if build := latest("build"):
+        how = f"{build['tumours']:,} tumours, {build['workers']} processes, with index"
+        rows.append(("building a store", f"{build['minutes']} min", how))
+    return rows
+
+
+def _search_rows() -> list[tuple[str, str, str]]:
+    rows = []
+    for name in ("search", "search_replicas"):
+        if search := latest(name):
+            kind = "" if name == "search" else f" ({search['distinct_tumours']:,} tumours, listed again)"
+            how = f"{search['queries']} queries, one core, warm"
+            figure = f"{search['median_ms']} ms median, {search['p99_ms']} ms p99"
+            rows.append((f"exact search of {search['tumours']:,} tumours{kind}", figure, how))
+    if search := latest("search"):
+        rows.append(("first answer of a cold process", f"{search['cold_process_s']} s", "median of 5, imports counted"))
+        disk = f"{search['store_bytes_per_tumour']:,} bytes store, {search['index_bytes_per_tumour']:,} index"
+        rows.append(("disk a tumour", disk, f"{search['distinct_tumours']:,} tumours"))
+    return rows
+
+
+def _patient_rows() -> list[tuple[str, str, str]]:
+    rows = []
+    for name, what in (("patients", "real patients, default registration"), ("patients_syn", "real patients, `syn`")):
+        if found := latest(name):
+            low, high = found["interval_95"]
+            figure = f"{found['mean_dice_sum_patient_space']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
+            how = f"{found['patients']} patients, {found['registered']} with T1, {found['tumours']:,} tumours"
+            rows.append((f"{what}: mean Dice sum in the patient", figure, how))
+            if found["seconds_with_t1"]:
+                times = f"{found['seconds_with_t1']:.0f} s, registration {found['of_these_registration']:.0f} s"
+                rows.append((f"{what}: files to report", times, f"median of {found['registered']} with T1"))
+            if found["seconds_without_mri"]:
+                others = found["patients"] - found["registered"]
+                rows.append(("without MRI: files to report", f"{found['seconds_without_mri']:.1f} s", f"median of {others}"))
+    return rows
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{figures()}\n{END}{rest.split(END)[1]}")

@@ -1,0 +1,49 @@
+"""The architecture: imports only point down, and nothing heavy is loaded before it is needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gliodex
+
+ROOT = Path(gliodex.__file__).parent
+FLOORS = ["store", "simulate", "index", "retrieval", "cli"]
+MAY_IMPORT = {
+    "store": set(),
+    "simulate": {"store"},
+    "index": {"store"},
+    "retrieval": {"store", "simulate", "index"},
+    "cli": {"store", "simulate", "index", "retrieval"},
+}
+
+
+def rooms_imported(path: Path, floor: str) -> set[str]:
+    """Other floors that a file imports, from its relative imports."""
+    depth = len(path.relative_to(ROOT / floor).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level > depth:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {name.split(".")[0] for name in names} & set(FLOORS)
+    return found
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_imports_only_point_down(floor):
+    files = sorted((ROOT / floor).rglob("*.py"))
+    assert files
+    wrong = {
+        str(path.relative_to(ROOT)): upward
+        for path in files
+        if (upward := rooms_imported(path, floor) - MAY_IMPORT[floor])
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", ["ants", "matplotlib", "nilearn", "torch"])
+def test_the_package_does_not_load_what_only_some_commands_need(module):
+    code = f"import sys, gliodex, gliodex.cli.main; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
