@@ -1,6 +1,6 @@
 """How long a store takes from nothing to searchable, and what its files weigh.
 
-    python benchmarks/build.py STORE --count 24000 [--workers 2]
+python benchmarks/build.py STORE --count 24000 [--workers 2]
 """
 
 import argparse

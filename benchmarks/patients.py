@@ -15,10 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import gliodex
 import nibabel as nib
 import numpy as np
 from record import interval, keep
+
+import gliodex
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")

@@ -5,10 +5,11 @@ python benchmarks/preview_bias.py [--draws 4000]
 
 import argparse
 
+from record import keep
+
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, load_atlas
 from gliodex.simulate.preview import SizePreview
 from gliodex.simulate.prior import tissue_voxels
-from record import keep
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--draws", type=int, default=4000)

@@ -1,6 +1,6 @@
 """Measure everything and write the tables of README.
 
-    python benchmarks/run.py STORE [PATIENTS]
+python benchmarks/run.py STORE [PATIENTS]
 """
 
 import subprocess

@@ -12,11 +12,12 @@ import sys
 import time
 from dataclasses import replace
 
-import gliodex
 import numpy as np
+from record import keep
+
+import gliodex
 from gliodex.index.dice import DiceIndex, build_index
 from gliodex.index.dice_file import Directory, data_path, mapped
-from record import keep
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")

@@ -7,9 +7,10 @@ import argparse
 import time
 
 import numpy as np
+from record import keep
+
 from gliodex.simulate import FisherKolmogorov, Prior, load_atlas
 from gliodex.simulate.prior import tissue_voxels
-from record import keep
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--tumours", type=int, default=100)

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from gliodex.retrieval import spaces
 from gliodex.retrieval.registration import affine_matrix, register
 from gliodex.simulate import load_atlas

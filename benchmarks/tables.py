@@ -1,6 +1,6 @@
 """Write the figures of README from benchmarks/results/: the block between its two markers.
 
-    python benchmarks/tables.py
+python benchmarks/tables.py
 """
 
 from pathlib import Path
@@ -62,7 +62,9 @@ def _patient_rows() -> list[tuple[str, str, str]]:
                 rows.append((f"{what}: files to report", times, f"median of {found['registered']} with T1"))
             if found["seconds_without_mri"]:
                 others = found["patients"] - found["registered"]
-                rows.append(("without MRI: files to report", f"{found['seconds_without_mri']:.1f} s", f"median of {others}"))
+                rows.append(
+                    ("without MRI: files to report", f"{found['seconds_without_mri']:.1f} s", f"median of {others}")
+                )
     return rows
 
 

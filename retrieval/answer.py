@@ -69,6 +69,7 @@ class Answer:
 
 
 _MUCH_OUTSIDE = 0.2
+_WEAK_CORRELATION = 0.5
 _SHRUNK, _SWOLLEN = 0.6, 1.7  # ICBM152 is larger than most brains: 1.36 is ordinary
 
 
@@ -116,7 +117,7 @@ def answer(
         core, whole = (density >= np.float32(store.thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
     dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}
-    warnings = (*segmentation.warnings, *_doubts(volumes, outside_ml))
+    warnings = (*segmentation.warnings, *_doubts(volumes, outside_ml, spatial.describe().get("correlation")))
     return Answer(
         segmentation,
         spatial,
@@ -154,7 +155,7 @@ def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: Sp
     return float(np.count_nonzero(tumour & ~brain)) * segmentation.frame.voxel_ml
 
 
-def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float) -> Iterator[str]:
+def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float, correlation: object) -> Iterator[str]:
     patient, atlas = volumes["patient"]["whole"], volumes["atlas"]["whole"]
     if outside_ml > _MUCH_OUTSIDE * patient:
         yield (
@@ -163,3 +164,8 @@ def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float) -> Iterator
         )
     if not _SHRUNK <= atlas / patient <= _SWOLLEN:
         yield f"the whole tumour has {patient:.1f} ml in the patient and {atlas:.1f} ml in the atlas"
+    if isinstance(correlation, float) and correlation < _WEAK_CORRELATION:
+        yield (
+            f"the registered T1 resembles the atlas weakly (correlation {correlation:.2f}): is it skull-stripped and "
+            "rightly oriented? Look at the outlines"
+        )

@@ -23,6 +23,7 @@ LABELS = {"csf": 1, "grey": 2, "white": 3}
 """Values of a hard-label file."""
 
 _PSEUDO_T1 = {"csf": 0.25, "grey": 0.65, "white": 1.0}
+_FRACTION_SLACK = 0.01  # interpolated maps overshoot a little
 _LABEL_FILES = ("tissues", "tissue", "labels")
 
 
@@ -85,7 +86,7 @@ def _icbm152() -> Atlas:
 def _from_labels(name: str, labels: Image, t1: Image | None) -> Atlas:
     values = {int(v) for v in np.unique(labels.data)}
     if not np.array_equal(labels.data, np.round(labels.data)) or not {2, 3} <= values <= {0, 1, 2, 3}:
-        shown = sorted(values)[:8]
+        shown = [float(v) for v in np.unique(labels.data)[:8]]
         raise InputError(f"{labels.path} holds labels {shown}: a tissue file has 0 outside, 1 CSF, 2 grey, 3 white")
     maps = {tissue: (labels.data == value).astype(np.float32) for tissue, value in LABELS.items()}
     if t1 is None:
@@ -103,7 +104,15 @@ def _on_frame(
     csf: NDArray[np.float32],
     t1: NDArray[np.float32],
 ) -> Atlas:
-    frame = _brain_centred(name, source, white + grey + csf >= 0.5)
+    for tissue, values in (("white", white), ("grey", grey), ("csf", csf)):
+        if values.min() < -_FRACTION_SLACK or values.max() > 1 + _FRACTION_SLACK:
+            raise InputError(
+                f"atlas {name}: the {tissue} map runs from {values.min():g} to {values.max():g}; scale it to "
+                "fractions in [0, 1]"
+            )
+    brain = white + grey + csf >= 0.5
+    t1 = t1 * brain
+    frame = _brain_centred(name, source, brain)
     # a voxel of the frame averages what lies in it: tissue fractions, not samples
     oversample = max(1, round(FRAME_SPACING_MM / min(source.spacing)))
     white, grey, csf = (

@@ -92,7 +92,7 @@ def build(
     Args:
         path: folder of the store.
         count: tumours that the campaign shall have; does nothing where it has them.
-        seed: of the campaign, >= 0.
+        seed: of the campaign, 0 to 2^64 - 1.
         atlas: where tumours grow; the store's own where it exists.
         prior: of the parameters and sizes.
         settings: of the solver; the store's own where it exists.
@@ -102,9 +102,18 @@ def build(
     Raises:
         InputError, OutputError, StoreLockedError, DamagedStoreError: see each.
     """
-    if count < 1 or seed < 0 or (workers is not None and workers < 1):
-        raise InputError(f"count and workers must be at least 1 and seed at least 0, not {count}, {workers}, {seed}")
+    count, seed = int(count), int(seed)
+    if count < 1 or not 0 <= seed < 2**64 or (workers is not None and workers < 1):
+        raise InputError(
+            f"count and workers must be at least 1 and seed between 0 and 2^64 - 1, not {count}, {workers}, {seed}"
+        )
     prior, settings = prior or Prior(), settings or FisherKolmogorovSettings()
+    tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
+    if prior.whole_ml[0] > tissue_ml:
+        raise InputError(
+            f"the prior keeps tumours from {prior.whole_ml[0]:g} ml, the atlas has {tissue_ml:.0f} ml of tissue: "
+            "no tumour could ever be kept"
+        )
     with creating(path, atlas, settings.as_record(), "gliodex build") as writer:
         blank = Campaign(seed, prior.as_record())
         campaign = writer.manifest.campaigns.get(blank.key, blank)
@@ -213,7 +222,7 @@ def _fill(
                 commit(SEGMENT_TUMOURS)
             if report.count >= report.target:
                 break
-            if waiting and time.monotonic() - last_commit > COMMIT_SECONDS:
+            if time.monotonic() - last_commit > COMMIT_SECONDS:
                 commit(len(waiting))
     except BrokenProcessPool:
         if waiting:
@@ -241,7 +250,7 @@ def _batches(maker: TumourMaker, first: int, workers: int) -> Generator[Batch]:
                     start += _BLOCK_DRAWS
                 yield ahead.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 _maker: TumourMaker | None = None

@@ -3,7 +3,7 @@
     du/dt = div(D grad u) + rho u (1 - u) in tissue, no flux through its border      (paper 003, Eqs. 1 and 2)
 
 Finite volumes on the atlas grid. Each step spreads with an explicit conservative stencil and grows with the exact
-logistic solution, Strang-split (Strang 1968, second order), so density stays in [0, 1] at any growth rate and a run
+logistic solution, Strang-split (Strang 1968), so density stays in [0, 1] at any growth rate and a run
 without growth conserves mass. Only a box around the tumour is computed; it grows ahead of the front.
 """
 
@@ -26,6 +26,9 @@ from .stencil import advance, count_at_least, grow_logistic
 
 MODEL_VERSION = "fisher-kolmogorov 1"
 """Changes whenever the same parameters would give other densities; kept in every store."""
+
+
+_FACE_MEANS, _TISSUE_FRACTIONS = ("harmonic", "arithmetic"), ("renormalised", "raw")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ class FisherKolmogorovSettings:
     seed_width_mm: float = 2.5
     diffusion_number: float = 0.9
     growth_per_step: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, choices in (("face_mean", _FACE_MEANS), ("tissue_fractions", _TISSUE_FRACTIONS)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
+        for name in ("grey_ratio", "seed_volume_ml", "seed_width_mm", "diffusion_number", "growth_per_step"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} must be a finite number above 0, not {value}")
+        if self.diffusion_number > 1:
+            raise InputError(f"diffusion_number must be at most 1, the stability limit, not {self.diffusion_number}")
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -113,7 +127,7 @@ class FisherKolmogorov:
             stop_above_ml: give up as soon as the whole volume (density >= 0.2) passes this.
 
         Raises:
-            InputError: the seed lies outside the tissue, by more than the seed's own width.
+            InputError: no tissue lies within three widths of the seed.
         """
         box = self._planted(parameters.seed_mm)
         steps = self._step_count(parameters)
@@ -141,7 +155,8 @@ class FisherKolmogorov:
         return Growth(density, low, self.atlas.frame.shape, steps, updates, outgrew)
 
     def _step_count(self, parameters: GrowthParameters) -> int:
-        stability = 2.0 * sum(1.0 / h**2 for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
+        largest = max(1.0, 1.0 / self.settings.grey_ratio)  # diffusivity of a cell over D_w
+        stability = 2.0 * largest * sum(1.0 / h**2 for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
         spreading = parameters.diffusivity * parameters.duration * stability / self.settings.diffusion_number
         growing = parameters.proliferation * parameters.duration / self.settings.growth_per_step
         if parameters.diffusivity == 0:

@@ -41,6 +41,7 @@ class SizePreview:
     def __init__(self, atlas: Atlas, settings: FisherKolmogorovSettings, prior: Prior) -> None:
         self._prior = prior
         self._seed_ml = settings.seed_volume_ml
+        self._half_tissue_ml = 0.5 * float(atlas.tissue.sum()) * atlas.frame.voxel_ml  # a front may miss a part of it
         self._coarse = FisherKolmogorov(_halved(atlas), replace(settings, growth_per_step=0.5))
         self._voxel_ml = self._coarse.atlas.frame.voxel_ml
 
@@ -50,7 +51,7 @@ class SizePreview:
         growth = min(parameters.proliferation * parameters.duration, 700.0)
         if self._seed_ml * math.exp(growth) / THRESHOLDS["whole"] < low:
             return True
-        if 2 * parameters.mu1 * parameters.mu2 > FARTHEST_FRONT_MM:
+        if high < self._half_tissue_ml and 2 * parameters.mu1 * parameters.mu2 > FARTHEST_FRONT_MM:
             return True
         steep = parameters.mu1 < STEEP_FRONT_MM * parameters.mu2
         margin = STEEP_MARGIN if steep else SMOOTH_MARGIN
@@ -59,7 +60,8 @@ class SizePreview:
         except InputError:  # the seed's tissue vanished on the coarse grid
             return False
         whole_ml = float((run.density >= THRESHOLDS["whole"]).sum()) * self._voxel_ml
-        return run.outgrew or whole_ml * margin < low or float(run.density.max()) < CORE_LEVEL
+        coreless = self._prior.core_ml[0] > 0 and float(run.density.max()) < CORE_LEVEL
+        return run.outgrew or whole_ml * margin < low or coreless
 
 
 def _halved(atlas: Atlas) -> Atlas:

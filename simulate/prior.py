@@ -45,10 +45,10 @@ class Prior:
         Args:
             atlas: whose tissue the seed lies in.
             tissue: voxels of it, (n, 3); `tissue_voxels(atlas)`.
-            seed: of the stream, >= 0.
+            seed: of the stream, 0 to 2^64 - 1.
             index: of the draw, >= 0.
         """
-        rng = np.random.Generator(np.random.Philox(key=[seed, index]))
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
         voxel = tissue[rng.integers(len(tissue))] + rng.uniform(-0.5, 0.5, 3)
         x, y, z = (float(v) for v in atlas.frame.world(voxel))
         return GrowthParameters(
@@ -64,7 +64,7 @@ class Prior:
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON, with units."""
-        return {name: list(values) for name, values in asdict(self).items()} | {
+        return {name: [float(v) for v in values] for name, values in asdict(self).items()} | {
             "seed": "uniform over tissue",
             "units": {
                 "diffusivity": "mm^2/day",

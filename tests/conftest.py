@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters, creating
 from gliodex.store.atlas import Atlas
 

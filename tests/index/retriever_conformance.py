@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import pytest
+
 from gliodex.errors import InputError
 from gliodex.store import EncodedTumour, GrowthParameters, open_store, writing
 

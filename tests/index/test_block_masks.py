@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from gliodex.index.block_masks import DenseMask, SparseMask, block_grid, block_words, popcount
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+
+from gliodex.index.block_masks import DenseMask, SparseMask, block_grid, block_words, popcount
 
 shapes = st.tuples(*[st.integers(1, 19)] * 3)
 SETTINGS = settings(max_examples=40, deadline=None)

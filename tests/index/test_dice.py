@@ -5,12 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gliodex.errors import DamagedStoreError, OutputError, StoreLockedError
 from gliodex.index import DiceIndex, Hits, build_index, verify_index
 from gliodex.store import open_store, writing
 from gliodex.store.lock import committer_lock
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ..store.breaking import fails_at, flip, in_fork, killed_at
 from .retriever_conformance import (

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+
 from gliodex.errors import DamagedStoreError, OutputError
 from gliodex.index.dice_file import Directory, append, check_head, damaged_segments, data_path, mapped
 

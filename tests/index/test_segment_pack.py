@@ -2,10 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from gliodex.index.block_masks import DenseMask, SparseMask, block_grid
-from gliodex.index.segment_pack import FIELDS, add_bounds, intersections, offsets, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gliodex.index.block_masks import DenseMask, SparseMask, block_grid
+from gliodex.index.segment_pack import FIELDS, add_bounds, intersections, offsets, pack
 
 SHAPE = (17, 9, 20)
 BLOCKS = int(np.prod(block_grid(SHAPE)))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import zarr
+
 from gliodex.errors import DamagedStoreError, InputError
 from gliodex.store import Atlas, open_store
 from gliodex.store.atlas import MAPS

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gliodex.errors import InputError
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters
 from gliodex.store.density import LEVELS, decode, dequantise, encode, level_of, quantise
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ALL_LEVELS = np.arange(LEVELS + 1, dtype=np.uint16)
 PARAMETERS = GrowthParameters((0, 0, 0), 0.1, 0.1, 100)

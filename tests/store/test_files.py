@@ -4,6 +4,7 @@ import itertools
 import os
 
 import pytest
+
 from gliodex.errors import DamagedStoreError, OutputError
 from gliodex.store.files import PARTIAL, StoreFiles, make_directories
 

@@ -3,11 +3,12 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from gliodex.errors import InputError
-from gliodex.store import Frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
+from gliodex.errors import InputError
+from gliodex.store import Frame
 
 SETTINGS = settings(max_examples=40, deadline=None)
 

@@ -4,6 +4,7 @@ import resource
 import signal
 
 import pytest
+
 from gliodex.errors import OutputError, StoreLockedError
 from gliodex.store.lock import committer_lock
 

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+
 from gliodex.errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreError
 from gliodex.store import Campaign, Manifest, open_store
 from gliodex.store.files import StoreFiles

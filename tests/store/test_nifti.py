@@ -3,12 +3,13 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
-from gliodex.errors import InputError, OutputError
-from gliodex.store import Frame
-from gliodex.store.nifti import load_image, save_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+
+from gliodex.errors import InputError, OutputError
+from gliodex.store import Frame
+from gliodex.store.nifti import load_image, save_image
 
 SHAPE = (5, 6, 7)
 AFFINE = np.array([[-2.0, 0, 0, 90], [0, 0, 3.0, -120], [0, -1.5, 0, 60], [0, 0, 0, 1]])

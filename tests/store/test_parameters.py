@@ -2,10 +2,11 @@ import json
 import math
 
 import pytest
-from gliodex.errors import InputError
-from gliodex.store import GrowthParameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gliodex.errors import InputError
+from gliodex.store import GrowthParameters
 
 SEED = (1.0, -2.0, 3.0)
 

@@ -1,6 +1,7 @@
-import gliodex
 import numpy as np
 import pytest
+
+import gliodex
 from gliodex.errors import DamagedStoreError, InputError, NotAStoreError, UnknownTumourError
 from gliodex.store import creating, open_store
 from gliodex.store.density import dequantise, quantise

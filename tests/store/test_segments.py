@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import zarr
+
 from gliodex.errors import DamagedStoreError
 from gliodex.store import open_store
 from gliodex.store.density import LEVELS, quantise

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from gliodex.store import open_store, verify, writing
 
 from .breaking import flip
