@@ -32,7 +32,7 @@ record = {
     "volume_factor": round(float(np.linalg.det(matrix[:3, :3])), 4),
     "correlation": found.record.correlation,
     "made_by": f"ANTs affine of the SRI24 T1 to {atlas.name} (benchmarks/sri24_map.py)",
-    "atlas_digest": atlas.digest,
+    "atlas_frame": atlas.frame.as_record(),
 }
 target = Path(spaces.__file__).parent / f"sri24_to_{atlas.name}.json"
 target.write_text(json.dumps(record, indent=1) + "\n")

@@ -14,7 +14,7 @@ from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
 from ..simulate import build as build_store
 from ..store import Manifest, open_store
 from ..store.files import StoreFiles
-from .console import counting, errors, out
+from .console import counting, errors, say
 
 
 def build(
@@ -53,12 +53,12 @@ def build(
     with counting("indexing") as progress:
         build_index(snapshot, progress=progress)
     if report.added:
-        out.print(
+        say(
             f"{store}: {report.added:,} tumours added in {report.seconds:.0f} s ({report.per_second:.0f}/s, "
             f"{report.accepted_share:.0%} of draws kept); it now holds {len(snapshot):,}, version {snapshot.version}"
         )
     else:
-        out.print(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
+        say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 
 
 def _existing_atlas(store: Path):  # type: ignore[no-untyped-def]

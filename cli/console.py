@@ -8,8 +8,21 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-out = Console(highlight=False)
+
+class _Pipe(Console):
+    """A console that leaves it to the caller what to do when its reader has gone; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Pipe(highlight=False)
 errors = Console(stderr=True)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: not wrapped, so that paths can be copied, and without markup."""
+    out.print(text, soft_wrap=True, markup=False)
 
 
 @contextmanager

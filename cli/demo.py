@@ -12,9 +12,8 @@ from ..retrieval.answer import dice
 from ..retrieval.request import QueryRequest, run_query
 from ..retrieval.synthetic_patient import make_patient
 from ..store import open_store
-from ..store.files import make_directories
 from .build import build
-from .console import out, stages
+from .console import say, stages
 from .query import show
 
 
@@ -24,22 +23,21 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic patient.")] = 1,
 ) -> None:
     """Build a small store, make a synthetic patient whose truth is known, query, and compare."""
-    make_directories(folder)
     store = folder / "store"
-    out.print(f"1. a store of {count:,} tumours simulated in the ICBM152 atlas")
+    say(f"1. a store of {count:,} tumours simulated in the ICBM152 atlas")
     build(store, count, 0)
-    out.print("2. a patient: the atlas's anatomy, smoothly deformed, with a tumour grown in it")
+    say("2. a patient: the atlas's anatomy, smoothly deformed, with a tumour grown in it")
     snapshot = open_store(store)
     with stages() as announce:
         announce("making the patient")
         patient = make_patient(snapshot.atlas, seed)
         paths = patient.save(folder / "patient")
     mean, largest = patient.displacement_mm
-    out.print(
+    say(
         f"   anatomy displaced by {mean:.1f} mm on average, {largest:.1f} mm at most; "
         f"T1, segmentation and truth in {folder / 'patient'}"
     )
-    out.print("3. the query: register the T1, search, bring the best match back")
+    say("3. the query: register the T1, search, bring the best match back")
     with stages() as announce:
         answer, record = run_query(
             QueryRequest(str(store), folder / "result", seg=paths["seg"], image=paths["t1"]), announce
@@ -49,7 +47,7 @@ def demo(
     agreement = ", ".join(
         f"{dice(answer.density >= level, patient.density >= level):.2f} at {level:g}" for level in (0.05, 0.2, 0.6)
     )
-    out.print(
+    say(
         f"4. against the truth, which the query did not see: Dice of the density {agreement}; mean absolute error "
         f"{error:.4f} in the brain. A larger store comes closer."
     )

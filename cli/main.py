@@ -7,7 +7,7 @@ import sys
 import traceback
 
 import typer
-from typer.exceptions import Abort, TyperException
+from typer.exceptions import TyperException
 
 from ..errors import GliodexError
 from . import build, demo, query, stores
@@ -33,34 +33,42 @@ app.command("gc")(stores.gc)
 
 def main() -> None:
     """Run the command line: exit code 0 done, 2 the input or options are wrong, 1 a fault of the program."""
+    sys.exit(_run(sys.argv[1:] or ["--help"]))
+
+
+def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it can end
+    command = typer.main.get_command(app)
     try:
-        code = app(standalone_mode=False)
+        with command.make_context("gliodex", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
     except GliodexError as error:
-        code = _refuse(str(error))
+        return _refuse(str(error))
     except TyperException as error:
-        code = _refuse(f"{error.format_message()} See `gliodex --help` and `gliodex COMMAND --help`.")
-    except (KeyboardInterrupt, Abort):
+        return _refuse(f"{error.format_message().rstrip('.')}. See `gliodex --help` and `gliodex COMMAND --help`.")
+    except (KeyboardInterrupt, typer.Abort):
         _say("stopped; the same command goes on where it was", "yellow")
-        code = 130
-    except BrokenPipeError:
+        return 130
+    except BrokenPipeError:  # whoever read our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except Exception as error:
+        return 0
+    except Exception as error:  # the last door: a fault of ours is said, and not as a traceback
         if os.environ.get("GLIODEX_DEBUG"):
             traceback.print_exc()
         said = f"{type(error).__name__}: {error}"
         _say(f"fault in gliodex: {said}. Please report it; GLIODEX_DEBUG=1 shows where.", "bold red")
-        code = 1
-    sys.exit(code or 0)
+        return 1
+    return 0
 
 
 def _refuse(message: str) -> int:
-    _say(f"error: {' '.join(message.split())}", "bold red")
+    _say(f"error: {message}", "bold red")
     return 2
 
 
 def _say(line: str, style: str) -> None:
-    errors.print(line, style=style, highlight=False, soft_wrap=True, markup=False)
+    errors.print(" ".join(line.split()), style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..retrieval.registration import Method as RegistrationMethod
 from ..retrieval.request import QueryRequest, run_query
 from ..retrieval.spaces import Space
-from .console import errors, out, stages
+from .console import errors, out, say, stages
 from .stores import Method
 
 
@@ -98,15 +98,13 @@ def show(record: dict[str, Any], folder: Path) -> None:
             f"{p['duration']:.0f}",
         )
     out.print(table)
-    out.print(
+    say(
         f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
     )
     for warning in record["warnings"]:
-        errors.print(f"note: {warning}", style="yellow", highlight=False)
-    out.print(
-        f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}"
-    )
+        errors.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+    say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 
 def _labels(option: str, text: str | None) -> tuple[int, ...] | None:

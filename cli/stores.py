@@ -14,7 +14,7 @@ from ..errors import DamagedStoreError
 from ..index import build_index, verify_index
 from ..store import collect_garbage, open_store
 from ..store import verify as verify_store
-from .console import counting, out
+from .console import counting, out, say
 
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
 
@@ -82,7 +82,7 @@ def index(
     snapshot = open_store(store)
     with counting("indexing") as progress:
         build_index(snapshot, rebuild=rebuild, progress=progress)
-    out.print(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
+    say(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
 
 
 def verify(
@@ -98,7 +98,7 @@ def verify(
     if found:
         raise DamagedStoreError(f"{store}: {len(found)} damaged (listed above); restore from a copy or build anew")
     depth = "every byte" if full else "structure, sizes and tables; --full reads every byte"
-    out.print(f"{store}: {len(snapshot):,} tumours in version {snapshot.version} are sound ({depth})")
+    say(f"{store}: {len(snapshot):,} tumours in version {snapshot.version} are sound ({depth})")
 
 
 def gc(
@@ -107,4 +107,4 @@ def gc(
 ) -> None:
     """Delete old versions and what killed builds left."""
     files, freed = collect_garbage(store, keep)
-    out.print(f"{store}: {files} files deleted, {freed / 1e6:.1f} MB freed")
+    say(f"{store}: {files} files deleted, {freed / 1e6:.1f} MB freed")

@@ -104,6 +104,11 @@ def answer(
         whole_atlas = mask_to_atlas(spatial, segmentation.whole, grid, frame) | core_atlas
         outside_ml = _outside_brain_ml(store, segmentation, spatial)
         volumes = {"patient": segmentation.volumes_ml, "atlas": _volumes(core_atlas, whole_atlas, frame)}
+        if not whole_atlas.any() and outside_ml < volumes["patient"]["whole"]:
+            raise InputError(
+                f"the tumour is too small for the atlas's voxels of {frame.voxel_ml * 1000:.0f} mm³: its whole mask "
+                f"has {volumes['patient']['whole'] * 1000:.1f} mm³"
+            )
         if not (whole_atlas & store.atlas.brain).any():
             raise InputError(
                 "the tumour lies wholly outside the atlas's brain: check --space, the affine of the segmentation, "
@@ -117,7 +122,11 @@ def answer(
         core, whole = (density >= np.float32(store.thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
     dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}
-    warnings = (*segmentation.warnings, *_doubts(volumes, outside_ml, spatial.describe().get("correlation")))
+    warnings = (
+        *segmentation.warnings,
+        *_unlike(hits),
+        *_doubts(volumes, outside_ml, spatial.describe().get("correlation")),
+    )
     return Answer(
         segmentation,
         spatial,
@@ -153,6 +162,11 @@ def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: Sp
     brain = spatial.to_patient(store.atlas.brain.astype(np.float32), store.frame, box) >= 0.5
     tumour = segmentation.whole[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     return float(np.count_nonzero(tumour & ~brain)) * segmentation.frame.voxel_ml
+
+
+def _unlike(hits: Hits) -> Iterator[str]:
+    if hits.scores[0] == 0:
+        yield "no tumour of the store shares a voxel with this one: the best match means nothing"
 
 
 def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float, correlation: object) -> Iterator[str]:

@@ -153,6 +153,7 @@ def _show_outlines(axes: Axes, plane: Plane) -> None:
         ("core", plane.images["core"], CORE_COLOUR, 0.6),
     ):
         mask = plane.images[name]
+        drawable = min(mask.shape) > 1  # contours need two rows and columns
         if mask.any():
             axes.imshow(
                 np.where(filled < 0.5, np.nan, filled),
@@ -162,8 +163,9 @@ def _show_outlines(axes: Axes, plane: Plane) -> None:
                 alpha=0.38,
                 interpolation="nearest",
             )
+        if mask.any() and drawable:
             axes.contour(mask, levels=[0.5], colors=[colour], linewidths=0.8)
-        if plane.images["density"].max() >= level:
+        if drawable and plane.images["density"].max() >= level > plane.images["density"].min():
             axes.contour(plane.images["density"], levels=[level], colors=[colour], linewidths=2.2, linestyles="dashed")
 
 

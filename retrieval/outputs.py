@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     Raises:
         OutputError: `out` cannot be made or written to. It is asked before the work, not after it.
     """
-    made = not out.exists()
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
@@ -37,19 +38,27 @@ def staged_folder(out: Path) -> Iterator[Path]:
         raise OutputError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
     try:
         yield stage
+        _move_into(out, stage)
+    except BaseException as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise OutputError(f"cannot write to {out}: the disk is full; free some space, or choose another") from error
+        raise
+
+
+def _move_into(out: Path, stage: Path) -> None:
+    try:
         for item in sorted(stage.iterdir()):
             target = out / item.name
             if target.is_dir():
                 shutil.rmtree(target)
             item.replace(target)
         stage.rmdir()
-    except BaseException as error:
-        shutil.rmtree(stage, ignore_errors=True)
-        if made and not any(out.iterdir()):
-            out.rmdir()
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(f"cannot write to {out}: {error.strerror or error}") from error
-        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
 
 
 def write_images(answer: Answer, store: TumorStore, folder: Path) -> None:
@@ -106,7 +115,7 @@ def as_record(
 
 def write_record(record: dict[str, object], folder: Path) -> None:
     """Write matches.json."""
-    with (folder / "matches.json").open("w") as file:
+    with (folder / "matches.json").open("w", encoding="utf-8") as file:
         json.dump(record, file, indent=2)
         file.flush()
         os.fsync(file.fileno())

@@ -60,7 +60,7 @@ class RegistrationRecord:
         method: fast, syn or affine.
         moving: the patient image.
         atlas: name and digest of the fixed image's atlas.
-        seed, threads: of ANTs; equal ones repeat a result on one machine to rounding.
+        seed, threads: of ANTs. One thread repeats a result; several move it by a few tenths of a millimetre.
         correlation: of the warped patient with the atlas inside the brain, tumour excluded.
         versions: of the software.
     """
@@ -82,18 +82,18 @@ class AntsMap:
     """
 
     def __init__(self, folder: Path, record: RegistrationRecord) -> None:
-        self._folder = folder
+        self.folder = folder
         self.record = record
 
     def to_atlas(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
         """See `SpatialMap`."""
-        steps = [self._folder / "warp.nii.gz"] if self._deforms else []
-        return _apply(data, source, target, [*steps, self._folder / "affine.mat"], [False] * (len(steps) + 1))
+        steps = [self.folder / "warp.nii.gz"] if self._deforms else []
+        return _apply(data, source, target, [*steps, self.folder / "affine.mat"], [False] * (len(steps) + 1))
 
     def to_patient(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
         """See `SpatialMap`."""
-        steps = [self._folder / "inverse_warp.nii.gz"] if self._deforms else []
-        return _apply(data, source, target, [self._folder / "affine.mat", *steps], [True, *[False] * len(steps)])
+        steps = [self.folder / "inverse_warp.nii.gz"] if self._deforms else []
+        return _apply(data, source, target, [self.folder / "affine.mat", *steps], [True, *[False] * len(steps)])
 
     def describe(self) -> dict[str, object]:
         """See `SpatialMap`."""
@@ -184,11 +184,12 @@ def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
     path = folder / "transform.json"
     try:
         record = RegistrationRecord(**json.loads(path.read_text()))
-    except FileNotFoundError:
+        leads_to = record.atlas["digest"]
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder} holds no transform: give the `transform` folder of an earlier query") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged ({error}): register anew with --t1") from error
-    if record.atlas["digest"] != atlas.digest:
+    if leads_to != atlas.digest:
         raise InputError(f"{folder} leads to the atlas {record.atlas['name']}, not to this store's: register anew")
     needed = ["affine.mat"] + ([] if record.method == "affine" else ["warp.nii.gz", "inverse_warp.nii.gz"])
     for name in needed:
@@ -202,7 +203,7 @@ def affine_matrix(found: AntsMap) -> NDArray[np.float64]:
     """Read the affine part as a (4, 4) map from mm of the atlas world to mm of the patient's, RAS+."""
     import ants
 
-    transform = ants.read_transform(str(found._folder / "affine.mat"))
+    transform = ants.read_transform(str(found.folder / "affine.mat"))
     origin = np.array(transform.apply_to_point((0.0, 0.0, 0.0)))
     axes = np.array([transform.apply_to_point(tuple(e)) for e in np.eye(3)])
     matrix = np.eye(4)
@@ -242,13 +243,18 @@ def _apply(
     import ants
 
     reference = _to_ants(np.zeros(target.shape, np.float32), target)
-    warped = ants.apply_transforms(
-        reference,
-        _to_ants(data, source),
-        transformlist=[str(t) for t in transforms],
-        whichtoinvert=invert,
-        interpolator="linear",
-    )
+    try:
+        warped = ants.apply_transforms(
+            reference,
+            _to_ants(data, source),
+            transformlist=[str(t) for t in transforms],
+            whichtoinvert=invert,
+            interpolator="linear",
+        )
+    except RuntimeError as error:
+        raise InputError(
+            f"{' or '.join(str(t) for t in transforms)} is damaged ({error}): register anew with --t1"
+        ) from error
     return np.asarray(warped.numpy(), dtype=np.float32)
 
 

@@ -38,7 +38,7 @@ def write_report(
     )
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string((files(__package__) / "templates" / "report.html").read_text())
+    ).from_string((files(__package__) / "templates" / "report.html").read_text(encoding="utf-8"))
     page = template.render(
         record=record,
         best=best,
@@ -48,4 +48,4 @@ def write_report(
         whole_colour=WHOLE_COLOUR,
         total_seconds=sum(record["seconds"].values()),
     )
-    (folder / "report.html").write_text(page)
+    (folder / "report.html").write_text(page, encoding="utf-8")

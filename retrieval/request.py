@@ -15,7 +15,7 @@ from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
 from .outputs import as_record, staged_folder, write_images, write_record
-from .registration import Method, load_transform, register
+from .registration import AntsMap, Method, load_transform, register
 from .segmentation import Segmentation, from_labels, from_masks
 from .spaces import Space, space_map
 from .spatial import SpatialMap
@@ -91,6 +91,8 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
             write_report(found, record, background, anatomy, folder)
         record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
         write_record(record, folder)
+    if isinstance(spatial, AntsMap) and image is not None:
+        spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
 
 
@@ -108,6 +110,8 @@ def _check_options(request: QueryRequest) -> None:
         raise InputError("give both --core-mask and --whole-mask")
     if request.seg is None and (request.core is not None or request.whole is not None):
         raise InputError("--core and --whole name labels of --seg: with separate masks leave them out")
+    if (request.out / "manifests").is_dir():
+        raise InputError(f"{request.out} is a store: give another folder for the results with --out")
     ways = [request.image, request.space, request.transform]
     if sum(way is not None for way in ways) != 1:
         raise InputError(

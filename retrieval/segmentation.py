@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..store.nifti import Image, load_image
 
 Mask = NDArray[np.bool_]
 
+_SHOWN_LABELS = 8
 _STRAY_CORE_SHARE = 0.01  # of a separately drawn core that may stick out of the whole tumour, as rims do
 
 
@@ -78,7 +80,10 @@ def from_labels(
         raise InputError("label 0 is background: leave it out of --core and --whole")
     outside = sorted(set(core) - set(whole))
     if outside:
-        raise InputError(f"core label {_list(outside)} is not among the whole labels {_list(whole)}: the core is part")
+        raise InputError(
+            f"{path}: --core has {_list(outside)}, which --whole has not ({_list(whole)}): the core is part of the "
+            "whole, name its labels in both"
+        )
     ignored = sorted(set(present) - set(whole))
     if ignored:
         warnings.append(f"label {_list(ignored)} is in neither mask")
@@ -114,14 +119,16 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
 
 
 def _checked(core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str]) -> Segmentation:
+    source = understood.get("whole_mask", understood.get("segmentation"))
     if not whole.any():
-        raise InputError("the whole-tumour mask is empty: there is nothing to search for")
+        raise InputError(f"{source}: the whole-tumour mask is empty, there is nothing to search for")
     if not core.any():
         warnings.append("the core mask is empty: matches are ranked by the whole tumour alone")
     stray = int((core & ~whole).sum())
     if stray > _STRAY_CORE_SHARE * core.sum():
         raise InputError(
-            f"{stray} of {int(core.sum())} core voxels lie outside the whole tumour: the whole mask must hold the core"
+            f"{understood.get('core_mask', source)}: {stray} of {int(core.sum())} core voxels lie outside the whole "
+            f"tumour of {source}, which must hold the core"
         )
     if stray:
         warnings.append(f"{stray} core voxels outside the whole tumour were added to it")
@@ -161,5 +168,6 @@ def _brats_core(path: str | Path, present: tuple[int, ...]) -> tuple[int, ...]:
     return found
 
 
-def _list(values: object) -> str:
-    return ", ".join(str(int(v)) for v in values)  # type: ignore[attr-defined]
+def _list(values: Iterable[int]) -> str:
+    shown = [str(int(v)) for v in values]
+    return ", ".join(shown if len(shown) <= _SHOWN_LABELS else [*shown[:_SHOWN_LABELS], f"... ({len(shown)} in all)"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..store.frame import Frame
-
-_FINE = 2  # sub-voxels an atlas voxel is cut into along each axis
 
 
 class SpatialMap(Protocol):
@@ -56,9 +55,11 @@ class AffineMap:
 def mask_to_atlas(spatial: SpatialMap, mask: NDArray[np.bool_], source: Frame, atlas: Frame) -> NDArray[np.bool_]:
     """Carry a mask to the atlas frame, keeping its volume: a voxel belongs to it where it covers half of it or more.
 
-    Nearest neighbour would pick one of the eight patient voxels that an atlas voxel holds; this averages over them.
+    Nearest neighbour would pick one of the patient voxels that an atlas voxel holds; this averages over them. A mask
+    that is already on the atlas's grid stays as it is.
     """
-    rough = spatial.to_atlas(mask.astype(np.float32), source, atlas) > 0
+    values = mask.astype(np.float32)
+    rough = spatial.to_atlas(values, source, atlas) > 0
     out = np.zeros(atlas.shape, bool)
     if not rough.any():
         return out
@@ -66,8 +67,14 @@ def mask_to_atlas(spatial: SpatialMap, mask: NDArray[np.bool_], source: Frame, a
     low = np.maximum(inside.min(0) - 2, 0)
     high = np.minimum(inside.max(0) + 3, atlas.shape)
     box = atlas.crop(low, high)
-    fine = spatial.to_atlas(mask.astype(np.float32), source, box.refined(_FINE))
+    cuts = max(1, math.ceil(min(atlas.spacing) / min(source.spacing) - 1e-3))
+    cuts = min(cuts, _MOST_CUTS)
+    fine = spatial.to_atlas(values, source, box.refined(cuts))
     i, j, k = box.shape
-    share = fine.reshape(i, _FINE, j, _FINE, k, _FINE).mean(axis=(1, 3, 5))
-    out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = share >= 0.5
+    share = fine.reshape(i, cuts, j, cuts, k, cuts).mean(axis=(1, 3, 5))
+    out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = share >= 0.5 - _ROUNDING
     return out
+
+
+_MOST_CUTS = 4
+_ROUNDING = 1e-6

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from .frame import Frame
 
+_GZIP_PIECE = 1 << 22
+
 
 @dataclass(frozen=True)
 class Image:
@@ -46,6 +48,7 @@ def load_image(path: str | Path) -> Image:
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a NIfTI file (.nii or .nii.gz)")
     try:
+        _check_gzip(path)
         image = nib.load(path)
     except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path} is not a readable NIfTI file ({_first_line(error)})") from error
@@ -68,8 +71,16 @@ def load_image(path: str | Path) -> Image:
     return Image(data, frame, path)
 
 
+def _check_gzip(path: Path) -> None:
+    """Read a gz file to its end: only there is its checksum, which a reader of the voxels alone never reaches."""
+    if path.suffix == ".gz":
+        with gzip.open(path, "rb") as file:
+            while file.read(_GZIP_PIECE):
+                pass
+
+
 def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str = "") -> None:
-    """Write a NIfTI image with equal sform and qform.
+    """Write a NIfTI image with equal sform and qform; a sheared grid has an sform only.
 
     Raises:
         OutputError: the place cannot be written to.
@@ -78,7 +89,8 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
         data = data.astype(np.uint8)
     image = nib.Nifti1Image(np.ascontiguousarray(data), frame.affine, dtype=data.dtype)
     image.set_sform(frame.affine, code="scanner")
-    image.set_qform(frame.affine, code="scanner", strip_shears=True)
+    # a qform cannot hold shear: rather none than one that disagrees
+    image.set_qform(None if frame.shears else frame.affine, code="unknown" if frame.shears else "scanner")
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = intent[:79].encode()
     try:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...store.atlas import Atlas
+from ...store.frame import Frame
 from ..spatial import AffineMap
 
 Space = Literal["sri24", "atlas"]
@@ -36,5 +37,10 @@ def space_map(space: Space, atlas: Atlas) -> AffineMap:
             "or masks in the atlas's own space with --space atlas"
         )
     record = json.loads(kept.read_text())
+    if not atlas.frame.same_as(Frame.from_record(record["atlas_frame"])):
+        raise InputError(
+            f"the transform from {space} was made for another {atlas.name} than this store's (its frame differs): "
+            "give a T1 with --t1"
+        )
     matrix = np.array(record["patient_from_atlas_mm"])
     return AffineMap(matrix, {"kind": "affine", "space": space, "made_by": record["made_by"]})

@@ -1,0 +1,77 @@
+"""Running commands in this process, and stores small enough to be damaged by every test."""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gliodex.cli.main import main
+from gliodex.index import build_index
+from gliodex.store import open_store
+
+from ..retrieval.anatomy import brats_labels, shared_store, write_nifti
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said, without colours."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self):
+        """The one line on stderr; fails where there is not exactly one."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        assert len(lines) == 1, f"{len(lines)} lines on stderr:\n{self.err}"
+        assert "Traceback" not in lines[0]
+        return lines[0]
+
+    @property
+    def joined(self):
+        """Standard output on one line, as if the terminal were wide enough."""
+        return re.sub(r"\s+", " ", self.out)
+
+
+@pytest.fixture
+def gliodex(monkeypatch, capsys):
+    """Run `gliodex ARGUMENTS...` in this process."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("GLIODEX_DEBUG", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gliodex", *map(os.fspath, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ran(ended.value.code, *(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) for text in said))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def brain_store(tmp_path_factory):
+    """Path of a store of 24 tumours in icbm152; not to be changed."""
+    return shared_store(tmp_path_factory)
+
+
+@pytest.fixture
+def indexed_store(small_store) -> Path:
+    """Path of a store of five tumours with its index, to be damaged."""
+    build_index(open_store(small_store))
+    return small_store
+
+
+@pytest.fixture
+def small_seg(tmp_path, small_atlas, ball):
+    """Labels of tumour 3 of the small store, on the small atlas's grid."""
+    frame = small_atlas.frame
+    middle = frame.world((np.array(frame.shape) - 1) / 2)
+    density = ball(frame, middle + np.array([15.0, 0, -9.0]), 23.0)
+    return write_nifti(tmp_path / "seg.nii.gz", brats_labels(density), frame.affine)

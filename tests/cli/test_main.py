@@ -1,0 +1,173 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = ("demo", "build", "query", "info", "index", "verify", "gc")
+
+
+def script(*arguments, **environment):
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gliodex.cli.main", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "80"} | environment,
+    )
+
+
+@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS)], ids=lambda c: " ".join(c) or "gliodex")
+def test_help_fits_80_columns(gliodex, command):
+    ran = gliodex(*command, "--help")
+    assert ran.code == 0
+    assert ran.err == ""
+    assert "Usage:" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_help_names_every_command_and_what_the_program_is_not(gliodex):
+    said = gliodex("--help").joined
+    assert all(command in said for command in COMMANDS)
+    assert "not a medical device" in said
+
+
+OPTIONS = {
+    "build": ["--count", "--seed", "--workers", "--atlas"],
+    "query": [
+        "--out",
+        "--seg",
+        "--core",
+        "--whole",
+        "--core-mask",
+        "--whole-mask",
+        "--t1",
+        "--t1c",
+        "--space",
+        "--transform",
+        "--registration",
+        "--method",
+        "--top-k",
+        "--refine",
+    ],
+    "info": ["--json"],
+    "index": ["--method", "--rebuild"],
+    "verify": ["--full"],
+    "gc": ["--keep"],
+    "demo": ["--out", "--count", "--seed"],
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_names_every_option(gliodex, command):
+    words = gliodex(command, "--help").out.split()
+    assert [option for option in OPTIONS[command] if option not in words] == []
+
+
+def test_nothing_asked_shows_the_help_and_no_error(gliodex):
+    ran = gliodex()
+    assert "Usage:" in ran.out + ran.err
+    assert "error:" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("fly",), "fly"),
+        (("--fast",), "--fast"),
+        (("info",), "STORE"),
+        (("info", "store", "another"), "another"),
+        (("info", "store", "--jsn"), "--jsn"),
+        (("build", "store"), "--count"),
+        (("build", "store", "--count", "many"), "--count"),
+        (("build", "store", "--count", "0"), "--count"),
+        (("build", "store", "--count", "3", "--seed", "-1"), "--seed"),
+        (("build", "store", "--count", "3", "--workers", "0"), "--workers"),
+        (("build", "store", "--count"), "--count"),
+        (("query", "store"), "--out"),
+        (("query", "--out", "out"), "STORE"),
+        (("query", "store", "--out", "out", "--space", "mni"), "--space"),
+        (("query", "store", "--out", "out", "--method", "magic"), "--method"),
+        (("query", "store", "--out", "out", "--refine", "magic"), "--refine"),
+        (("query", "store", "--out", "out", "--registration", "magic"), "--registration"),
+        (("query", "store", "--out", "out", "--top-k", "all"), "--top-k"),
+        (("index", "store", "--method", "magic"), "--method"),
+        (("gc", "store", "--keep", "0"), "--keep"),
+        (("demo", "--count", "0"), "--count"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(gliodex, tmp_path, monkeypatch, arguments, named):
+    monkeypatch.chdir(tmp_path)
+    ran = gliodex(*arguments)
+    assert ran.code == 2
+    assert named in ran.said
+    assert ran.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("boom"), ValueError("one line\nanother line"), AssertionError(), OSError(5, "x")]
+)
+def test_a_fault_of_the_program_is_said_in_one_line(gliodex, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    ran = gliodex("info", "store")
+    assert ran.code == 1
+    assert type(error).__name__ in ran.said
+    assert "GLIODEX_DEBUG" in ran.said
+
+
+def test_a_fault_shows_where_if_asked(gliodex, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    monkeypatch.setenv("GLIODEX_DEBUG", "1")
+    ran = gliodex("info", "store")
+    assert ran.code == 1
+    assert "Traceback" in ran.err
+    assert "boom" in ran.err
+
+
+def test_an_interrupt_is_no_fault(gliodex, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gliodex.cli.stores.open_store", stop)
+    ran = gliodex("info", "store")
+    assert ran.code == 130
+    assert "stopped" in ran.said
+
+
+def test_the_script_exits_with_0_and_2(indexed_store, tmp_path):
+    good = script("info", indexed_store, "--json")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.startswith("{")
+    bad = script("info", tmp_path / "nothing")
+    assert bad.returncode == 2
+    assert bad.stdout == ""
+    assert len(bad.stderr.strip().splitlines()) == 1
+    assert str(tmp_path / "nothing") in bad.stderr
+
+
+def test_the_script_exits_with_1_for_a_fault(tmp_path):
+    code = (
+        "import sys, gliodex.cli.stores as stores, gliodex.cli.main as m\n"
+        "def fail(*a): raise RuntimeError('boom')\n"
+        "stores.open_store = fail\n"
+        f"sys.argv = ['gliodex', 'info', {str(tmp_path)!r}]\n"
+        "m.main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert "boom" in ran.stderr
+
+
+def test_a_reader_that_hangs_up_is_no_fault(indexed_store):
+    command = f"{sys.executable} -m gliodex.cli.main info {indexed_store} | true"
+    ran = subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -1,0 +1,192 @@
+import json
+import math
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gliodex.errors import InputError, OutputError
+from gliodex.index import DiceIndex
+from gliodex.retrieval import AffineMap, Segmentation, answer
+from gliodex.retrieval.outputs import DISCLAIMER, as_record, staged_folder, write_images, write_record
+from gliodex.store import open_store
+from gliodex.store.nifti import load_image
+
+from .anatomy import LPS_AXES, around, files_below
+
+
+@pytest.fixture
+def store(small_store):
+    return open_store(small_store)
+
+
+@pytest.fixture
+def answered(store):
+    """Tumour 3, segmented on a grid of its own."""
+
+    def ask(grid):
+        density = grid.resample(store.density(3), store.frame)
+        segmentation = Segmentation(density >= 0.6, density >= 0.2, grid, {"segmentation": "seg.nii.gz"})
+        return answer(store, DiceIndex.open(store), segmentation, AffineMap(np.eye(4), {"kind": "identity"}), top_k=3)
+
+    return ask
+
+
+def grid_of(store, axes=LPS_AXES):
+    middle = store.frame.world(np.argwhere(store.density(3) > 0)).mean(0)
+    return around(middle, axes, (2.0, 1.5, 3.0), (90, 90, 90))
+
+
+def write_and_fail(out, error):
+    with staged_folder(out) as stage:
+        (stage / "a.txt").write_text("newer")
+        raise error
+
+
+def test_results_appear_when_all_is_done(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with staged_folder(out) as stage:
+        (stage / "a.txt").write_text("a")
+        (stage / "folder").mkdir()
+        (stage / "folder" / "b.txt").write_text("b")
+        assert files_below(out).keys() == {f"{stage.name}/a.txt", f"{stage.name}/folder/b.txt"}
+    assert files_below(out) == {"a.txt": b"a", "folder/b.txt": b"b"}
+    assert sorted(p.name for p in out.iterdir()) == ["a.txt", "folder"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), InputError("x"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_failure_leaves_nothing(tmp_path, error):
+    out = tmp_path / "out"
+    with pytest.raises(type(error)):
+        write_and_fail(out, error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_removes_every_folder_that_was_made(tmp_path):
+    with pytest.raises(RuntimeError), staged_folder(tmp_path / "made" / "too" / "out"):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_older_results_and_other_files_as_they_were(tmp_path):
+    (tmp_path / "a.txt").write_text("older")
+    (tmp_path / "theirs.txt").write_text("not ours")
+    before = files_below(tmp_path)
+    with pytest.raises(RuntimeError):
+        write_and_fail(tmp_path, RuntimeError())
+    assert files_below(tmp_path) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "theirs.txt"]
+
+
+def test_an_empty_folder_that_was_there_stays(tmp_path):
+    with pytest.raises(RuntimeError), staged_folder(tmp_path):
+        raise RuntimeError
+    assert tmp_path.is_dir()
+
+
+def test_older_results_are_replaced_and_other_files_kept(tmp_path):
+    (tmp_path / "a.txt").write_text("older")
+    (tmp_path / "theirs.txt").write_text("not ours")
+    (tmp_path / "transform").mkdir()
+    (tmp_path / "transform" / "old").write_text("old")
+    with staged_folder(tmp_path) as stage:
+        (stage / "a.txt").write_text("newer")
+        (stage / "transform").mkdir()
+        (stage / "transform" / "new").write_text("new")
+    assert files_below(tmp_path) == {"a.txt": b"newer", "theirs.txt": b"not ours", "transform/new": b"new"}
+
+
+@pytest.mark.parametrize("below", ["", "out", "deep/out"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path, below):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    out = file / below if below else file
+    with pytest.raises(OutputError) as caught, staged_folder(out):
+        pytest.fail("the work began")
+    assert str(out) in str(caught.value)
+    assert file.read_text() == "in the way"
+
+
+def test_a_full_disk_names_the_folder(tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match="the disk is full") as caught, staged_folder(out):
+        raise OSError(28, "the disk is full on device")
+    assert str(out) in str(caught.value)
+    assert not out.exists()
+
+
+def test_an_unreadable_input_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(OSError, match=r"missing\.txt") as caught, staged_folder(tmp_path / "out"):
+        (tmp_path / "missing.txt").read_text()
+    assert "cannot write" not in str(caught.value)
+
+
+def test_images_have_the_segmentations_shape_and_affine(store, answered, tmp_path):
+    grid = grid_of(store)
+    found = answered(grid)
+    write_images(found, store, tmp_path)
+    for name, dtype in (("density", np.float32), ("core", np.uint8), ("whole", np.uint8)):
+        image = nib.load(tmp_path / f"{name}.nii.gz")
+        assert image.shape == grid.shape
+        assert image.get_data_dtype() == dtype
+        np.testing.assert_allclose(image.affine, grid.affine, atol=1e-4)
+        assert image.header.get_xyzt_units()[0] == "mm"
+        sform, qform = image.header.get_sform(coded=True), image.header.get_qform(coded=True)
+        assert sform[1] > 0
+        assert qform[1] > 0
+        np.testing.assert_allclose(sform[0], qform[0], atol=1e-3)
+    np.testing.assert_array_equal(nib.load(tmp_path / "density.nii.gz").get_fdata(dtype=np.float32), found.density)
+    np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "core.nii.gz").dataobj), found.core)
+    np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "whole.nii.gz").dataobj), found.whole)
+    atlas = nib.load(tmp_path / "density_atlas.nii.gz")
+    np.testing.assert_array_equal(atlas.get_fdata(dtype=np.float32), store.density(3))
+    np.testing.assert_allclose(atlas.affine, store.frame.affine, atol=1e-4)
+
+
+def test_images_on_a_sheared_grid_can_be_read_back(store, answered, tmp_path):
+    axes = LPS_AXES.copy()
+    axes[0, 2] = 0.3
+    grid = grid_of(store, axes)
+    assert grid.shears
+    write_images(answered(grid), store, tmp_path)
+    np.testing.assert_allclose(load_image(tmp_path / "density.nii.gz").frame.affine, grid.affine, atol=1e-3)
+
+
+def test_the_record_says_everything(store, answered):
+    found = answered(grid_of(store))
+    record = as_record(found, store, {"method": "dice", "top_k": 3}, {"read": 0.12345, "search": 1.0})
+    assert record == json.loads(json.dumps(record)), "plain values only"
+    assert record["notice"] == DISCLAIMER
+    assert record["store"]["version"] == store.version
+    assert record["store"]["tumours"] == 5
+    assert record["store"]["thresholds"] == {"whole": 0.2, "core": 0.6}
+    assert record["method"] == "dice"
+    assert record["settings"]["top_k"] == 3
+    assert record["seconds"] == {"read": 0.123, "search": 1.0}
+    assert record["outside_brain"] == {"whole_ml": 0.0, "share": 0.0}
+    assert record["understood"] == {"segmentation": "seg.nii.gz"}
+    assert record["transform"]["kind"] == "identity"
+    assert [m["rank"] for m in record["matches"]] == [1, 2, 3]
+    assert record["matches"][0]["id"] == 3
+    for match in record["matches"]:
+        assert match["score"] == pytest.approx(match["dice_core"] + match["dice_whole"])
+        stored = store.parameters(match["id"])
+        p = match["parameters"]
+        assert (p["diffusivity"], p["proliferation"], p["duration"]) == (
+            stored.diffusivity,
+            stored.proliferation,
+            stored.duration,
+        )
+        assert p["seed_mm"] == list(stored.seed_mm)
+        assert p["mu1_mm"] == pytest.approx(math.sqrt(stored.diffusivity * stored.duration))
+        assert p["mu2"] == pytest.approx(math.sqrt(stored.proliferation * stored.duration))
+        assert set(p) == set(record["units"])
+    scores = [m["score"] for m in record["matches"]]
+    assert scores == sorted(scores, reverse=True)
+    assert record["units"]["diffusivity"] == "mm^2/day"
+
+
+def test_the_written_record_is_the_record(tmp_path):
+    record = {"matches": [{"rank": 1}], "notice": "größer"}
+    write_record(record, tmp_path)
+    assert json.loads((tmp_path / "matches.json").read_text()) == record

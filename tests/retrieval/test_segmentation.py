@@ -1,0 +1,272 @@
+import numpy as np
+import pytest
+
+from gliodex.errors import InputError
+from gliodex.retrieval import from_labels, from_masks
+
+from .anatomy import write_nifti
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+@pytest.fixture
+def label_file(tmp_path):
+    """Write a label map with 8 voxels of each label, or any array."""
+
+    def write(*labels, dtype=np.uint8, data=None, name="seg.nii.gz", affine=AFFINE):
+        if data is None:
+            data = np.zeros((8, 8, 8), dtype)
+            for n, label in enumerate(labels):
+                data[n, 0] = label
+        return write_nifti(tmp_path / name, data, affine)
+
+    return write
+
+
+@pytest.fixture
+def mask_file(tmp_path):
+    """Write the mask of a box."""
+
+    def write(name, low, high, value=1, affine=AFFINE, shape=(12, 12, 12)):
+        data = np.zeros(shape, np.uint8)
+        data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = value
+        return write_nifti(tmp_path / name, data, affine)
+
+    return write
+
+
+def refusal(path, *args):
+    with pytest.raises(InputError) as caught:
+        from_labels(path, *args)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "core"),
+    [
+        ((1, 2, 4), {1, 4}),
+        ((1, 2, 3), {1, 3}),
+        ((2, 4), {4}),
+        ((1, 2), {1}),
+        ((2, 3), {3}),
+        ((1,), {1}),
+        ((1, 4), {1, 4}),
+    ],
+)
+def test_brats_editions_are_understood(label_file, labels, core):
+    found = from_labels(label_file(*labels))
+    assert found.core.sum() == 8 * len(core)
+    assert found.whole.sum() == 8 * len(labels)
+    assert set(found.understood["core_labels"]) == core
+    assert set(found.understood["whole_labels"]) == set(labels)
+    assert found.understood["labels"] == {str(v): 8 for v in labels}
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("labels", [(1, 2, 3, 4), (3, 4), (1, 2, 5), (10, 20)])
+def test_ambiguous_labels_are_refused_with_advice(label_file, labels):
+    path = label_file(*labels)
+    said = refusal(path)
+    assert str(path) in said
+    assert ", ".join(map(str, labels)) in said
+    assert "--core" in said
+    assert "--whole" in said
+
+
+def test_ambiguous_labels_are_taken_as_told(label_file):
+    found = from_labels(label_file(1, 2, 3, 4), (1, 3, 4), (1, 2, 3, 4))
+    assert (found.core.sum(), found.whole.sum()) == (24, 32)
+
+
+def test_oedema_alone_asks_what_core_is(label_file):
+    said = refusal(label_file(2))
+    assert "--core none" in said
+
+
+def test_no_core_is_possible_when_said(label_file):
+    found = from_labels(label_file(2), ())
+    assert not found.core.any()
+    assert found.whole.sum() == 8
+    assert any("core" in w for w in found.warnings)
+
+
+def test_no_core_of_a_map_that_has_one(label_file):
+    found = from_labels(label_file(1, 2, 4), ())
+    assert not found.core.any()
+    assert found.whole.sum() == 24
+
+
+def test_volumes_are_in_ml(label_file):
+    found = from_labels(label_file(1, 2, 4))
+    assert found.volumes_ml == pytest.approx({"core": 16 * 0.008, "whole": 24 * 0.008})
+
+
+def test_the_grid_is_the_segmentations(label_file):
+    affine = np.array([[-1.5, 0, 0, 10], [0, 0, 2, -4], [0, -3, 0, 7], [0, 0, 0, 1.0]])
+    found = from_labels(label_file(1, 2, 4, affine=affine))
+    assert found.frame.shape == (8, 8, 8)
+    np.testing.assert_array_equal(found.frame.affine, affine)
+
+
+def test_labels_that_do_not_exist_are_refused(label_file):
+    path = label_file(1, 2, 4)
+    said = refusal(path, (7,))
+    assert str(path) in said
+    assert "core" in said
+    assert "1, 2, 4" in said
+    assert "whole" in refusal(path, (), (9, 11))
+
+
+def test_one_missing_label_of_several_is_only_said(label_file):
+    found = from_labels(label_file(2, 4), (1, 4), (1, 2, 4))
+    assert found.core.sum() == 8
+    assert any("core label 1" in w for w in found.warnings)
+    assert any("whole label 1" in w for w in found.warnings)
+
+
+def test_a_label_in_neither_mask_is_said(label_file):
+    found = from_labels(label_file(1, 2, 4), (4,), (2, 4))
+    assert found.whole.sum() == 16
+    assert any("label 1" in w for w in found.warnings)
+
+
+@pytest.mark.parametrize(("core", "whole"), [((0, 4), None), ((4,), (0, 2, 4)), ((0,), None)])
+def test_background_is_no_label(label_file, core, whole):
+    assert "0" in refusal(label_file(1, 2, 4), core, whole)
+
+
+def test_core_labels_outside_the_whole_are_refused(label_file):
+    path = label_file(1, 2, 4)
+    said = refusal(path, (1, 4), (2, 4))
+    assert "core label 1" in said
+    assert str(path) in said or "--core" in said, said
+
+
+def test_fractions_are_refused(label_file):
+    data = np.zeros((8, 8, 8), np.float32)
+    data[0, 0], data[1, 0] = 1, 2
+    data[1, 1, :3] = 1.5
+    path = label_file(data=data)
+    said = refusal(path)
+    assert str(path) in said
+    assert "3 values" in said
+    assert "1.5" in said
+
+
+def test_whole_numbers_in_a_float_file_are_labels(label_file):
+    found = from_labels(label_file(1, 2, 4, dtype=np.float32))
+    assert (found.core.sum(), found.whole.sum()) == (16, 24)
+
+
+def test_an_empty_map_is_refused(label_file):
+    path = label_file()
+    said = refusal(path)
+    assert str(path) in said
+    assert "empty" in said
+
+
+def test_an_mri_given_as_segmentation_is_refused_briefly(label_file):
+    data = np.arange(2000, dtype=np.int16).reshape(20, 10, 10)
+    path = label_file(data=data)
+    said = refusal(path)
+    assert str(path) in said
+    assert len(said) - len(str(path)) < 300, f"{len(said)} characters of labels"
+
+
+def test_a_tumour_that_fills_the_image_is_doubted(label_file):
+    found = from_labels(label_file(data=np.ones((6, 6, 6), np.uint8)))
+    assert any("100%" in w for w in found.warnings)
+
+
+def test_separate_masks(mask_file):
+    found = from_masks(
+        mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6)), mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8), 255)
+    )
+    assert (found.core.sum(), found.whole.sum()) == (27, 216)
+    assert not (found.core & ~found.whole).any()
+    assert found.warnings == ()
+    assert found.understood["core_mask"].endswith("core.nii.gz")
+
+
+def test_a_stray_core_voxel_is_added_to_the_whole(mask_file, tmp_path):
+    core, whole = np.zeros((12, 12, 12), np.uint8), np.zeros((12, 12, 12), np.uint8)
+    core[2:10, 2:8, 2:8] = whole[2:10, 2:8, 2:8] = 1
+    core[10, 5, 5] = 1
+    found = from_masks(write_nifti(tmp_path / "c.nii", core, AFFINE), write_nifti(tmp_path / "w.nii", whole, AFFINE))
+    assert found.core.sum() == found.whole.sum() == 8 * 36 + 1
+    assert any("1 core voxel" in w for w in found.warnings)
+
+
+def test_a_core_outside_the_whole_is_refused(mask_file):
+    core, whole = (
+        mask_file("core.nii.gz", (0, 0, 0), (4, 4, 4)),
+        mask_file("whole.nii.gz", (2, 0, 0), (9, 9, 9)),
+    )
+    with pytest.raises(InputError, match="32 of 64") as caught:
+        from_masks(core, whole)
+    said = str(caught.value)
+    assert any(name in said for name in (str(core), str(whole), "--core-mask")), f"names no file: {said}"
+
+
+def test_swapped_masks_are_refused(mask_file):
+    core, whole = (
+        mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6)),
+        mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8)),
+    )
+    with pytest.raises(InputError, match="outside the whole"):
+        from_masks(whole, core)
+
+
+@pytest.mark.parametrize("shift", [1.0, -2.0, 30.0])
+def test_masks_on_different_grids_are_refused(mask_file, shift):
+    moved = AFFINE.copy()
+    moved[0, 3] = shift
+    core, whole = (
+        mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6)),
+        mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8), affine=moved),
+    )
+    with pytest.raises(InputError, match="different grids") as caught:
+        from_masks(core, whole)
+    assert str(core) in str(caught.value)
+    assert str(whole) in str(caught.value)
+
+
+def test_masks_of_different_shapes_are_refused(mask_file):
+    core = mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6), shape=(12, 12, 13))
+    with pytest.raises(InputError, match="different grids"):
+        from_masks(core, mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8)))
+
+
+@pytest.mark.parametrize("labels", [(1, 2), (1, 2, 4)])
+def test_a_mask_with_several_labels_is_refused(label_file, mask_file, labels):
+    map_file = label_file(*labels, name="labels.nii.gz")
+    with pytest.raises(InputError, match="--seg") as caught:
+        from_masks(map_file, map_file)
+    assert str(map_file) in str(caught.value)
+
+
+def test_a_mask_of_fractions_is_refused(label_file):
+    data = np.zeros((8, 8, 8), np.float32)
+    data[2:5, 2:5, 2:5] = 0.5
+    path = label_file(data=data)
+    with pytest.raises(InputError, match="no integers"):
+        from_masks(path, path)
+
+
+def test_an_empty_whole_mask_is_refused(mask_file):
+    core, whole = (
+        mask_file("core.nii.gz", (0, 0, 0), (0, 0, 0)),
+        mask_file("whole.nii.gz", (0, 0, 0), (0, 0, 0)),
+    )
+    with pytest.raises(InputError, match="empty") as caught:
+        from_masks(core, whole)
+    said = str(caught.value)
+    assert str(whole) in said or "--whole-mask" in said, f"names no file: {said}"
+
+
+def test_an_empty_core_mask_is_said(mask_file):
+    core, whole = (
+        mask_file("core.nii.gz", (0, 0, 0), (0, 0, 0)),
+        mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8)),
+    )
+    assert any("core mask is empty" in w for w in from_masks(core, whole).warnings)
