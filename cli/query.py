@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import InputError
-from ..retrieval.registration import Method as RegistrationMethod
+from ..retrieval.ants_map import Method as RegistrationMethod
 from ..retrieval.request import QueryRequest, run_query
 from ..retrieval.spaces import Space
 from .console import errors, out, say, stages

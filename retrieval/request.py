@@ -14,8 +14,9 @@ from ..index import DiceIndex
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
+from .ants_map import AntsMap, Method, load_transform
 from .outputs import as_record, staged_folder, write_images, write_record
-from .registration import AntsMap, Method, load_transform, register
+from .registration import register
 from .segmentation import Segmentation, from_labels, from_masks
 from .spaces import Space, space_map
 from .spatial import SpatialMap

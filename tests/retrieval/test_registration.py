@@ -9,7 +9,8 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels
-from gliodex.retrieval.registration import affine_matrix, load_transform, register
+from gliodex.retrieval.ants_map import affine_matrix, load_transform
+from gliodex.retrieval.registration import register
 from gliodex.store import Frame, creating
 from gliodex.store.nifti import Image, load_image
 
@@ -166,7 +167,8 @@ ONE_THREAD = """
 import sys
 from pathlib import Path
 
-from gliodex.retrieval.registration import affine_matrix, register
+from gliodex.retrieval.ants_map import affine_matrix
+from gliodex.retrieval.registration import register
 from gliodex.store import open_store
 from gliodex.store.nifti import load_image
 

@@ -1,0 +1,165 @@
+"""A correspondence that ANTs made: kept in a folder, applied to images, read back for reuse.
+
+The one place that knows how ITK sees the world: x to the left, y to the back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..store.atlas import Atlas
+from ..store.frame import Frame
+
+Method = Literal["fast", "syn", "affine"]
+"""Ways of registering: fast (default), syn (the papers' settings), affine."""
+
+RECORD_FILE = "transform.json"
+
+
+@dataclass(frozen=True)
+class RegistrationRecord:
+    """How a transform was made, for the record and for reuse.
+
+    Args:
+        method: fast, syn or affine.
+        moving: the patient image.
+        atlas: name and digest of the fixed image's atlas.
+        seed, threads: of ANTs. One thread repeats a result; several move it by a few tenths of a millimetre.
+        correlation: of the warped patient with the atlas inside the brain, tumour excluded.
+        versions: of the software.
+    """
+
+    method: Method
+    moving: str
+    atlas: dict[str, str]
+    seed: int
+    threads: int
+    correlation: float
+    versions: dict[str, str]
+
+
+class AntsMap:
+    """A correspondence made by ANTs: an affine file and, unless affine only, a warp and its inverse.
+
+    Args:
+        folder: holds affine.mat, warp.nii.gz, inverse_warp.nii.gz and transform.json.
+    """
+
+    def __init__(self, folder: Path, record: RegistrationRecord) -> None:
+        self.folder = folder
+        self.record = record
+
+    def to_atlas(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
+        """See `SpatialMap`."""
+        steps = [self.folder / "warp.nii.gz"] if self._deforms else []
+        return _apply(data, source, target, [*steps, self.folder / "affine.mat"], [False] * (len(steps) + 1))
+
+    def to_patient(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
+        """See `SpatialMap`."""
+        steps = [self.folder / "inverse_warp.nii.gz"] if self._deforms else []
+        return _apply(data, source, target, [self.folder / "affine.mat", *steps], [True, *[False] * len(steps)])
+
+    def describe(self) -> dict[str, object]:
+        """See `SpatialMap`."""
+        return {"kind": "ants"} | asdict(self.record)
+
+    @property
+    def _deforms(self) -> bool:
+        return self.record.method != "affine"
+
+
+def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
+    """Reuse the transform that an earlier query left in `folder`.
+
+    Raises:
+        InputError: there is none, a file is missing, or it leads to another atlas.
+    """
+    path = folder / RECORD_FILE
+    try:
+        record = RegistrationRecord(**json.loads(path.read_text()))
+        leads_to = record.atlas["digest"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder} holds no transform: give the `transform` folder of an earlier query") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is damaged ({error}): register anew with --t1") from error
+    if leads_to != atlas.digest:
+        raise InputError(f"{folder} leads to the atlas {record.atlas['name']}, not to this store's: register anew")
+    needed = ["affine.mat"] + ([] if record.method == "affine" else ["warp.nii.gz", "inverse_warp.nii.gz"])
+    for name in needed:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing: register anew with --t1")
+    ants_module(record.seed, record.threads)
+    return AntsMap(folder, record)
+
+
+def affine_matrix(found: AntsMap) -> NDArray[np.float64]:
+    """Read the affine part as a (4, 4) map from mm of the atlas world to mm of the patient's, RAS+."""
+    import ants
+
+    transform = ants.read_transform(str(found.folder / "affine.mat"))
+    origin = np.array(transform.apply_to_point((0.0, 0.0, 0.0)))
+    axes = np.array([transform.apply_to_point(tuple(e)) for e in np.eye(3)])
+    matrix = np.eye(4)
+    matrix[:3, :3] = (axes - origin).T
+    matrix[:3, 3] = origin
+    return np.asarray(_LPS @ matrix @ _LPS)
+
+
+THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+"""Environment variable that ITK takes its threads from."""
+
+
+def ants_module(seed: int, threads: int | None) -> Any:
+    """Import ANTs, which takes a second, with its seed and threads set; all available cores by default."""
+    import ants
+    from ants import config
+
+    config.set_ants_deterministic(True, seed)  # also asks for one thread
+    os.environ[THREADS] = str(threads or len(os.sched_getaffinity(0)))
+    return ants
+
+
+def to_ants(data: NDArray[np.float32], frame: Frame) -> Any:
+    """Hand an array to ANTs with its place in the world, RAS+ turned into ITK's LPS+."""
+    import ants
+
+    affine = _LPS @ frame.affine
+    spacing = np.asarray(frame.spacing)
+    return ants.from_numpy(
+        np.ascontiguousarray(data, dtype=np.float32),
+        origin=tuple(affine[:3, 3]),
+        spacing=tuple(spacing),
+        direction=affine[:3, :3] / spacing,
+    )
+
+
+def _apply(
+    data: NDArray[np.float32], source: Frame, target: Frame, transforms: list[Path], invert: list[bool]
+) -> NDArray[np.float32]:
+    import ants
+
+    reference = to_ants(np.zeros(target.shape, np.float32), target)
+    try:
+        warped = ants.apply_transforms(
+            reference,
+            to_ants(data, source),
+            transformlist=[str(t) for t in transforms],
+            whichtoinvert=invert,
+            interpolator="linear",
+        )
+    except RuntimeError as error:
+        raise InputError(
+            f"{' or '.join(str(t) for t in transforms)} is damaged ({error}): register anew with --t1"
+        ) from error
+    return np.asarray(warped.numpy(), dtype=np.float32)
+
+
+_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world has x to the left and y to the back
