@@ -69,7 +69,7 @@ class Answer:
 
 
 _MUCH_OUTSIDE = 0.2
-_WEAK_CORRELATION = 0.5
+_WEAK_CORRELATION = 0.35
 _SHRUNK, _SWOLLEN = 0.6, 1.7  # ICBM152 is larger than most brains: 1.36 is ordinary
 
 

@@ -33,7 +33,7 @@ class RegistrationRecord:
         moving: the patient image.
         atlas: name and digest of the fixed image's atlas.
         seed, threads: of ANTs. One thread repeats a result; several move it by a few tenths of a millimetre.
-        correlation: of the warped patient with the atlas inside the brain, tumour excluded.
+        correlation: of ranks (Spearman), of the warped patient with the atlas inside the brain, tumour excluded.
         versions: of the software.
     """
 

@@ -283,3 +283,11 @@ def test_a_sheared_image_is_refused(atlas, patient, tmp_path):
     affine[0, 2] = 0.6
     frame = Frame(patient[0].frame.shape, affine)
     assert "shear" in refused(patient[0].data, frame, None, atlas, tmp_path / "transform")
+
+
+def test_bright_vessels_do_not_refuse_a_contrast_enhanced_t1(atlas, patient, tmp_path):
+    t1, _ = patient
+    vessels = (t1.data > 0) & (np.random.default_rng(6).random(t1.data.shape) < 0.02)
+    enhanced = Image(np.where(vessels, 20 * t1.data.max(), t1.data).astype(np.float32), t1.frame, Path("t1c.nii.gz"))
+    found = register(enhanced, None, atlas, tmp_path / "transform", method="affine")
+    assert landmark_errors(found, atlas, t1.frame).max() < 3 * TOLERANCE_MM
