@@ -23,5 +23,7 @@ measure("search.py", store)
 measure("search.py", store, "--replicas", "3")
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])
-    measure("patients.py", store, sys.argv[2], "--with-t1-only", "--registration", "syn", "--name", "patients_syn")
+    for registration in ("fast", "syn"):
+        named = ["--registration", registration, "--name", f"patients_{registration}"]
+        measure("patients.py", store, sys.argv[2], "--with-t1-only", *named)
 measure("tables.py")

@@ -27,7 +27,8 @@ def _solver_rows() -> list[tuple[str, str, str]]:
         rows.append(("solver throughput", f"{solver['giga_updates_per_second']} G voxel updates/s", "the same run"))
     if bias := latest("preview_bias"):
         what = "draws lost by early rejection"
-        rows.append((what, f"{bias['lost']} of {bias['kept_by_simulation']}", f"{bias['draws']} draws"))
+        figure = f"{bias['lost']} of {bias['kept_by_simulation']} (95 % at most {bias['lost_share_upper_95']:.1%})"
+        rows.append((what, figure, f"{bias['draws']:,} draws"))
     if build := latest("build"):
         how = f"{build['tumours']:,} tumours, {build['workers']} processes, with index"
         rows.append(("building a store", f"{build['minutes']} min", how))
@@ -51,19 +52,24 @@ def _search_rows() -> list[tuple[str, str, str]]:
 
 def _patient_rows() -> list[tuple[str, str, str]]:
     rows = []
-    for name, what in (("patients", "real patients, default registration"), ("patients_syn", "real patients, `syn`")):
+    whats = {
+        "patients": "mean Dice sum in the patient",
+        "patients_fast": "those with T1, default registration",
+        "patients_syn": "the same with `syn`",
+    }
+    for name, what in whats.items():
         if found := latest(name):
             low, high = found["interval_95"]
             figure = f"{found['mean_dice_sum_patient_space']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
             how = f"{found['patients']} patients, {found['registered']} with T1, {found['tumours']:,} tumours"
-            rows.append((f"{what}: mean Dice sum in the patient", figure, how))
-            if found["seconds_with_t1"]:
+            rows.append((what, figure, how))
+            if found["registered"] == found["patients"]:
                 times = f"{found['seconds_with_t1']:.0f} s, registration {found['of_these_registration']:.0f} s"
-                rows.append((f"{what}: files to report", times, f"median of {found['registered']} with T1"))
-            if found["seconds_without_mri"]:
+                rows.append(("from files to report", times, f"median of {found['registered']}"))
+            else:
                 others = found["patients"] - found["registered"]
                 rows.append(
-                    ("without MRI: files to report", f"{found['seconds_without_mri']:.1f} s", f"median of {others}")
+                    ("from files to report without MRI", f"{found['seconds_without_mri']:.1f} s", f"median of {others}")
                 )
     return rows
 
