@@ -166,7 +166,7 @@ class TumourMaker:
             run = solver.grow(parameters, stop_above_ml=self.prior.whole_ml[1])
             if run.outgrew:
                 continue
-            tumour = EncodedTumour.from_density(run.full(), self.atlas.frame, parameters, THRESHOLDS, draw=index)
+            tumour = EncodedTumour.from_box(run.density, run.low, self.atlas.frame, parameters, THRESHOLDS, index)
             if self.prior.keeps(tumour.whole_ml, tumour.core_ml):
                 tumours.append(tumour)
         return Batch(tumours, start + _BLOCK_DRAWS, previewed_out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import google_crc32c
@@ -107,19 +108,50 @@ class EncodedTumour:
         """Quantise, measure and compress a density on `frame`."""
         if density.shape != frame.shape:
             raise InputError(f"density of shape {density.shape} does not live on a frame of {frame.shape}")
+        return cls.from_box(density, (0, 0, 0), frame, parameters, thresholds, draw)
+
+    @classmethod
+    def from_box(
+        cls,
+        density: NDArray[np.float32],
+        low: tuple[int, int, int],
+        frame: Frame,
+        parameters: GrowthParameters,
+        thresholds: dict[str, float],
+        draw: int = -1,
+    ) -> EncodedTumour:
+        """Quantise, measure and compress a density given in a box whose first voxel is `low`, zero around it."""
         integers = quantise(density)
         volume = {
             name: np.count_nonzero(integers >= level_of(level)) * frame.voxel_ml for name, level in thresholds.items()
         }
+        box = bounding_box(integers)
+        if any(box):
+            (x, y, z), (i, j, k) = low, box[3:]
+            box = (box[0] + x, box[1] + y, box[2] + z, i + x, j + y, k + z)
+        whole = _cleared(frame.shape)
+        whole[tuple(slice(a, a + n) for a, n in zip(low, density.shape, strict=True))] = integers
         return cls(
             parameters,
-            encode(integers),
+            encode(whole),
             volume["whole"],
             volume["core"],
             float(_DENSITIES[integers.max()]),
-            bounding_box(integers),
+            box,
             draw,
         )
+
+
+_memory = threading.local()  # one array a thread: fresh pages would cost as much as compressing them
+
+
+def _cleared(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    held: NDArray[np.uint16] | None = getattr(_memory, "integers", None)
+    if held is None or held.shape != shape:
+        held = _memory.integers = np.zeros(shape, "<u2")
+    else:
+        held[...] = 0
+    return held
 
 
 def bounding_box(integers: NDArray[np.uint16]) -> tuple[int, int, int, int, int, int]:
