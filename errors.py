@@ -39,6 +39,10 @@ class StoreLockedError(StoreError):
     """Another process is committing to the store."""
 
 
+class UnknownParametersError(StoreError):
+    """The tumour was added as a density alone: nobody knows what it was grown with."""
+
+
 class UnknownTumourError(StoreError, KeyError):
     """The snapshot holds no tumour of that id."""
 

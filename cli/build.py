@@ -21,6 +21,10 @@ def build(
     store: Annotated[Path, typer.Argument(help="Folder of the store; made if it does not exist.")],
     count: Annotated[int, typer.Option(min=1, help="Tumours that this campaign shall have in the store.")],
     seed: Annotated[int, typer.Option(min=0, help="Names the campaign: another seed adds other tumours.")] = 0,
+    snapshots: Annotated[
+        int,
+        typer.Option(min=0, help="Tumours to keep of each simulation besides its end, at earlier, smaller stages."),
+    ] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
     atlas: Annotated[
         str | None,
@@ -48,7 +52,7 @@ def build(
             speed = f"{report.per_second:.0f}/s, {report.accepted_share:.0%} of draws kept"
             bar.update(task, completed=report.count, speed=speed)
 
-        report = build_store(store, count, seed, where, workers=workers, progress=show)
+        report = build_store(store, count, seed, where, snapshots=snapshots, workers=workers, progress=show)
     snapshot = open_store(store)
     with counting("indexing") as progress:
         build_index(snapshot, progress=progress)

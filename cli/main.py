@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
-from . import build, demo, query, stores
+from . import build, demo, query, stores, tumours
 from .console import errors
 
 app = typer.Typer(
@@ -26,7 +26,11 @@ app.command("demo")(demo.demo)
 app.command("build")(build.build)
 app.command("query")(query.query)
 app.command("info")(stores.info)
+app.command("history")(tumours.history)
 app.command("index")(stores.index)
+app.command("add")(tumours.add)
+app.command("delete")(tumours.delete)
+app.command("export")(tumours.export)
 app.command("verify")(stores.verify)
 app.command("gc")(stores.gc)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,9 @@ def query(
     threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
     method: Annotated[Method, typer.Option(help="Way of searching.")] = Method.dice,
     top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")
+    ] = False,
     refine: Annotated[Refinement, typer.Option(help="Stage after retrieval.")] = Refinement.none,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
@@ -72,6 +76,7 @@ def query(
         top_k,
         registration_seed,
         threads,
+        distinct,
     )
     with stages() as announce:
         _, record = run_query(request, announce)
@@ -86,7 +91,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
     for name in ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day"):
         table.add_column(name, justify="right")
     for m in record["matches"][:5]:
-        p = m["parameters"]
+        p = m["parameters"] or dict.fromkeys(("diffusivity", "proliferation", "duration"), math.nan)
         table.add_row(
             str(m["rank"]),
             str(m["id"]),

@@ -103,8 +103,11 @@ def verify(
 
 def gc(
     store: Annotated[Path, typer.Argument(help="Folder of the store.")],
-    keep: Annotated[int, typer.Option(min=1, help="How many versions stay readable.")] = 1,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay readable.")] = 1,
+    keep_days: Annotated[
+        float, typer.Option(min=0, help="Versions that were the newest within so many days stay readable too.")
+    ] = 0,
 ) -> None:
     """Delete old versions and what killed builds left."""
-    files, freed = collect_garbage(store, keep)
+    files, freed = collect_garbage(store, keep, keep_days)
     say(f"{store}: {files} files deleted, {freed / 1e6:.1f} MB freed")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, InputError, OutputError
-from ..store.density import level_of
+from ..store.integers import level_of
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
@@ -42,7 +42,7 @@ class DiceIndex:
 
     def __init__(self, store: TumorStore, data: NDArray[np.uint8], directory: Directory) -> None:
         self._store = store
-        self._ids = store.ids
+        self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
         packed = [directory.segments[s.name] for s in store.segments]
         for record, segment in zip(store.segments, packed, strict=True):
             dice_file.check_head(_folder(store), data, record.name, segment)
@@ -64,15 +64,16 @@ class DiceIndex:
         return cls(store, dice_file.mapped(_folder(store), directory), directory)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._ids) - len(self._deleted)
 
-    def search(self, core: Mask, whole: Mask, k: int = 15) -> Hits:
+    def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """Find the `k` tumours with the largest Dice(core) + Dice(whole); all of them where there are fewer.
 
         Args:
             core: boolean mask on the store's frame.
             whole: likewise.
             k: at least 1.
+            distinct: take no more than the best tumour of each simulation.
 
         Raises:
             InputError: a mask is not boolean or not on the frame, or k < 1.
@@ -87,25 +88,26 @@ class DiceIndex:
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
         queries = tuple(DenseMask.from_mask(np.ascontiguousarray(mask)) for mask in (core, whole))
-        count = len(self._ids)
         bounds = self._scores(self._bounds(queries), slice(None), queries)[0]
+        bounds[self._deleted] = _NEVER
         words = np.stack([q.words for q in queries])
+        runs = self._store.trajectories if distinct else None
 
-        first = min(count, max(2 * k, _FIRST_LOOK))
-        chosen = np.argpartition(-bounds, first - 1)[:first] if first < count else np.arange(count)
+        first = min(len(self), max(2 * k, _FIRST_LOOK))
+        chosen = np.argpartition(-bounds, first - 1)[:first] if first else np.zeros(0, np.int64)
         shared = self._compare(chosen, words)
         scores, dices = self._scores(shared, chosen, queries)
-        if first < count:
-            worst = np.partition(scores, -k)[-k]
-            rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
-            rest = rest[np.argsort(-bounds[rest], kind="stable")]
-            while len(rest) and bounds[rest[0]] >= worst:  # equal bounds too: a lower id wins a tie
-                now, rest = rest[:_NEXT_LOOK], rest[_NEXT_LOOK:]
-                more, more_dices = self._scores(self._compare(now, words), now, queries)
-                chosen = np.concatenate([chosen, now])
-                scores, dices = np.concatenate([scores, more]), np.concatenate([dices, more_dices], axis=1)
-                worst = np.partition(scores, -k)[-k]
-        best = np.lexsort((chosen, -scores))[:k]
+        best = _best(chosen, scores, k, runs)
+        worst = scores[best[-1]] if len(best) == k else 0.0
+        rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
+        rest = rest[np.argsort(-bounds[rest], kind="stable")]
+        while len(rest) and bounds[rest[0]] >= worst:  # equal bounds too: a lower id wins a tie
+            now, rest = rest[:_NEXT_LOOK], rest[_NEXT_LOOK:]
+            more, more_dices = self._scores(self._compare(now, words), now, queries)
+            chosen = np.concatenate([chosen, now])
+            scores, dices = np.concatenate([scores, more]), np.concatenate([dices, more_dices], axis=1)
+            best = _best(chosen, scores, k, runs)
+            worst = scores[best[-1]] if len(best) == k else 0.0
         return Hits(self._ids[chosen[best]], scores[best], dices[0, best], dices[1, best], len(chosen))
 
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:
@@ -188,8 +190,19 @@ def verify_index(store: TumorStore) -> list[str]:
     ]
 
 
+_NEVER = -1.0  # below every bound
 _FIRST_LOOK = 64  # compared before any bound is known to be too low; best scores are nearly always among them
 _NEXT_LOOK = 64
+
+
+def _best(
+    chosen: NDArray[np.int64], scores: NDArray[np.float64], k: int, runs: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Places of the `k` best scores, best first, equal ones by id; of each run only the best, where runs are given."""
+    order = np.lexsort((chosen, -scores))
+    if runs is not None:
+        order = order[np.sort(np.unique(runs[chosen[order]], return_index=True)[1])]
+    return np.asarray(order[:k])
 
 
 def _folder(store: TumorStore) -> Path:

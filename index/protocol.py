@@ -38,6 +38,9 @@ class Retriever(Protocol):
     name: str
     """As on the command line's `--method`."""
 
-    def search(self, core: Mask, whole: Mask, k: int = 15) -> Hits:
-        """Find the `k` best matches of two masks on the store's frame; all tumours where there are fewer."""
+    def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
+        """Find the `k` best matches of two masks on the store's frame; all tumours where there are fewer.
+
+        With `distinct`, no more than the best tumour of each simulation.
+        """
         ...

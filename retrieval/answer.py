@@ -80,6 +80,7 @@ def answer(
     spatial: SpatialMap,
     *,
     top_k: int = 15,
+    distinct: bool = False,
     watch: Stopwatch | None = None,
 ) -> Answer:
     """Find the tumour in `store` that resembles the patient's most, and bring it to the patient.
@@ -90,6 +91,7 @@ def answer(
         segmentation: the patient's masks.
         spatial: correspondence between patient and atlas.
         top_k: matches to list.
+        distinct: list no more than the best tumour of each simulation.
         watch: times the stages.
 
     Raises:
@@ -115,7 +117,7 @@ def answer(
                 "or register with --t1"
             )
     with watch.stage("search"):
-        hits = retriever.search(core_atlas, whole_atlas, top_k)
+        hits = retriever.search(core_atlas, whole_atlas, top_k, distinct=distinct)
     with watch.stage("density to patient"):
         density_atlas = store.density(int(hits.ids[0]))
         density = np.clip(spatial.to_patient(density_atlas, frame, grid), 0.0, 1.0)

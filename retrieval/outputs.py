@@ -82,7 +82,7 @@ def as_record(
             "score": float(hits.scores[rank - 1]),
             "dice_core": float(hits.dice_core[rank - 1]),
             "dice_whole": float(hits.dice_whole[rank - 1]),
-            "parameters": store.parameters(int(hits.ids[rank - 1])).as_record(),
+            "parameters": _known_parameters(store, int(hits.ids[rank - 1])),
             "provenance": store.provenance(int(hits.ids[rank - 1])),
         }
         for rank in range(1, len(hits) + 1)
@@ -111,6 +111,11 @@ def as_record(
         "warnings": list(answer.warnings),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _known_parameters(store: TumorStore, tumour: int) -> dict[str, object] | None:
+    known = store.known_parameters(tumour)
+    return known.as_record() if known else None
 
 
 def write_record(record: dict[str, object], folder: Path) -> None:

@@ -38,6 +38,7 @@ class QueryRequest:
         registration: how to register.
         top_k: matches to list.
         seed, threads: of the registration.
+        distinct: list no more than the best tumour of each simulation.
     """
 
     store: str
@@ -54,6 +55,7 @@ class QueryRequest:
     top_k: int = 15
     seed: int = 1
     threads: int | None = None
+    distinct: bool = False
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -81,7 +83,9 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
             spatial = _spatial_map(request, segmentation, image, store, folder)
         with watch.stage("open index"):
             retriever = DiceIndex.open(store)
-        found = answer(store, retriever, segmentation, spatial, top_k=request.top_k, watch=watch)
+        found = answer(
+            store, retriever, segmentation, spatial, top_k=request.top_k, distinct=request.distinct, watch=watch
+        )
         with watch.stage("write images"):
             write_images(found, store, folder)
         record = as_record(found, store, _settings(request), watch.seconds)
@@ -158,7 +162,12 @@ def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[
 
 
 def _settings(request: QueryRequest) -> dict[str, object]:
-    settings: dict[str, object] = {"method": DiceIndex.name, "top_k": request.top_k, "refine": "none"}
+    settings: dict[str, object] = {
+        "method": DiceIndex.name,
+        "top_k": request.top_k,
+        "distinct": request.distinct,
+        "refine": "none",
+    }
     if request.image is not None:
         settings["registration"] = request.registration
     return settings

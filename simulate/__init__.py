@@ -1,6 +1,7 @@
 """Atlas tissue, growth models, prior, and the builder that fills a store with them."""
 
 from ..store.parameters import GrowthParameters
+from .additions import add_simulated
 from .atlas import DEFAULT_ATLAS, load_atlas
 from .builder import BuildReport, build
 from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
@@ -14,6 +15,7 @@ __all__ = [
     "Growth",
     "GrowthParameters",
     "Prior",
+    "add_simulated",
     "build",
     "load_atlas",
 ]

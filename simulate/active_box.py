@@ -9,11 +9,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .live_rows import LANES, Rows
+from .live_rows import LANES, Rows, bounds_of
 from .stencil import AT_EDGE, OUTGREW, count_at_least, grow_logistic, march
 
 _GROWTH = np.array([8, 8, LANES])
 """Cells added to a side that life has reached, along x, y and z."""
+
+_NO_GROWTH = np.float32(1)
+
+Reach = tuple[tuple[int, int, int], tuple[int, int, int]]
+"""A box of the grid: first voxel and one past the last, both corners."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,21 @@ class Medium:
     z: NDArray[np.float32]
     tissue_first: Rows
     tissue_stop: Rows
+
+    @cached_property
+    def whole_grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """The three, as a box of the whole grid needs them: whole lanes, ghost planes, nothing leaves."""
+        shape = self.x.shape
+        x, y, z = (
+            _with_ghosts(np.pad(f, ((0, 0), (0, 0), (0, _lanes(shape[2]) - shape[2]))))
+            for f in (self.x, self.y, self.z)
+        )
+        return _closed(x, y, z)
+
+    @cached_property
+    def whole_grid_rows(self) -> tuple[Rows, Rows]:
+        """Extent of tissue in the rows of such a box."""
+        return _with_empty_ghosts(self.tissue_first), _with_empty_ghosts(self.tissue_stop)
 
     @cached_property
     def largest(self) -> float:
@@ -64,6 +84,7 @@ class ActiveBox:
         medium: of the whole grid.
         low: first voxel of `density` in the grid.
         density: float32, what to start from; zero around it.
+        reach: lowest and highest voxel that the tumour is expected to come to; moving the box on the way costs time.
         workspace: memory to use; a box made in the same memory ends this one.
     """
 
@@ -72,6 +93,7 @@ class ActiveBox:
         medium: Medium,
         low: tuple[int, int, int],
         density: NDArray[np.float32],
+        reach: Reach | None = None,
         workspace: Workspace | None = None,
     ) -> None:
         self._medium = medium
@@ -87,39 +109,48 @@ class ActiveBox:
         self.u = _with_ghosts(start)
         self._first = np.zeros(self.u.shape[:2], np.int32)
         self._stop = np.full(self.u.shape[:2], self.u.shape[2], np.int32)
-        self._resize(np.array([True] * 6))
+        wanted = np.array(reach) if reach is not None else np.stack([self._low - _GROWTH, self._high + _GROWTH])
+        self._resize(np.minimum(wanted[0], self._low), np.maximum(wanted[1], self._high))
         self.updates = 0
-        """Cells computed over all steps made."""
+        """Cells computed over all stages made."""
         self._steps = 0
+        self._made = self._next_look = 0
+        self._spread = self._growth = self._step_spread = self._step_growth = 0.0
 
     def grow(self, growth: np.float32) -> None:
         """Grow logistically, without spreading, by `growth` = exp(rho t)."""
-        grow_logistic(self.u.ravel(), growth)
+        grow_logistic(self.u, self._first, self._stop, growth)
 
-    def march(
-        self,
-        steps: int,
-        diffusion: np.float32,
-        growth: np.float32,
-        level: np.float32,
-        limits: NDArray[np.float64],
-    ) -> tuple[int, bool]:
-        """Make steps of spreading and growing (see `stencil.advance`), the box following the front.
+    def enter_phase(self, weights: NDArray[np.float32], diffusion: np.float32, growth: np.float32) -> None:
+        """Set what the coming steps are, all alike.
 
         Args:
-            steps: to make.
+            weights: of the scheme's stages, see `super_steps`.
             diffusion: D_w times the time step, mm².
             growth: exp(rho times the time step).
+        """
+        self._spread += self._made * self._step_spread
+        self._growth += self._made * self._step_growth
+        self._steps += self._made
+        self._weights, self._diffusion = weights, diffusion
+        self._step_spread, self._step_growth = float(diffusion) * self._medium.largest, math.log(growth)
+        self._made = self._next_look = 0
+
+    def march(self, until: int, growth: np.float32, level: np.float32, limits: NDArray[np.float64]) -> bool:
+        """Make the steps of the phase up to number `until`, the box following the front; see `stencil.march`.
+
+        Args:
+            until: steps of the phase to have made in the end.
+            growth: exp(rho times the time step) of these steps; the last of a phase may differ from the others.
             level: density that counts for the limits.
             limits: give up if more than limits[n] voxels hold at least `level` after n steps in all.
 
         Returns:
-            Steps made, and whether it gave up.
+            Whether it gave up.
         """
-        made, reached = 0, np.zeros(6, np.bool_)
-        spread = float(diffusion) * self._medium.largest
-        while made < steps:
-            more, updates, why = march(
+        reached = np.zeros(6, np.bool_)
+        while self._made < until:
+            self._made, self._next_look, updates, why = march(
                 self.u,
                 self._scratch,
                 *self._faces,
@@ -128,41 +159,59 @@ class ActiveBox:
                 *self._tissue,
                 self._movable(),
                 reached,
-                steps - made,
-                diffusion,
+                self._made,
+                until,
+                self._next_look,
+                self._weights,
+                self._diffusion,
                 growth,
                 level,
                 limits,
                 self._steps,
-                spread,
+                self._spread,
+                self._growth,
+                self._step_spread,
+                self._step_growth,
             )
-            made += more
-            self._steps += more
             self.updates += updates
-            if more % 2:
-                self.u, self._scratch = self._scratch, self.u
-                self._memory[:2] = self._memory[1::-1]
             if why == OUTGREW:
-                return made, True
+                return True
             if why == AT_EDGE:
-                self._resize(reached)
-        return made, False
+                self._resize(self._low - _GROWTH * reached[0::2], self._high + _GROWTH * reached[1::2])
+        return False
+
+    @property
+    def steps(self) -> int:
+        """Steps made."""
+        return self._steps + self._made
 
     def count_at_least(self, level: np.float32) -> int:
         """Count the voxels with at least this density, which must be above 0."""
         return int(count_at_least(self.u, self._first, self._stop, level))
 
-    def inner(self) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
-        """Copy the density without what is outside the grid, and name the grid index of its first voxel."""
-        x, y, z = (int(v) for v in self._low)
-        return self.u[1:-1, :, : self._grid[2] - z].copy(), (x, y, z)
+    def living(self, growth: np.float32 = _NO_GROWTH) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
+        """Copy the part of the density that the rows reach, and name the grid index of its first voxel.
+
+        Args:
+            growth: exp(rho t) of logistic growth to apply to the copy; below 1 it goes back in time.
+        """
+        first, stop = self._first, self._stop
+        x, x_stop, y, y_stop = bounds_of(first, stop, (1, len(first) - 1, 0, self.u.shape[1]))
+        some = stop > first
+        z, z_stop = int(first[some].min()), int(stop[some].max())
+        z_stop = min(z_stop, int(self._grid[2] - self._low[2]))
+        density = self.u[x:x_stop, y:y_stop, z:z_stop]
+        if growth != 1:
+            density = density * growth / (1 + density * (growth - _NO_GROWTH))
+        low = (int(self._low[0]) + x - 1, int(self._low[1]) + y, int(self._low[2]) + z)
+        return np.ascontiguousarray(density) if growth != 1 else density.copy(), low
 
     def _movable(self) -> NDArray[np.bool_]:
         return np.ravel(np.column_stack([self._low > 0, self._high < self._end]))
 
-    def _resize(self, sides: NDArray[np.bool_]) -> None:
-        low = np.maximum(self._low - _GROWTH * sides[0::2], 0)
-        high = np.minimum(self._high + _GROWTH * sides[1::2], self._end)
+    def _resize(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
+        low = np.maximum([*low[:2], low[2] // LANES * LANES], 0)
+        high = np.minimum([*high[:2], _lanes(high[2])], self._end)
         (x, y, z), shape = self._low - low, high - low
         nx, ny, nz = self._high - self._low
         size = (int(shape[0]) + 2, int(shape[1]), int(shape[2]))
@@ -179,18 +228,33 @@ class ActiveBox:
 
     def _take_medium(self, size: tuple[int, int, int]) -> None:
         (x, y, z), (nx, ny, nz) = self._low, np.minimum(self._high, self._grid) - self._low
-        window = (slice(x, x + nx), slice(y, y + ny), slice(z, z + nz))
+        if not self._low.any() and (self._high == self._end).all():
+            self._faces, self._tissue = self._medium.whole_grid, self._medium.whole_grid_rows
+            return
+        window = (slice(x, x + nx), slice(y, y + ny))
+        first, stop = (
+            _with_empty_ghosts(np.clip(rows[window] - self._low[2], 0, size[2]))
+            for rows in (self._medium.tissue_first, self._medium.tissue_stop)
+        )
+        self._tissue = first, stop
         faces = []
         for name, coefficients in (("x", self._medium.x), ("y", self._medium.y), ("z", self._medium.z)):
             face = self._workspace.carve(name, size)
-            face[1:-1, :, :nz] = coefficients[window]
+            face[1:-1, :, :nz] = coefficients[(*window, slice(z, z + nz))]
             faces.append(face)
-        faces[0][-2], faces[1][:, -1], faces[2][:, :, -1] = 0, 0, 0  # nothing leaves the box
-        self._faces = faces
-        self._tissue = [
-            np.pad(np.clip(rows[window[:2]] - self._low[2], 0, size[2]), ((1, 1), (0, 0)))
-            for rows in (self._medium.tissue_first, self._medium.tissue_stop)
-        ]
+        self._faces = _closed(*faces)
+
+
+def _closed(
+    x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Faces of a box that nothing leaves, closed in place."""
+    x[-2], y[:, -1], z[:, :, -1] = 0, 0, 0
+    return x, y, z
+
+
+def _with_empty_ghosts(rows: Rows) -> Rows:
+    return np.pad(rows, ((1, 1), (0, 0)))
 
 
 def _lanes(cells: int) -> int:

@@ -2,7 +2,7 @@
 
 A campaign is named by its seed and its prior. Draw k of a campaign is the same on every machine, and tumours enter the
 store in the order of their draws, so the ids and densities of a store depend neither on the number of workers nor on
-how often the build was killed.
+how often the build was killed. A draw may give several tumours, snapshots of its simulation, oldest first.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
 from ..store.manifest import THRESHOLDS, Campaign
+from ..store.parameters import GrowthParameters
 from ..store.writer import StoreWriter, creating
 from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
 from .preview import SizePreview
 from .prior import Prior, tissue_voxels
+from .trajectories import snapshot_shares
 
-SEGMENT_TUMOURS = 256
+SEGMENT_TUMOURS = 1024
 """Tumours that make a full segment."""
 
 COMMIT_SECONDS = 10.0
@@ -39,7 +42,7 @@ COMMIT_SECONDS = 10.0
 BYTES_A_TUMOUR = 46_000
 """Disk that a tumour takes in store and index, rounded up; to refuse a build that cannot fit."""
 
-_BLOCK_DRAWS = 32  # handed to a worker at a time: about three tumours
+_BLOCK_DRAWS = 32  # handed to a worker at a time: about three simulations
 
 
 @dataclass
@@ -84,6 +87,7 @@ def build(
     *,
     prior: Prior | None = None,
     settings: FisherKolmogorovSettings | None = None,
+    snapshots: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
@@ -96,6 +100,7 @@ def build(
         atlas: where tumours grow; the store's own where it exists.
         prior: of the parameters and sizes.
         settings: of the solver; the store's own where it exists.
+        snapshots: tumours to keep of each simulation besides its end, at earlier and smaller stages.
         workers: processes; all available cores by default. 1 simulates in this process.
         progress: called after each block of draws.
 
@@ -103,9 +108,10 @@ def build(
         InputError, OutputError, StoreLockedError, DamagedStoreError: see each.
     """
     count, seed = int(count), int(seed)
-    if count < 1 or not 0 <= seed < 2**64 or (workers is not None and workers < 1):
+    if count < 1 or not 0 <= seed < 2**64 or (workers is not None and workers < 1) or snapshots < 0:
         raise InputError(
-            f"count and workers must be at least 1 and seed between 0 and 2^64 - 1, not {count}, {workers}, {seed}"
+            "count and workers must be at least 1, seed between 0 and 2^64 - 1 and snapshots not negative, not "
+            f"{count}, {workers}, {seed}, {snapshots}"
         )
     prior, settings = prior or Prior(), settings or FisherKolmogorovSettings()
     tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
@@ -115,13 +121,13 @@ def build(
             "no tumour could ever be kept"
         )
     with creating(path, atlas, settings.as_record(), "gliodex build") as writer:
-        blank = Campaign(seed, prior.as_record())
+        blank = Campaign(seed, prior.as_record() | ({"snapshots": snapshots} if snapshots else {}))
         campaign = writer.manifest.campaigns.get(blank.key, blank)
         report = BuildReport(campaign.count, count)
         if campaign.count >= count:
             return report
         _check_space(Path(path), count - campaign.count)
-        maker = TumourMaker(atlas, settings, prior, seed)
+        maker = TumourMaker(atlas, settings, prior, seed, snapshots)
         batches = _batches(maker, campaign.draws, workers or len(os.sched_getaffinity(0)))
         try:
             _fill(writer, campaign, batches, report, progress)
@@ -152,6 +158,7 @@ class TumourMaker:
     settings: FisherKolmogorovSettings
     prior: Prior
     seed: int
+    snapshots: int = 0
     _parts: tuple[FisherKolmogorov, SizePreview, np.ndarray] | None = field(default=None, repr=False)
 
     def __call__(self, start: int) -> Batch:
@@ -160,16 +167,32 @@ class TumourMaker:
         tumours, previewed_out = [], 0
         for index in range(start, start + _BLOCK_DRAWS):
             parameters = self.prior.draw(self.atlas, tissue, self.seed, index)
-            if preview.hopeless(parameters):
+            look = preview(parameters)
+            if look.hopeless:
                 previewed_out += 1
                 continue
-            run = solver.grow(parameters, stop_above_ml=self.prior.whole_ml[1])
-            if run.outgrew:
-                continue
-            tumour = EncodedTumour.from_box(run.density, run.low, self.atlas.frame, parameters, THRESHOLDS, index)
-            if self.prior.keeps(tumour.whole_ml, tumour.core_ml):
-                tumours.append(tumour)
+            shares = snapshot_shares(self.snapshots, self.seed, index)
+            run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
+            for n, taken in enumerate(run.snapshots):
+                then, before_end = replace(parameters, duration=taken.days), len(run.snapshots) - n
+                tumours += self._kept(taken.density, taken.low, then, index, before_end)
+            if not run.outgrew:
+                tumours += self._kept(run.density, run.low, parameters, index, 0)
         return Batch(tumours, start + _BLOCK_DRAWS, previewed_out)
+
+    def _kept(
+        self,
+        density: NDArray[np.float32],
+        low: tuple[int, int, int],
+        parameters: GrowthParameters,
+        draw: int,
+        snapshot: int,
+    ) -> list[EncodedTumour]:
+        voxels = np.count_nonzero(density >= np.float32(THRESHOLDS["whole"]))
+        if not self.prior.whole_ml[0] <= voxels * self.atlas.frame.voxel_ml <= self.prior.whole_ml[1]:
+            return []  # to compress it would be in vain
+        tumour = EncodedTumour.from_box(density, low, self.atlas.frame, parameters, THRESHOLDS, draw, snapshot)
+        return [tumour] if self.prior.keeps(tumour.whole_ml, tumour.core_ml) else []
 
     def _ready(self) -> tuple[FisherKolmogorov, SizePreview, np.ndarray]:
         if self._parts is None:
@@ -193,22 +216,30 @@ def _fill(
     waiting: list[EncodedTumour] = []
     provenance: dict[str, object] = {"kind": "prior", "campaign": campaign.key}
     begun = last_commit = time.monotonic()
-    settled = campaign.draws
+    settled, complete = campaign.draws, True
+    known = campaign.part
 
     def commit(take: int) -> None:
         nonlocal campaign, last_commit
         taken = waiting[:take]
-        # draws behind the last tumour taken are settled only where none of their tumours still waits
-        all_settled = take == len(waiting) and report.count < report.target
-        advanced = replace(campaign, draws=settled if all_settled else taken[-1].draw + 1, count=campaign.count + take)
+        if complete and take == len(waiting):
+            draws, part = settled, 0
+        elif take < len(waiting) and waiting[take].draw > taken[-1].draw:
+            draws, part = taken[-1].draw + 1, 0
+        else:  # the last draw may have more tumours to give
+            draws = taken[-1].draw
+            part = sum(t.draw == draws for t in taken) + (campaign.part if campaign.draws == draws else 0)
+        advanced = replace(campaign, draws=draws, part=part, count=campaign.count + take)
         writer.commit_tumours(taken, provenance, advanced, f"build {advanced.key}: {advanced.count}")
         del waiting[:take]
         campaign, last_commit = advanced, time.monotonic()
 
     try:
         for batch in batches:
+            batch.tumours[:known], known = [], 0
             wanted = report.target - report.count
             kept = batch.tumours[:wanted]
+            complete = len(kept) == len(batch.tumours)
             waiting += kept
             settled = batch.stop
             report.count += len(kept)

@@ -2,15 +2,17 @@
 
     du/dt = div(D grad u) + rho u (1 - u) in tissue, no flux through its border      (paper 003, Eqs. 1 and 2)
 
-Finite volumes on the atlas grid. Each step spreads with an explicit conservative stencil and grows with the exact
-logistic solution, Strang-split (Strang 1968), so density stays in [0, 1] at any growth rate and a run
-without growth conserves mass. Only cells near living ones are computed, in a box that grows ahead of the front.
+Finite volumes on the atlas grid. Each step spreads with a conservative stencil, in a few stages (see `super_steps`),
+and grows with the exact logistic solution, Strang-split (Strang 1968): second order in time, density in [0, 1] at any
+growth rate, mass conserved without growth. Only cells near living ones are computed, in a box that grows ahead of the
+front.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Literal
@@ -22,10 +24,11 @@ from ..errors import InputError
 from ..store.atlas import Atlas
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
-from .active_box import ActiveBox, Medium, Workspace
+from .active_box import ActiveBox, Medium, Reach, Workspace
 from .live_rows import extent_of_rows
+from .super_steps import Phase, schedule, scheme
 
-MODEL_VERSION = "fisher-kolmogorov 2"
+MODEL_VERSION = "fisher-kolmogorov 3"
 """Changes whenever the same parameters would give other densities; kept in every store."""
 
 
@@ -44,7 +47,7 @@ class FisherKolmogorovSettings:
         grey_ratio: D_w / D_g.
         seed_volume_ml: integral of the initial density.
         seed_width_mm: standard deviation of the Gaussian seed.
-        diffusion_number: time step over the explicit stability limit, below 1.
+        diffusion_number: time step over the stability limit, at most 1.
         growth_per_step: largest rho times time step.
     """
 
@@ -53,8 +56,8 @@ class FisherKolmogorovSettings:
     grey_ratio: float = 10.0
     seed_volume_ml: float = 0.1
     seed_width_mm: float = 2.5
-    diffusion_number: float = 0.9
-    growth_per_step: float = 0.1
+    diffusion_number: float = 0.95
+    growth_per_step: float = 0.6
 
     def __post_init__(self) -> None:
         for name, choices in (("face_mean", _FACE_MEANS), ("tissue_fractions", _TISSUE_FRACTIONS)):
@@ -73,6 +76,21 @@ class FisherKolmogorovSettings:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What a tumour was on its way.
+
+    Args:
+        density: float32 in [0, 1], inside a box only.
+        low: first voxel of the box in the atlas frame.
+        days: since the seed was planted.
+    """
+
+    density: NDArray[np.float32]
+    low: tuple[int, int, int]
+    days: float
+
+
+@dataclass(frozen=True)
 class Growth:
     """A simulated tumour: its density inside a box, zero elsewhere.
 
@@ -83,6 +101,7 @@ class Growth:
         steps: time steps made.
         voxel_updates: cells computed over all steps.
         outgrew: the whole tumour passed the limit given, or was stopped early because it was sure to.
+        snapshots: taken before that, oldest first.
     """
 
     density: NDArray[np.float32]
@@ -91,6 +110,7 @@ class Growth:
     steps: int
     voxel_updates: int
     outgrew: bool
+    snapshots: tuple[Snapshot, ...] = ()
 
     def full(self) -> NDArray[np.float32]:
         """Density on the whole atlas frame."""
@@ -120,39 +140,58 @@ class FisherKolmogorov:
         """Density after `parameters.duration`, float32 in [0, 1] on the atlas frame."""
         return self.grow(parameters).full()
 
-    def grow(self, parameters: GrowthParameters, stop_above_ml: float | None = None) -> Growth:
+    def grow(
+        self,
+        parameters: GrowthParameters,
+        stop_above_ml: float | None = None,
+        reach: Reach | None = None,
+        snapshots: Sequence[float] = (),
+    ) -> Growth:
         """Simulate one tumour.
 
         Args:
             parameters: seed in mm of the atlas world, rates per day, duration in days.
             stop_above_ml: give up as soon as the whole volume (density >= 0.2) is sure to end above this, because
                 it grows at least like t^1.5 (`benchmarks/preview_bias.py` counts errors).
+            reach: box of voxels that it is expected to fill; saves time, changes nothing.
+            snapshots: shares of the duration, in (0, 1), at which to keep what the tumour is on its way; each is
+                taken at the end of the time step nearest to it. They change nothing either.
 
         Raises:
             InputError: no tissue lies within three widths of the seed.
         """
-        box = self._planted(parameters.seed_mm)
-        steps = self._step_count(parameters)
-        step_days = parameters.duration / steps
-        diffusion = np.float32(parameters.diffusivity * step_days)
-        half = np.float32(math.exp(min(parameters.proliferation * step_days / 2, _LARGEST_EXPONENT)))
-        full = np.float32(math.exp(min(parameters.proliferation * step_days, _LARGEST_EXPONENT)))
-        limits = self._limits(stop_above_ml, steps)
+        box = self._planted(parameters.seed_mm, reach)
+        phases = self._phases(parameters)
+        elapsed = np.cumsum([0.0] + [phase.days for phase in phases for _ in range(phase.steps)])
+        limits = self._limits(stop_above_ml, elapsed)
+        marks = {
+            int(np.abs(elapsed[1:-1] - share * elapsed[-1]).argmin()) + 1 for share in snapshots if len(elapsed) > 2
+        }
+        days = [phase.days for phase in phases] + [0.0]
+        taken: list[Snapshot] = []
+        outgrew, before = False, 0
 
-        box.grow(half)
-        made, outgrew = box.march(steps - 1, diffusion, full, _WHOLE_LEVEL, limits)
-        if not outgrew:
-            made += box.march(1, diffusion, half, _WHOLE_LEVEL, np.full(steps + 1, math.inf))[0]
-            outgrew = box.count_at_least(_WHOLE_LEVEL) > float(limits[-1])
-        density, low = box.inner()
-        return Growth(density, low, self.atlas.frame.shape, made, box.updates, outgrew)
+        box.grow(_growth(parameters, days[0] / 2))
+        for phase, following in zip(phases, days[1:], strict=True):
+            between, ending = _growth(parameters, phase.days), _growth(parameters, (phase.days + following) / 2)
+            box.enter_phase(phase.scheme.weights, np.float32(parameters.diffusivity * phase.days), between)
+            stops = {phase.steps - 1, phase.steps} | {m - before for m in marks if 0 < m - before < phase.steps}
+            for until in sorted(stops):
+                growth = ending if until == phase.steps else between
+                outgrew = outgrew or box.march(until, growth, _WHOLE_LEVEL, limits)
+                if before + until in marks and not outgrew:
+                    ahead = (following if until == phase.steps else phase.days) / 2  # Strang: half a step of growth
+                    taken.append(Snapshot(*box.living(_growth(parameters, -ahead)), float(elapsed[before + until])))
+            before += phase.steps
+        outgrew = outgrew or box.count_at_least(_WHOLE_LEVEL) > float(limits[-1])
+        return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, outgrew, tuple(taken))
 
-    def _limits(self, final_ml: float | None, steps: int) -> NDArray[np.float64]:
+    def _limits(self, final_ml: float | None, elapsed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Voxels of whole tumour after each step above which the final volume is sure to pass `final_ml`."""
-        if final_ml is None:
-            return np.full(steps + 1, math.inf)
-        share = np.arange(steps + 1) / steps
-        limits = np.full(steps + 1, _SLOWEST_TOLERANCE * final_ml)
+        if final_ml is None or not elapsed[-1]:
+            return np.full(len(elapsed), math.inf if final_ml is None else final_ml / self.atlas.frame.voxel_ml)
+        share = elapsed / elapsed[-1]
+        limits = np.full(len(elapsed), _SLOWEST_TOLERANCE * final_ml)
         tissue_ml = np.count_nonzero(self._domain) * self.atlas.frame.voxel_ml
         if _SLOWEST_FROM_ML <= final_ml <= tissue_ml / 3:  # beyond, the brain may fill up
             later = share >= _SLOWEST_FROM_SHARE
@@ -160,14 +199,16 @@ class FisherKolmogorov:
         limits[-1] = final_ml
         return np.asarray(limits / self.atlas.frame.voxel_ml)
 
-    def _step_count(self, parameters: GrowthParameters) -> int:
+    def _phases(self, parameters: GrowthParameters) -> list[Phase]:
+        p = parameters
+        if p.diffusivity == 0:  # the split growth step is exact by itself
+            return [Phase(1, p.duration, scheme(2))]
         largest = max(1.0, 1.0 / self.settings.grey_ratio)  # diffusivity of a cell over D_w
         stability = 2.0 * largest * sum(1.0 / h**2 for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
-        spreading = parameters.diffusivity * parameters.duration * stability / self.settings.diffusion_number
-        growing = parameters.proliferation * parameters.duration / self.settings.growth_per_step
-        if parameters.diffusivity == 0:
-            return 1  # the split growth step is exact by itself
-        return max(1, math.ceil(spreading), math.ceil(growing))
+        explicit_days = self.settings.diffusion_number / (p.diffusivity * stability)
+        longest_days = self.settings.growth_per_step / p.proliferation if p.proliferation else math.inf
+        seed_age_days = self.settings.seed_width_mm**2 / (2 * p.diffusivity)
+        return schedule(p.duration, explicit_days, longest_days, seed_age_days)
 
     @cached_property
     def _domain(self) -> NDArray[np.bool_]:
@@ -187,13 +228,13 @@ class FisherKolmogorov:
         faces = (x.astype(np.float32), y.astype(np.float32), z.astype(np.float32))
         return Medium(*faces, *extent_of_rows(self._domain))
 
-    def _planted(self, seed_mm: tuple[float, float, float]) -> ActiveBox:
+    def _planted(self, seed_mm: tuple[float, float, float], reach: Reach | None = None) -> ActiveBox:
         """Gaussian of fixed integral around the seed, cut at three widths and at the tissue's border."""
         frame, width = self.atlas.frame, self.settings.seed_width_mm
         centre = frame.voxel(seed_mm)
-        reach = 3.0 * width / np.asarray(frame.spacing)
-        low = np.maximum(np.floor(centre - reach).astype(int), 0)
-        high = np.minimum(np.ceil(centre + reach).astype(int) + 1, frame.shape)
+        radius = 3.0 * width / np.asarray(frame.spacing)
+        low = np.maximum(np.floor(centre - radius).astype(int), 0)
+        high = np.minimum(np.ceil(centre + radius).astype(int) + 1, frame.shape)
         if (high <= low).any():
             raise InputError(f"seed {_mm(seed_mm)} lies outside the atlas frame; choose one inside the brain")
         grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
@@ -206,7 +247,7 @@ class FisherKolmogorov:
         density = weight * min(self.settings.seed_volume_ml / frame.voxel_ml / weight.sum(), peak_limit)
         _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
         first = (int(low[0]), int(low[1]), int(low[2]))
-        return ActiveBox(self._medium, first, density.astype(np.float32), workspace)
+        return ActiveBox(self._medium, first, density.astype(np.float32), reach, workspace)
 
 
 _memory = threading.local()  # one workspace a thread, kept between runs
@@ -215,6 +256,10 @@ _WHOLE_LEVEL = np.float32(THRESHOLDS["whole"])
 _SLOWEST_EXPONENT, _SLOWEST_TOLERANCE, _SLOWEST_FROM_SHARE, _SLOWEST_FROM_ML = 1.5, 1.05, 0.2, 30.0
 _LARGEST_EXPONENT = 60.0  # exp(60) leaves float32 room to square; u is 1 to rounding long before
 _LARGEST_SEED_DENSITY = 0.95  # a seed squeezed into a thin fold keeps u < 1 and loses volume instead
+
+
+def _growth(parameters: GrowthParameters, days: float) -> np.float32:
+    return np.float32(math.exp(min(parameters.proliferation * days, _LARGEST_EXPONENT)))
 
 
 def _face_diffusivity(cell: NDArray[np.float64], axis: int, mean: str) -> NDArray[np.float64]:

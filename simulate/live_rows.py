@@ -17,6 +17,10 @@ TAIL = np.float32(1e-8)
 """Density below which a cell does not count as living: what may be missed at the edge."""
 
 Rows = NDArray[np.int32]
+_Line = NDArray[np.int32]
+
+Bounds = tuple[int, int, int, int]
+"""First x, one past the last, first y, one past the last of the rows that matter."""
 
 
 def extent_of_rows(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
@@ -28,72 +32,133 @@ def extent_of_rows(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
 
 
 @njit(cache=True, nogil=True)
-def living(u: NDArray[np.float32], first: Rows, stop: Rows, live_first: Rows, live_stop: Rows) -> None:
-    """Write the extent of cells above `TAIL` in each row, looking only inside [first, stop)."""
-    nx, ny, nz = u.shape
-    for x in range(nx):
-        for y in range(ny):
+def bounds_of(first: Rows, stop: Rows, within: Bounds) -> Bounds:
+    """Return the smallest bounds that hold all rows with a part, looking only inside `within`."""
+    x_first, x_stop, y_first, y_stop = within[1], within[0], within[3], within[2]
+    for x in range(within[0], within[1]):
+        for y in range(within[2], within[3]):
+            if stop[x, y] > first[x, y]:
+                x_first, x_stop = min(x_first, x), max(x_stop, x + 1)
+                y_first, y_stop = min(y_first, y), max(y_stop, y + 1)
+    return x_first, max(x_first, x_stop), y_first, max(y_first, y_stop)
+
+
+@njit(cache=True, nogil=True)
+def living(u: NDArray[np.float32], first: Rows, stop: Rows, bounds: Bounds, live_first: Rows, live_stop: Rows) -> int:
+    """Write the extent of cells above `TAIL` in each row, looking only inside [first, stop) and `bounds`.
+
+    Returns:
+        Cells in the extents together.
+    """
+    depth, cells = u.shape[2], 0
+    for x in range(bounds[0], bounds[1]):
+        for y in range(bounds[2], bounds[3]):
             low, high = first[x, y], stop[x, y]
             while low < high and not u[x, y, low] > TAIL:
                 low += 1
             while high > low and not u[x, y, high - 1] > TAIL:
                 high -= 1
-            live_first[x, y] = low if high > low else nz
+            live_first[x, y] = low if high > low else depth
             live_stop[x, y] = high if high > low else 0
-
-
-@njit(cache=True, nogil=True)
-def sides_reached(live_first: Rows, live_stop: Rows, margin: int, depth: int, reached: NDArray[np.bool_]) -> None:
-    """Tell for the six sides (x low, x high, y low, ...) of a box whether life is within `margin` cells of it.
-
-    The first and last x planes are ghosts, which do not count.
-    """
-    nx, ny = live_first.shape
-    reached[:] = False
-    for x in range(1, nx - 1):
-        for y in range(ny):
-            if live_stop[x, y] > live_first[x, y]:
-                reached[0] |= x < 1 + margin
-                reached[1] |= x >= nx - 1 - margin
-                reached[2] |= y < margin
-                reached[3] |= y >= ny - margin
-                reached[4] |= live_first[x, y] < margin
-                reached[5] |= live_stop[x, y] > depth - margin
-
-
-@njit(cache=True, nogil=True)
-def widen(
-    live_first: Rows, live_stop: Rows, margin: int, tissue_first: Rows, tissue_stop: Rows, first: Rows, stop: Rows
-) -> int:
-    """Widen [first, stop) to all tissue within `margin` cells of life; return how many cells the rows now hold."""
-    nx, ny = live_first.shape
-    cells = 0
-    along_first, along_stop = np.empty_like(live_first), np.empty_like(live_stop)
-    near_first, near_stop = np.empty(ny, np.int32), np.empty(ny, np.int32)
-    for x in range(nx):
-        into_first, into_stop = along_first[x], along_stop[x]
-        into_first[:], into_stop[:] = live_first[x], live_stop[x]
-        for other in range(max(0, x - margin), min(nx, x + margin + 1)):
-            _join(into_first, into_stop, live_first[other], live_stop[other])
-    for x in range(nx):
-        near_first[:], near_stop[:] = along_first[x], along_stop[x]
-        for shift in range(1, min(margin, ny - 1) + 1):
-            _join(near_first[shift:], near_stop[shift:], along_first[x, :-shift], along_stop[x, :-shift])
-            _join(near_first[:-shift], near_stop[:-shift], along_first[x, shift:], along_stop[x, shift:])
-        for y in range(ny):
-            low = max(near_first[y] - margin, tissue_first[x, y])
-            high = min(near_stop[y] + margin, tissue_stop[x, y])
-            if high > low:
-                first[x, y] = min(first[x, y], low // LANES * LANES)
-                stop[x, y] = max(stop[x, y], (high + LANES - 1) // LANES * LANES)
-            cells += max(0, stop[x, y] - first[x, y])
+            cells += max(0, high - low)
     return cells
 
 
 @njit(cache=True, nogil=True)
-def _join(
-    first: NDArray[np.int32], stop: NDArray[np.int32], others: NDArray[np.int32], ends: NDArray[np.int32]
+def sides_reached(
+    live_first: Rows, live_stop: Rows, bounds: Bounds, margin: int, depth: int, reached: NDArray[np.bool_]
 ) -> None:
+    """Tell for the six sides (x low, x high, y low, ...) of a box whether rows' parts around life would touch it.
+
+    They extend `margin` cells from life, along z up to whole lanes. A cell beside the side of a box loses nothing
+    through it, another one loses a little to cells that are left out: what a tumour becomes must not depend on the
+    box. The first and last x planes are ghosts, which do not count.
+    """
+    nx, ny = live_first.shape
+    x_first, x_stop, y_first, y_stop = bounds_of(live_first, live_stop, bounds)
+    reached[:] = False
+    if x_stop == x_first:
+        return
+    reached[0], reached[1] = x_first - margin <= 1, x_stop + margin >= nx - 1
+    reached[2], reached[3] = y_first - margin <= 0, y_stop + margin >= ny
+    for x in range(x_first, x_stop):
+        for y in range(y_first, y_stop):
+            reached[4] |= live_first[x, y] < LANES + margin
+            reached[5] |= live_stop[x, y] > depth - LANES - margin
+
+
+@njit(cache=True, nogil=True)
+def widen(
+    live_first: Rows,
+    live_stop: Rows,
+    margin: int,
+    tissue_first: Rows,
+    tissue_stop: Rows,
+    bounds: Bounds,
+    first: Rows,
+    stop: Rows,
+) -> tuple[int, Bounds]:
+    """Widen [first, stop) to all tissue within `margin` cells of life.
+
+    Returns:
+        How many cells the rows now hold, and the new bounds.
+    """
+    nx, ny = live_first.shape
+    x_first, x_stop = max(0, bounds[0] - margin), min(nx, bounds[1] + margin)
+    y_first, y_stop = max(0, bounds[2] - margin), min(ny, bounds[3] + margin)
+    near_first = live_first[x_first:x_stop, y_first:y_stop].copy()
+    near_stop = live_stop[x_first:x_stop, y_first:y_stop].copy()
+    _reach_along_x(near_first, near_stop, margin)
+    from_first, from_stop = np.empty(y_stop - y_first, np.int32), np.empty(y_stop - y_first, np.int32)
+    cells = 0
+    for x in range(x_first, x_stop):
+        line_first, line_stop = near_first[x - x_first], near_stop[x - x_first]
+        _reach_along(line_first, line_stop, margin, from_first, from_stop)
+        for y in range(y_first, y_stop):
+            low = max(line_first[y - y_first] - margin, tissue_first[x, y])
+            high = min(line_stop[y - y_first] + margin, tissue_stop[x, y])
+            some = high > low
+            first[x, y] = min(first[x, y], low & -LANES if some else first[x, y])
+            stop[x, y] = max(stop[x, y], (high + LANES - 1) & -LANES if some else stop[x, y])
+            cells += max(0, stop[x, y] - first[x, y])
+    return cells, bounds_of(first, stop, (x_first, x_stop, y_first, y_stop))
+
+
+# The extent of life within `margin` rows is found by doubling: first over [i, i + 1], then over [i, i + 3], and so on
+# to [i, i + margin]; that of [i - margin, i + margin] is the union of two of these.
+
+
+@njit(cache=True, nogil=True)
+def _reach_along_x(first: Rows, stop: Rows, margin: int) -> None:
+    nx, reach = first.shape[0], 0
+    while reach < margin:
+        shift = min(reach + 1, margin - reach)
+        for x in range(nx - shift):
+            _join(first[x], stop[x], first[x + shift], stop[x + shift])
+        reach += shift
+    for x in range(nx - 1, 0, -1):
+        back = max(0, x - margin)
+        _join(first[x], stop[x], first[back], stop[back])
+
+
+@njit(cache=True, nogil=True)
+def _reach_along(first: _Line, stop: _Line, margin: int, from_first: _Line, from_stop: _Line) -> None:
+    n, reach = first.size, 0
+    while reach < margin:
+        shift = min(reach + 1, margin - reach)
+        from_first[:], from_stop[:] = first, stop
+        if shift < n:
+            _join(first[:-shift], stop[:-shift], from_first[shift:], from_stop[shift:])
+        reach += shift
+    from_first[:], from_stop[:] = first, stop
+    if margin < n:
+        _join(first[margin:], stop[margin:], from_first[:-margin], from_stop[:-margin])
+    for i in range(1, min(margin, n)):
+        first[i], stop[i] = min(first[i], from_first[0]), max(stop[i], from_stop[0])
+
+
+@njit(cache=True, nogil=True)
+def _join(first: _Line, stop: _Line, others: _Line, ends: _Line) -> None:
     for i in range(first.size):
         first[i] = min(first[i], others[i])
         stop[i] = max(stop[i], ends[i])

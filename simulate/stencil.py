@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from .live_rows import TAIL, Rows, living, sides_reached, widen
+from .live_rows import TAIL, Bounds, Rows, bounds_of, living, sides_reached, widen
 
 Box = NDArray[np.float32]
 
@@ -19,56 +19,66 @@ DONE, AT_EDGE, OUTGREW = 0, 1, 2
 """Why `march` stopped: all steps made; life reached a side that can move; the volume passed the limit."""
 
 _FAST = {"contract", "nsz", "arcp"}  # keeps NaN and infinity meaningful, unlike fastmath=True
-_EARLY_STEPS, _EARLY_WAIT = 12, 4  # the seed is no point
 _CROSSED_SHARE = 0.6  # of the margin
-_LONGEST_WAIT = 32  # a run that outgrows its limit shall end soon
+_LONGEST_WAIT = 32  # stages; a run that outgrows its limit shall end soon
 _LN_TAIL = np.float64(-np.log(TAIL))
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
-def advance(
-    u: Box,
-    scratch: Box,
+def spread(
+    here: Box,
+    there: Box,
     face_x: Box,
     face_y: Box,
     face_z: Box,
     first: Rows,
     stop: Rows,
+    bounds: Bounds,
     diffusion: np.float32,
+    onto: np.float32,
     growth: np.float32,
 ) -> None:
-    """Make one step: conservative explicit diffusion, then exact logistic growth.
+    """Make one stage of conservative diffusion: there <- base + flux(here), then exact logistic growth.
 
     Args:
-        u: density before the step, (x, y, z) with ghost planes at both x ends.
-        scratch: receives the density after the step, inside the rows' parts only.
+        here: what spreads, (x, y, z) with ghost planes at both x ends.
+        there: receives the result, inside the rows' parts only.
         face_x: relative face diffusivity over spacing squared, 1/mm²; a cell's entry couples it with the next along x.
         face_y: likewise along y.
         face_z: likewise along z.
         first: where the part of each row begins, (x, y); the ghost planes' parts are empty.
         stop: one past where it ends.
-        diffusion: D_w times the time step, mm².
-        growth: exp(rho times the time step).
+        bounds: of the rows that have a part.
+        diffusion: D_w times the stage's part of the time step, mm².
+        onto: what the base is: 0 for `here`, 1 for `there`.
+        growth: exp(rho times the time step) in the last stage of a step, 1 in others.
     """
-    depth = u.shape[2]
-    sx, sy, one = uint64(u.shape[1] * depth), uint64(depth), uint64(1)
-    here_all, there = u.ravel(), scratch.ravel()
+    depth = here.shape[2]
+    sx, sy, one = uint64(here.shape[1] * depth), uint64(depth), uint64(1)
+    u, out = here.ravel(), there.ravel()
     fx, fy, fz = face_x.ravel(), face_y.ravel(), face_z.ravel()
     low, high = first.ravel(), stop.ravel()
-    excess = growth - np.float32(1)
-    for row in range(low.size):
-        for i in range(uint64(row * depth + low[row]), uint64(row * depth + max(low[row], high[row]))):
-            here = here_all[i]
-            flux = (
-                fx[i] * (here_all[i + sx] - here)
-                - fx[i - sx] * (here - here_all[i - sx])
-                + fy[i] * (here_all[i + sy] - here)
-                - fy[i - sy] * (here - here_all[i - sy])
-                + fz[i] * (here_all[i + one] - here)
-                - fz[i - one] * (here - here_all[i - one])
-            )
-            spread = here + diffusion * flux
-            there[i] = spread * growth / (np.float32(1) + spread * excess)
+    own, excess, grows = np.float32(1) - onto, growth - np.float32(1), growth != 1
+    for x in range(bounds[0], bounds[1]):
+        for y in range(bounds[2], bounds[3]):
+            row = x * here.shape[1] + y
+            begin, end = uint64(row * depth + low[row]), uint64(row * depth + max(low[row], high[row]))
+            for i in range(begin, end):
+                at = u[i]
+                flux = (
+                    fx[i] * (u[i + sx] - at)
+                    - fx[i - sx] * (at - u[i - sx])
+                    + fy[i] * (u[i + sy] - at)
+                    - fy[i - sy] * (at - u[i - sy])
+                    + fz[i] * (u[i + one] - at)
+                    - fz[i - one] * (at - u[i - one])
+                )
+                out[i] = own * at + onto * out[i] + diffusion * flux
+            if grows:
+                for i in range(begin, end):
+                    # long steps may leave [0, 1] by next to nothing; a density does not
+                    inside = min(max(out[i], np.float32(0)), np.float32(1))
+                    out[i] = inside * growth / (np.float32(1) + inside * excess)
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
@@ -84,100 +94,135 @@ def march(
     tissue_stop: Rows,
     movable: NDArray[np.bool_],
     reached: NDArray[np.bool_],
+    begin: int,
     steps: int,
+    next_look: int,
+    weights: NDArray[np.float32],
     diffusion: np.float32,
     growth: np.float32,
     level: np.float32,
     limits: NDArray[np.float64],
     before: int,
-    spread: float,
-) -> tuple[int, int, int]:
-    """Make up to `steps` steps, the rows' parts widening ahead of the front.
+    spread_before: float,
+    growth_before: float,
+    step_spread: float,
+    step_growth: float,
+) -> tuple[int, int, int, int]:
+    """Make steps `begin` to `steps` of a phase of equal steps, the rows' parts widening ahead of the front.
 
     Args:
-        u: density, as in `advance`; after an odd number of steps `scratch` holds it.
-        scratch: see `advance`.
-        face_x: see `advance`.
+        u: density, as in `spread`, before and after.
+        scratch: holds what is between the stages.
+        face_x: see `spread`.
         face_y: likewise.
         face_z: likewise.
-        first: see `advance`; moved down as rows' parts widen.
+        first: see `spread`; moved down as rows' parts widen.
         stop: likewise, moved up.
         tissue_first: where tissue begins in each row; parts stay inside, up to whole lanes.
         tissue_stop: one past where it ends.
         movable: which of the six sides the box could be grown at.
         reached: receives the sides that life has come to.
-        steps: to make.
-        diffusion: see `advance`.
-        growth: see `advance`.
+        begin: steps of the phase made already.
+        steps: of the phase to have made in the end.
+        next_look: after how many steps of the phase to look at how far life has come; 0 at its beginning.
+        weights: of the scheme's stages, see `super_steps.Scheme`.
+        diffusion: D_w times the time step, mm².
+        growth: exp(rho times the time step).
         level: density that counts for the limits.
         limits: after n steps since the seed was planted, stop if more than limits[n] cells hold at least `level`; it
             is looked at now and then.
-        before: steps made since the seed was planted.
-        spread: largest diffusivity times the time step over the smallest spacing squared.
+        before: steps made before the phase.
+        spread_before: largest diffusivity times their time over the smallest spacing squared.
+        growth_before: rho times their time.
+        step_spread: what a step of the phase adds to `spread_before`.
+        step_growth: what it adds to `growth_before`.
 
     Returns:
-        Steps made, cells computed over them, and one of `DONE`, `AT_EDGE`, `OUTGREW`.
+        Steps of the phase made, the next look, cells computed over all stages of this call, and one of `DONE`,
+        `AT_EDGE`, `OUTGREW`.
     """
-    live_first, live_stop = np.empty_like(first), np.empty_like(stop)
-    margin = margin_ahead(spread)
-    cells = updates = next_look = 0
-    for made in range(steps):
+    live_first, live_stop = np.full_like(first, u.shape[2]), np.zeros_like(stop)
+    bounds = bounds_of(first, stop, (0, first.shape[0], 0, first.shape[1]))
+    nothing, itself, other = np.float32(1), np.float32(0), np.float32(1)
+    margin = margin_ahead(step_spread, weights.size)
+    cells, updates = np.maximum(stop - first, 0).sum(), 0
+    for made in range(begin, steps):
         if made == next_look:
-            next_look += steps_until_look(before + made, margin, spread, np.log(growth))
-            living(u, first, stop, live_first, live_stop)
-            sides_reached(live_first, live_stop, margin, u.shape[2], reached)
+            next_look += steps_until_look(
+                spread_before + made * step_spread,
+                growth_before + made * step_growth,
+                step_spread,
+                step_growth,
+                weights.size,
+                margin,
+            )
+            living_cells = living(u, first, stop, bounds, live_first, live_stop)
+            sides_reached(live_first, live_stop, bounds, margin, u.shape[2], reached)
             if (reached & movable).any():
-                return made, updates, AT_EDGE
+                return made, made, updates, AT_EDGE
             limit = limits[before + made]
-            if limit < np.inf and count_at_least(u, first, stop, level) > limit:
-                return made, updates, OUTGREW
-            cells = widen(live_first, live_stop, margin, tissue_first, tissue_stop, first, stop)
-        advance(u, scratch, face_x, face_y, face_z, first, stop, diffusion, growth)
-        u, scratch = scratch, u
-        updates += cells
-    return steps, updates, DONE
+            if living_cells > limit and count_at_least(u, first, stop, level) > limit:
+                return made, made, updates, OUTGREW
+            cells, bounds = widen(live_first, live_stop, margin, tissue_first, tissue_stop, bounds, first, stop)
+        last = weights.shape[0] - 1
+        for pair in range(last + 1):
+            half, whole = diffusion * weights[pair, 0], diffusion * weights[pair, 1]
+            spread(u, scratch, face_x, face_y, face_z, first, stop, bounds, half, itself, nothing)
+            grown = growth if pair == last else nothing
+            spread(scratch, u, face_x, face_y, face_z, first, stop, bounds, whole, other, grown)
+        updates += cells * weights.size
+    return steps, next_look, updates, DONE
 
 
 @njit(cache=True, nogil=True)
-def margin_ahead(spread: float) -> int:
+def margin_ahead(step_spread: float, stages: int) -> int:
     """Cells to compute ahead of the last living one.
 
     A front is pulled by its tail, and the less spreads in a step, the steeper the tail and the more it pulls.
 
     Args:
-        spread: D times the time step over the spacing squared.
+        step_spread: D times the time step over the spacing squared.
+        stages: of a step.
     """
-    if spread >= 0.14:
-        return 4
-    return 6 if spread >= 0.01 else 8
+    if step_spread >= 0.14:
+        return max(4, stages)
+    return 6 if step_spread >= 0.01 else 8
 
 
 @njit(cache=True, nogil=True)
-def steps_until_look(steps: int, margin: int, spread: float, growth: float) -> int:
+def steps_until_look(
+    spread_before: float, growth_before: float, step_spread: float, step_growth: float, stages: int, margin: int
+) -> int:
     """Tell for how many steps life cannot leave the margin computed around it.
 
-    An explicit step carries it one cell at most. Later the distance from a seed at which exp(rho t - r²/4Dt), the free
-    solution, falls to `TAIL` is r = sqrt(4Dt (ln 1/TAIL + rho t)), and slows down.
+    A stage carries it one cell at most. The distance from a seed at which exp(rho t - r²/4Dt), the free solution,
+    falls to `TAIL` is r = sqrt(4Dt (ln 1/TAIL + rho t)), and slows down.
 
     Args:
-        steps: made since the seed was planted.
+        spread_before: D t over the spacing squared, t since the seed was planted.
+        growth_before: rho t.
+        step_spread: what a step adds to the first.
+        step_growth: what a step adds to the second.
+        stages: of a step.
         margin: cells.
-        spread: D times the time step over the spacing squared.
-        growth: rho times the time step.
     """
-    if steps < _EARLY_STEPS:
-        return _EARLY_WAIT
-    reach = np.sqrt(4 * spread * steps * (_LN_TAIL + growth * steps))
-    speed = 2 * spread * (_LN_TAIL + 2 * growth * steps) / reach
-    return min(max(_EARLY_WAIT, int(_CROSSED_SHARE * margin / speed)), _LONGEST_WAIT)
+    surely = max(1, margin // stages)
+    reach = np.sqrt(4 * spread_before * (_LN_TAIL + growth_before))
+    if reach == 0:
+        return surely
+    spreading = step_spread * (_LN_TAIL + growth_before)
+    speed = 2 * (spreading + spread_before * step_growth) / reach
+    return max(surely, min(int(_CROSSED_SHARE * margin / speed), _LONGEST_WAIT // stages))
 
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
-def grow_logistic(u: NDArray[np.float32], growth: np.float32) -> None:
-    """Apply exact logistic growth u -> u g / (1 + u (g - 1)) in place to a flat array, g = exp(rho t)."""
-    excess = growth - np.float32(1)
-    for i in range(u.size):
-        u[i] = u[i] * growth / (np.float32(1) + u[i] * excess)
+def grow_logistic(u: Box, first: Rows, stop: Rows, growth: np.float32) -> None:
+    """Apply exact logistic growth u -> u g / (1 + u (g - 1)), g = exp(rho t), in place inside the rows' parts."""
+    depth, flat, excess = u.shape[2], u.ravel(), growth - np.float32(1)
+    low, high = first.ravel(), stop.ravel()
+    for row in range(low.size):
+        for i in range(uint64(row * depth + low[row]), uint64(row * depth + max(low[row], high[row]))):
+            flat[i] = flat[i] * growth / (np.float32(1) + flat[i] * excess)
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,9 @@
 """The chunked Zarr store that every other room reads and writes."""
 
 from .atlas import Atlas
-from .density import EncodedTumour, dequantise, level_of, quantise
+from .density import EncodedTumour
 from .frame import Frame
+from .integers import dequantise, level_of, quantise
 from .manifest import THRESHOLDS, Campaign, Manifest
 from .parameters import UNITS, GrowthParameters
 from .reader import TumorStore, open_store

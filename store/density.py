@@ -12,40 +12,14 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .frame import Frame
+from .integers import bounding_box, dequantise, level_of, quantise
 from .parameters import GrowthParameters
 
-LEVELS = 4095
-"""Integer steps of the density range [0, 1]; 0.2 and 0.6 fall exactly on 819 and 2457."""
-
-CODEC = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**21}
+CODEC = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**22}
 """Compression of a chunk, in the words of Zarr's blosc codec."""
 
-_BLOSC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE, blocksize=2**21)
+_BLOSC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE, blocksize=2**22)
 _CRC_BYTES = 4
-_DENSITIES = np.arange(LEVELS + 1, dtype=np.float32) / np.float32(LEVELS)
-
-
-def quantise(density: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Densities in [0, 1] to integers floor(4095 u).
-
-    Raises:
-        InputError: a value is not finite or leaves [0, 1].
-    """
-    # float64 holds 4095 u exactly, so a density at a threshold does not fall below it
-    scaled = density.astype(np.float64) * LEVELS
-    if scaled.size and not (scaled.min() >= 0 and scaled.max() <= LEVELS * (1 + 1e-6)):
-        raise InputError("a density must be finite and lie in [0, 1]")
-    return np.minimum(scaled, LEVELS).astype(np.uint16)
-
-
-def dequantise(integers: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Integers back to densities, correctly rounded: 819 gives float32(0.2) exactly."""
-    return _DENSITIES[integers]
-
-
-def level_of(threshold: float) -> int:
-    """Smallest integer whose density is >= `threshold` in float32, so that both comparisons agree."""
-    return int(np.searchsorted(_DENSITIES, np.float32(threshold), side="left"))
 
 
 def encode(integers: NDArray[np.uint16]) -> bytes:
@@ -80,28 +54,30 @@ class EncodedTumour:
     """A tumour ready to be written: compressed density and what is known about it.
 
     Args:
-        parameters: what it was simulated with.
+        parameters: what it was simulated with, None where nobody knows.
         chunk: compressed integers of the density on the store's frame.
         whole_ml, core_ml: volumes at the store's thresholds.
         peak: largest density.
         box: low (3) and high (3) voxel of the box around the nonzero integers; high is not included.
         draw: index of the prior's draw that gave it, -1 where it came from elsewhere.
+        snapshot: 0 at the end of its simulation, n for the n-th tumour before it.
     """
 
-    parameters: GrowthParameters
+    parameters: GrowthParameters | None
     chunk: bytes
     whole_ml: float
     core_ml: float
     peak: float
     box: tuple[int, int, int, int, int, int]
     draw: int = -1
+    snapshot: int = 0
 
     @classmethod
     def from_density(
         cls,
         density: NDArray[np.float32],
         frame: Frame,
-        parameters: GrowthParameters,
+        parameters: GrowthParameters | None,
         thresholds: dict[str, float],
         draw: int = -1,
     ) -> EncodedTumour:
@@ -116,9 +92,10 @@ class EncodedTumour:
         density: NDArray[np.float32],
         low: tuple[int, int, int],
         frame: Frame,
-        parameters: GrowthParameters,
+        parameters: GrowthParameters | None,
         thresholds: dict[str, float],
         draw: int = -1,
+        snapshot: int = 0,
     ) -> EncodedTumour:
         """Quantise, measure and compress a density given in a box whose first voxel is `low`, zero around it."""
         integers = quantise(density)
@@ -136,9 +113,10 @@ class EncodedTumour:
             encode(whole),
             volume["whole"],
             volume["core"],
-            float(_DENSITIES[integers.max()]),
+            float(dequantise(integers.max(keepdims=True)).item()),
             box,
             draw,
+            snapshot,
         )
 
 
@@ -152,16 +130,3 @@ def _cleared(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
     else:
         held[...] = 0
     return held
-
-
-def bounding_box(integers: NDArray[np.uint16]) -> tuple[int, int, int, int, int, int]:
-    """Low and high voxel of the box around what is not zero; high is not included, all 0 where nothing is."""
-    if not integers.any():
-        return 0, 0, 0, 0, 0, 0
-    low, high = [], []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(integers.any(axis=others))
-        low.append(int(hit[0]))
-        high.append(int(hit[-1]) + 1)
-    return low[0], low[1], low[2], high[0], high[1], high[2]

@@ -15,8 +15,10 @@ from ..errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreE
 from .files import StoreFiles
 from .segments import SegmentRecord
 
-SCHEMA = 1
-"""Layout of stores written by this version; newer ones are refused."""
+SCHEMA = 2
+"""Layout of stores written by this version; older ones are read, newer ones refused.
+
+1: the first. 2: tumours can be deleted, and be snapshots of a longer simulation."""
 
 THRESHOLDS = {"whole": 0.2, "core": 0.6}
 """Densities at which FLAIR and T1Gd show a tumour (paper 003, §2.3)."""
@@ -33,13 +35,15 @@ class Campaign:
         seed: of the random draws.
         prior: record of the prior that they come from.
         draws: how many draws are settled; each is in the store or was rejected.
-        count: tumours that it has in the store.
+        count: tumours that it has put in the store.
+        part: how many of them come from the first draw that is not settled: its other snapshots are still to come.
     """
 
     seed: int
     prior: dict[str, object]
     draws: int = 0
     count: int = 0
+    part: int = 0
 
     @property
     def key(self) -> str:
@@ -61,6 +65,7 @@ class Manifest:
         next_id: id that the next tumour gets; ids are never used again.
         segments: in order of their ids.
         campaigns: by key.
+        deleted: ids of tumours that lie in segments but are no longer in the store, ascending.
         note: why this version was made.
         committed: UTC time, ISO 8601.
         software: version of gliodex that wrote it.
@@ -74,6 +79,7 @@ class Manifest:
     next_id: int = 0
     segments: tuple[SegmentRecord, ...] = ()
     campaigns: dict[str, Campaign] = field(default_factory=dict)
+    deleted: tuple[int, ...] = ()
     note: str = ""
     committed: str = ""
     software: str = ""
@@ -82,7 +88,7 @@ class Manifest:
     @property
     def count(self) -> int:
         """Tumours in this version."""
-        return sum(segment.count for segment in self.segments)
+        return sum(segment.count for segment in self.segments) - len(self.deleted)
 
     def successor(self, note: str, software: str, **changes: object) -> Manifest:
         """Return the next version, with `changes` made."""
@@ -93,6 +99,7 @@ class Manifest:
             note=note,
             software=software,
             committed=now,
+            schema=SCHEMA,
             **changes,  # type: ignore[arg-type]
         )
 
@@ -118,6 +125,15 @@ class Manifest:
         if not found:
             raise NotAStoreError(f"{files.root} is not a gliodex store: make one with `gliodex build {files.root}`")
         return found
+
+    @classmethod
+    def history(cls, files: StoreFiles) -> list[Manifest]:
+        """Read every version present, oldest first.
+
+        Raises:
+            NotAStoreError, NewerSchemaError, DamagedStoreError: see `load`.
+        """
+        return [cls.load(files, version) for version in cls.versions(files)]
 
     @classmethod
     def load(cls, files: StoreFiles, version: int | None = None) -> Manifest:
@@ -158,6 +174,7 @@ class Manifest:
             for s in record["segments"]  # type: ignore[attr-defined]
         )
         values["campaigns"] = {k: Campaign(**c) for k, c in record["campaigns"].items()}  # type: ignore[attr-defined]
+        values["deleted"] = tuple(record.get("deleted", ()))  # type: ignore[arg-type]
         return cls(**values)  # type: ignore[arg-type]
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, InputError, UnknownTumourError
+from ..errors import DamagedStoreError, InputError, UnknownParametersError, UnknownTumourError
 from .atlas import Atlas
 from .atlas_files import read_atlas
-from .density import dequantise
 from .files import StoreFiles
 from .frame import Frame
+from .integers import dequantise
 from .manifest import Manifest
 from .parameters import GrowthParameters
 from .segments import Segment, SegmentRecord
@@ -67,8 +67,30 @@ class TumorStore:
     @cached_property
     def ids(self) -> NDArray[np.int64]:
         """Ids of all tumours, ascending."""
+        return self.ids_in_segments[~self.deleted]
+
+    @cached_property
+    def ids_in_segments(self) -> NDArray[np.int64]:
+        """Ids of all rows of all segments, ascending: deleted tumours too."""
         pieces = [np.arange(s.first_id, s.first_id + s.count) for s in self.segments]
         return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+
+    @cached_property
+    def deleted(self) -> NDArray[np.bool_]:
+        """Which of `ids_in_segments` this version no longer holds."""
+        return np.isin(self.ids_in_segments, np.array(self.manifest.deleted, np.int64))
+
+    @cached_property
+    def trajectories(self) -> NDArray[np.int64]:
+        """For each of `ids_in_segments` the lowest id of its simulation: snapshots of one run share it."""
+        lowest: dict[tuple[object, int], int] = {}
+        found = []
+        for record in self.segments:
+            draws = self.segment(record).column("draw").astype(np.int64)
+            for tumour, draw in zip(record.ids, draws.tolist(), strict=True):
+                run = (record.provenance.get("campaign", record.name), draw)
+                found.append(lowest.setdefault(run, tumour) if draw >= 0 else tumour)
+        return np.array(found, np.int64)
 
     @cached_property
     def atlas(self) -> Atlas:
@@ -90,14 +112,29 @@ class TumorStore:
         return segment.integers(row)
 
     def parameters(self, tumour: int) -> GrowthParameters:
-        """Return what a tumour was simulated with."""
+        """Return what a tumour was simulated with.
+
+        Raises:
+            UnknownTumourError: no such id in this snapshot.
+            UnknownParametersError: it was added as a density alone.
+        """
+        known = self.known_parameters(tumour)
+        if known is None:
+            raise UnknownParametersError(f"tumour {tumour} of {self.path} was added without its growth parameters")
+        return known
+
+    def known_parameters(self, tumour: int) -> GrowthParameters | None:
+        """Return what a tumour was simulated with, None where nobody knows."""
         segment, row = self._find(tumour)
         return segment.parameters(row)
 
     def provenance(self, tumour: int) -> dict[str, object]:
-        """Where a tumour comes from: prior and campaign, or another method."""
+        """Where a tumour comes from: prior, campaign and draw, or another method.
+
+        `snapshot` is 0 at the end of a simulation; the n-th tumour before it is that of the same draw at its duration.
+        """
         segment, row = self._find(tumour)
-        return segment.record.provenance | {"draw": int(segment.table[row, -1])}
+        return segment.record.provenance | {name: int(segment.column(name)[row]) for name in ("draw", "snapshot")}
 
     def segment(self, record: SegmentRecord) -> Segment:
         """Reader of one segment of this snapshot."""
@@ -110,12 +147,16 @@ class TumorStore:
         return {}
 
     @cached_property
+    def _deleted_ids(self) -> frozenset[int]:
+        return frozenset(self.manifest.deleted)
+
+    @cached_property
     def _first_ids(self) -> NDArray[np.int64]:
         return np.array([s.first_id for s in self.segments], np.int64)
 
     def _find(self, tumour: int) -> tuple[Segment, int]:
         position = int(np.searchsorted(self._first_ids, tumour, side="right")) - 1
-        if position < 0 or tumour not in self.segments[position].ids:
+        if position < 0 or tumour not in self.segments[position].ids or tumour in self._deleted_ids:
             raise UnknownTumourError(
                 f"{self.path} version {self.version} holds no tumour {tumour}: see `.ids` for those it holds"
             )

@@ -1,7 +1,7 @@
 """A segment: an immutable Zarr v3 group of tumours, written once and never edited.
 
     density/   (n, x, y, z) uint16, one shard, one chunk a tumour: shuffle + zstd + crc32c
-    table/     (n, 16) float64, the columns named with their units in the attributes
+    table/     (n, 17) float64, the columns named with their units in the attributes
 
 The shard is assembled here from chunks that workers compressed; the metadata is zarr-python's own, so any Zarr v3
 reader opens a segment (tests hold this).
@@ -10,6 +10,7 @@ reader opens a segment (tests hold this).
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from ..errors import DamagedStoreError
-from .density import CODEC, LEVELS, EncodedTumour, decode
+from .density import CODEC, EncodedTumour, decode
 from .files import StoreFiles
 from .frame import Frame
+from .integers import LEVELS
 from .parameters import GrowthParameters
 
 COLUMNS = {
@@ -46,8 +48,10 @@ COLUMNS = {
     "box_high_y": "voxel",
     "box_high_z": "voxel",
     "draw": "1",
+    "snapshot": "1",
 }
-"""Columns of a segment's table and their units; `draw` is -1 for tumours that no prior drew."""
+"""Columns of a segment's table and their units; `draw` is -1 for tumours that no prior drew, `snapshot` is 0 at the end
+of a simulation and n for the n-th tumour before it. Segments of schema 1 have no `snapshot`: all are ends."""
 
 _SHARD = "density/c/0/0/0/0"
 _INDEX_ENTRY = 16
@@ -122,14 +126,21 @@ class Segment:
                 "restore the file from a copy, or build the store anew"
             ) from error
 
-    def parameters(self, row: int) -> GrowthParameters:
-        """Growth parameters of a row."""
+    def parameters(self, row: int) -> GrowthParameters | None:
+        """Growth parameters of a row; None where nobody knows them."""
         x, y, z, diffusivity, proliferation, duration = (float(v) for v in self.table[row, :6])
+        if math.isnan(duration):
+            return None
         return GrowthParameters((x, y, z), diffusivity, proliferation, duration)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column of the table; zeros where it did not exist yet."""
+        position = list(COLUMNS).index(name)
+        return self.table[:, position] if position < self.table.shape[1] else np.zeros(len(self.table))
 
     @cached_property
     def table(self) -> NDArray[np.float64]:
-        """All columns, (n, len(COLUMNS)) float64."""
+        """Columns in the order of `COLUMNS`, (n, 17) float64; (n, 16) in schema 1."""
         return zarr_arrays({key: self._checked(key) for key in self.record.files if key != _SHARD})["table"]
 
     @cached_property
@@ -208,16 +219,15 @@ def _metadata_and_table(
 
 def _row(tumour: EncodedTumour) -> list[float]:
     p = tumour.parameters
+    known = [*p.seed_mm, p.diffusivity, p.proliferation, p.duration] if p else [math.nan] * 6
     return [
-        *p.seed_mm,
-        p.diffusivity,
-        p.proliferation,
-        p.duration,
+        *known,
         tumour.whole_ml,
         tumour.core_ml,
         tumour.peak,
         *tumour.box,
         tumour.draw,
+        tumour.snapshot,
     ]
 
 

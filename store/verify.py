@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DamagedStoreError
-from .density import LEVELS, bounding_box, level_of
+from .integers import LEVELS, bounding_box, level_of
 from .reader import TumorStore
 
 Progress = Callable[[int, int], None]

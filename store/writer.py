@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, StoreLockedError
+from ..errors import InputError, StoreLockedError, UnknownTumourError
 from .atlas import Atlas
-from .atlas_files import write_atlas
+from .atlas_files import read_atlas, write_atlas
 from .density import EncodedTumour, unpacked_bytes
 from .files import PARTIAL, StoreFiles
 from .frame import Frame
@@ -66,6 +68,28 @@ class StoreWriter:
         )
         return record
 
+    @cached_property
+    def atlas(self) -> Atlas:
+        """Tissue that the store's tumours grow in; checked against the manifest."""
+        return read_atlas(self._files, self.manifest.atlas, self.frame)
+
+    def delete(self, ids: Iterable[int], note: str = "") -> None:
+        """Publish a version without these tumours; older versions keep them, and no id is used again.
+
+        Raises:
+            UnknownTumourError: the store does not hold one of them.
+        """
+        going, gone = set(ids), set(self.manifest.deleted)
+        held = {tumour for segment in self.manifest.segments for tumour in segment.ids if tumour in going} - gone
+        if unknown := sorted(going - held):
+            raise UnknownTumourError(
+                f"{self._files.root} holds no tumour {', '.join(map(str, unknown[:5]))}: nothing was deleted"
+            )
+        gone |= going
+        left = tuple(segment for segment in self.manifest.segments if not gone.issuperset(segment.ids))
+        still_there = {tumour for segment in left for tumour in segment.ids if tumour in gone}
+        self._publish(note or f"deleted {len(going)} tumours", segments=left, deleted=tuple(sorted(still_there)))
+
     def _publish(self, note: str, **changes: object) -> None:
         manifest = self.manifest.successor(note, SOFTWARE, **changes)
         try:
@@ -117,21 +141,31 @@ def creating(path: str | Path, atlas: Atlas, model: dict[str, object], purpose: 
         yield StoreWriter(files, manifest)
 
 
-def collect_garbage(path: str | Path, keep: int = 1) -> tuple[int, int]:
-    """Delete old versions but the newest `keep`, and every file that no kept version names.
+def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> tuple[int, int]:
+    """Delete old versions, and every file that no kept version names.
 
     Derived data looks after itself; see the index.
+
+    Args:
+        path: folder of the store.
+        keep: how many of the newest versions to keep.
+        keep_days: also keep those committed so many days ago or later, and the one that was the newest then.
 
     Returns:
         Files deleted and bytes freed.
     """
-    if keep < 1:
-        raise InputError(f"gc must keep at least one version, not {keep}")
+    if keep < 1 or not keep_days >= 0:
+        raise InputError(f"gc must keep at least one version and no negative days, not {keep} and {keep_days}")
     files = StoreFiles(Path(path))
     Manifest.versions(files)
     with committer_lock(files.root, "gliodex gc"):
         versions = Manifest.versions(files)
         kept = [Manifest.load(files, v) for v in versions[-keep:]]
+        since = datetime.now(UTC) - timedelta(days=keep_days)
+        for version in reversed(versions[:-keep] if keep_days else []):
+            if datetime.fromisoformat(kept[0].committed) < since:
+                break
+            kept.insert(0, Manifest.load(files, version))
         named = {f"manifests/{m.version:08d}.json" for m in kept}
         for manifest in kept:
             named |= {f"{manifest.atlas['folder']}/{key}" for key in manifest.atlas["files"]}  # type: ignore[attr-defined]

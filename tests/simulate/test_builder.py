@@ -17,7 +17,7 @@ import pytest
 from gliodex.errors import GliodexError, InputError, OutputError
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, build, builder
 from gliodex.simulate.prior import tissue_voxels
-from gliodex.store.density import quantise
+from gliodex.store.integers import quantise
 from gliodex.store.reader import open_store
 from gliodex.store.verify import verify
 
@@ -106,7 +106,7 @@ class TestWhatIsBuilt:
             parameters = PRIOR.draw(atlas, tissue, SEED, index)
             integers = quantise(solver(parameters))
             whole, core = (np.count_nonzero(integers >= level) * atlas.frame.voxel_ml for level in (819, 2457))
-            if PRIOR.keeps(whole, core) and not previewed.hopeless(parameters):
+            if PRIOR.keeps(whole, core) and not previewed(parameters).hopeless:
                 kept.append(index)
         assert draws_of(reference) == kept
 
@@ -117,7 +117,7 @@ class TestWhatIsBuilt:
         campaign = only_campaign(reference)
         assert campaign.count == 60
         assert campaign.draws == draws[-1] + 1
-        assert reference.provenance(0) == {"kind": "prior", "campaign": campaign.key, "draw": draws[0]}
+        assert reference.provenance(0) == {"kind": "prior", "campaign": campaign.key, "draw": draws[0], "snapshot": 0}
 
     def test_store_holds_the_atlas_the_prior_and_the_model(self, reference, atlas):
         assert reference.atlas.digest == atlas.digest

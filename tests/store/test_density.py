@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from gliodex.errors import InputError
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters
-from gliodex.store.density import LEVELS, decode, dequantise, encode, level_of, quantise
+from gliodex.store.density import decode, encode
+from gliodex.store.integers import LEVELS, dequantise, level_of, quantise
 
 ALL_LEVELS = np.arange(LEVELS + 1, dtype=np.uint16)
 PARAMETERS = GrowthParameters((0, 0, 0), 0.1, 0.1, 100)

@@ -4,7 +4,7 @@ import pytest
 import gliodex
 from gliodex.errors import DamagedStoreError, InputError, NotAStoreError, UnknownTumourError
 from gliodex.store import creating, open_store
-from gliodex.store.density import dequantise, quantise
+from gliodex.store.integers import dequantise, quantise
 
 from .breaking import flip
 

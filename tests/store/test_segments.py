@@ -4,8 +4,8 @@ import zarr
 
 from gliodex.errors import DamagedStoreError
 from gliodex.store import open_store
-from gliodex.store.density import LEVELS, quantise
 from gliodex.store.files import StoreFiles
+from gliodex.store.integers import LEVELS, quantise
 from gliodex.store.segments import COLUMNS, Segment, write_segment
 
 from .breaking import flip

@@ -1,0 +1,110 @@
+"""`gliodex add`, `delete`, `export` and `history`: single tumours and versions of a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..errors import InputError
+from ..index import build_index
+from ..simulate import GrowthParameters, add_simulated
+from ..store import Manifest, open_store, writing
+from ..store.exchange import add_density
+from ..store.exchange import export as export_tumours
+from ..store.files import StoreFiles
+from ..store.nifti import load_image
+from .console import counting, out, say
+from .stores import StorePath
+
+Store = Annotated[Path, typer.Argument(help="Folder of the store.")]
+Ids = Annotated[str, typer.Argument(metavar="IDS", help="Ids of tumours, e.g. 7 or 3,8,100-199.")]
+
+
+def add(
+    store: Store,
+    source: Annotated[str, typer.Option(help="Where it comes from; kept with the tumour.")],
+    density: Annotated[
+        Path | None, typer.Option(help="Density in atlas space, NIfTI, 0 to 1. Without it the tumour is simulated.")
+    ] = None,
+    seed: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Where growth started, mm of the atlas.")] = None,
+    diffusivity: Annotated[float | None, typer.Option(help="D_w in white matter, mm²/day.")] = None,
+    proliferation: Annotated[float | None, typer.Option(help="rho, 1/day.")] = None,
+    duration: Annotated[float | None, typer.Option(help="T, days.")] = None,
+) -> None:
+    """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
+    parameters = _parameters(seed, diffusivity, proliferation, duration)
+    if density is not None:
+        added = add_density(store, load_image(density), parameters, {"kind": "added", "source": source})
+    elif parameters is not None:
+        (added,) = add_simulated(store, [parameters], {"kind": "simulated on request", "source": source})
+    else:
+        raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
+    snapshot = open_store(store)
+    build_index(snapshot)
+    say(f"{store}: added tumour {added}; it now holds {len(snapshot):,}, version {snapshot.version}")
+
+
+def delete(store: Store, ids: Ids, note: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
+    """Publish a version without some tumours. Older versions keep them until gc; their ids are never used again."""
+    wanted = _ids(ids)
+    with writing(store, "gliodex delete") as writer:
+        writer.delete(wanted, note)
+        manifest = writer.manifest
+    say(f"{store}: {len(wanted)} tumours deleted; it now holds {manifest.count:,}, version {manifest.version}")
+
+
+def export(
+    store: StorePath, ids: Ids, out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to.")]
+) -> None:
+    """Write tumours as NIfTI densities, with their parameters in tumours.json."""
+    wanted = _ids(ids)
+    with counting("writing") as progress:
+        export_tumours(open_store(store), wanted, out_folder, progress)
+    say(f"{len(wanted)} tumours written to {out_folder}")
+
+
+def history(
+    store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False
+) -> None:
+    """List the versions of a store that can be read, newest first: STORE@3 is version 3."""
+    versions = Manifest.history(StoreFiles(store))[::-1]
+    if as_json:
+        keys = ("version", "count", "committed", "software", "note")
+        typer.echo(json.dumps([{key: getattr(m, key) for key in keys} for m in versions], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("version", justify="right")
+    table.add_column("tumours", justify="right")
+    table.add_column("committed (UTC)", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for m in versions:
+        table.add_row(str(m.version), f"{m.count:,}", m.committed[:19].replace("T", " "), m.note)
+    out.print(table)
+
+
+def _parameters(
+    seed: str | None, diffusivity: float | None, proliferation: float | None, duration: float | None
+) -> GrowthParameters | None:
+    if seed is None and diffusivity is None and proliferation is None and duration is None:
+        return None
+    if seed is None or diffusivity is None or proliferation is None or duration is None:
+        raise InputError("give all of --seed, --diffusivity, --proliferation and --duration, or none of them")
+    try:
+        x, y, z = (float(part) for part in seed.split(","))
+    except ValueError:
+        raise InputError(f"--seed takes three numbers with commas, for example 30,-20,20, not `{seed}`") from None
+    return GrowthParameters((x, y, z), diffusivity, proliferation, duration)
+
+
+def _ids(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise InputError(f"IDS are whole numbers and ranges with commas, for example 3,8,100-199, not `{text}`")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))

@@ -1,0 +1,39 @@
+"""Single tumours, of parameters that someone chose, into an existing store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..store.density import EncodedTumour
+from ..store.parameters import GrowthParameters
+from ..store.writer import writing
+from .fisher_kolmogorov import MODEL_VERSION, FisherKolmogorov, FisherKolmogorovSettings
+
+
+def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenance: dict[str, object]) -> list[int]:
+    """Simulate tumours in a store's atlas, with its settings, and commit them; returns their ids.
+
+    Raises:
+        InputError: a seed is outside the brain, or the store was built with another version of the model.
+        NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
+    """
+    with writing(path, "gliodex add") as writer:
+        choices = dict(writer.manifest.model)
+        if choices.pop("model", None) != MODEL_VERSION:
+            raise InputError(
+                f"{path} was built with the growth model {writer.manifest.model.get('model')}, this gliodex has "
+                f"{MODEL_VERSION}: add the density itself, or build the store anew"
+            )
+        settings = FisherKolmogorovSettings(**choices)  # type: ignore[arg-type]
+        solver = FisherKolmogorov(writer.atlas, settings)
+        tumours = []
+        for parameters in wanted:
+            run = solver.grow(parameters)
+            tumours.append(
+                EncodedTumour.from_box(run.density, run.low, writer.frame, parameters, writer.manifest.thresholds)
+            )
+        first = writer.manifest.next_id
+        writer.commit_tumours(tumours, provenance, note=f"added {len(tumours)} simulated tumours")
+    return list(range(first, first + len(tumours)))
