@@ -22,7 +22,7 @@ preview = SizePreview(atlas, FisherKolmogorovSettings(), prior)
 kept = lost = turned_down = 0
 for index in range(arguments.draws):
     parameters = prior.draw(atlas, tissue, arguments.seed, index)
-    hopeless = preview.hopeless(parameters)
+    hopeless = preview(parameters).hopeless
     run = solver.grow(parameters, stop_above_ml=3 * prior.whole_ml[1])  # so large a limit is not foreseen, only met
     volumes = (float((run.density >= level).sum()) * atlas.frame.voxel_ml for level in (0.2, 0.6))
     keeps = not run.outgrew and prior.keeps(*volumes)

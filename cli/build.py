@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,19 +12,29 @@ from ..index import build_index
 from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
 from ..simulate import build as build_store
 from ..store import Manifest, open_store
-from ..store.files import StoreFiles
+from ..store.files import files_at
 from .console import counting, errors, say
 
 
 def build(
-    store: Annotated[Path, typer.Argument(help="Folder of the store; made if it does not exist.")],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Folder of the store, or its s3:// URL; made if it does not exist.")
+    ],
     count: Annotated[int, typer.Option(min=1, help="Tumours that this campaign shall have in the store.")],
     seed: Annotated[int, typer.Option(min=0, help="Names the campaign: another seed adds other tumours.")] = 0,
     snapshots: Annotated[
-        int,
-        typer.Option(min=0, help="Tumours to keep of each simulation besides its end, at earlier, smaller stages."),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Tumours to keep of each simulation besides its end, at earlier, smaller stages. (default: 0; 8 for "
+            "more than 100,000 tumours)",
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://...", help="Dask cluster whose workers simulate; they must see STORE too."),
+    ] = None,
     atlas: Annotated[
         str | None,
         typer.Option(
@@ -52,7 +61,9 @@ def build(
             speed = f"{report.per_second:.0f}/s, {report.accepted_share:.0%} of draws kept"
             bar.update(task, completed=report.count, speed=speed)
 
-        report = build_store(store, count, seed, where, snapshots=snapshots, workers=workers, progress=show)
+        report = build_store(
+            store, count, seed, where, snapshots=snapshots, workers=workers, scheduler=scheduler, progress=show
+        )
     snapshot = open_store(store)
     with counting("indexing") as progress:
         build_index(snapshot, progress=progress)
@@ -65,10 +76,10 @@ def build(
         say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 
 
-def _existing_atlas(store: Path):  # type: ignore[no-untyped-def]
+def _existing_atlas(store: str):  # type: ignore[no-untyped-def]
     """Return the atlas of an existing store; the default one for a new store."""
     try:
-        Manifest.versions(StoreFiles(store))
+        Manifest.versions(files_at(store))
     except NotAStoreError:
         return load_atlas()
     return open_store(store).atlas

@@ -25,7 +25,7 @@ def demo(
     """Build a small store, make a synthetic patient whose truth is known, query, and compare."""
     store = folder / "store"
     say(f"1. a store of {count:,} tumours simulated in the ICBM152 atlas")
-    build(store, count, 0)
+    build(str(store), count, 0)
     say("2. a patient: the atlas's anatomy, smoothly deformed, with a tumour grown in it")
     snapshot = open_store(store)
     with stages() as announce:

@@ -55,6 +55,10 @@ def query(
     distinct: Annotated[
         bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://...", help="Dask cluster that searches; its workers must see STORE."),
+    ] = None,
     refine: Annotated[Refinement, typer.Option(help="Stage after retrieval.")] = Refinement.none,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
@@ -77,6 +81,7 @@ def query(
         registration_seed,
         threads,
         distinct,
+        scheduler,
     )
     with stages() as announce:
         _, record = run_query(request, announce)

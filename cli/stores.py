@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from ..store import verify as verify_store
 from .console import counting, out, say
 
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
+StoreFolder = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store, or its s3:// URL.")]
 
 
 class Method(StrEnum):
@@ -32,7 +32,7 @@ def info(
     snapshot = open_store(store)
     manifest = snapshot.manifest
     size = sum(segment.bytes for segment in snapshot.segments)
-    derived = sum(p.stat().st_size for p in (snapshot.path / "derived").rglob("*") if p.is_file())
+    derived = sum(p.stat().st_size for p in snapshot.derived.rglob("*") if p.is_file())
     facts = {
         "path": str(snapshot.path),
         "count": len(snapshot),
@@ -102,7 +102,7 @@ def verify(
 
 
 def gc(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: StoreFolder,
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest versions stay readable.")] = 1,
     keep_days: Annotated[
         float, typer.Option(min=0, help="Versions that were the newest within so many days stay readable too.")

@@ -15,17 +15,16 @@ from ..simulate import GrowthParameters, add_simulated
 from ..store import Manifest, open_store, writing
 from ..store.exchange import add_density
 from ..store.exchange import export as export_tumours
-from ..store.files import StoreFiles
+from ..store.files import files_at
 from ..store.nifti import load_image
 from .console import counting, out, say
-from .stores import StorePath
+from .stores import StoreFolder, StorePath
 
-Store = Annotated[Path, typer.Argument(help="Folder of the store.")]
 Ids = Annotated[str, typer.Argument(metavar="IDS", help="Ids of tumours, e.g. 7 or 3,8,100-199.")]
 
 
 def add(
-    store: Store,
+    store: StoreFolder,
     source: Annotated[str, typer.Option(help="Where it comes from; kept with the tumour.")],
     density: Annotated[
         Path | None, typer.Option(help="Density in atlas space, NIfTI, 0 to 1. Without it the tumour is simulated.")
@@ -48,7 +47,7 @@ def add(
     say(f"{store}: added tumour {added}; it now holds {len(snapshot):,}, version {snapshot.version}")
 
 
-def delete(store: Store, ids: Ids, note: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
+def delete(store: StoreFolder, ids: Ids, note: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
     """Publish a version without some tumours. Older versions keep them until gc; their ids are never used again."""
     wanted = _ids(ids)
     with writing(store, "gliodex delete") as writer:
@@ -68,10 +67,10 @@ def export(
 
 
 def history(
-    store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False
+    store: StoreFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False
 ) -> None:
     """List the versions of a store that can be read, newest first: STORE@3 is version 3."""
-    versions = Manifest.history(StoreFiles(store))[::-1]
+    versions = Manifest.history(files_at(store))[::-1]
     if as_json:
         keys = ("version", "count", "committed", "software", "note")
         typer.echo(json.dumps([{key: getattr(m, key) for key in keys} for m in versions], indent=1))

@@ -1,6 +1,7 @@
 """Ways to search one store; the exact Dice index is the default and the ground truth."""
 
+from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
 from .protocol import Hits, Retriever
 
-__all__ = ["DiceIndex", "Hits", "Retriever", "build_index", "verify_index"]
+__all__ = ["ClusterDiceIndex", "DiceIndex", "Hits", "Retriever", "build_index", "cluster_index", "verify_index"]

@@ -7,7 +7,8 @@ the same order, and rounding is monotone, so no tolerance is needed: ids and fp6
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,6 +111,25 @@ class DiceIndex:
             worst = scores[best[-1]] if len(best) == k else 0.0
         return Hits(self._ids[chosen[best]], scores[best], dices[0, best], dices[1, best], len(chosen))
 
+    def search_many(
+        self,
+        queries: Sequence[tuple[Mask, Mask]],
+        k: int = 15,
+        *,
+        distinct: bool = False,
+        threads: int | None = None,
+    ) -> list[Hits]:
+        """Answer many queries at once, on all cores by default; each answer is that of `search`.
+
+        Args:
+            queries: core and whole mask of each.
+            k: see `search`.
+            distinct: see `search`.
+            threads: to use.
+        """
+        with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+            return list(pool.map(lambda masks: self.search(masks[0], masks[1], k, distinct=distinct), queries))
+
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:
         total = np.zeros((2, len(self._ids)), np.uint32)
         for m, query in enumerate(queries):
@@ -206,7 +226,7 @@ def _best(
 
 
 def _folder(store: TumorStore) -> Path:
-    return store.path / "derived" / "dice"
+    return store.derived / "dice"
 
 
 def _made_with(store: TumorStore) -> dict[str, object]:

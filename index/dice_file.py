@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, OutputError
-from ..store.files import PARTIAL, make_directories, sync_directory
+from ..store.durable import make_directories, sync_directory
+from ..store.files import PARTIAL
 
 LAYOUT = "dice blocks 1"
 """Changes whenever the layout of the packed bytes does: older files are then rebuilt."""

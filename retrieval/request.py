@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..index import DiceIndex
+from ..index import DiceIndex, Retriever, cluster_index
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
@@ -39,6 +40,7 @@ class QueryRequest:
         top_k: matches to list.
         seed, threads: of the registration.
         distinct: list no more than the best tumour of each simulation.
+        scheduler: address of a Dask scheduler whose workers search.
     """
 
     store: str
@@ -56,6 +58,7 @@ class QueryRequest:
     seed: int = 1
     threads: int | None = None
     distinct: bool = False
+    scheduler: str | None = None
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -81,11 +84,16 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     with staged_folder(request.out) as folder:
         with watch.stage("registration"):
             spatial = _spatial_map(request, segmentation, image, store, folder)
-        with watch.stage("open index"):
-            retriever = DiceIndex.open(store)
-        found = answer(
-            store, retriever, segmentation, spatial, top_k=request.top_k, distinct=request.distinct, watch=watch
-        )
+        with ExitStack() as opened:
+            with watch.stage("open index"):
+                retriever: Retriever = (
+                    opened.enter_context(cluster_index(store, request.scheduler))
+                    if request.scheduler
+                    else DiceIndex.open(store)
+                )
+            found = answer(
+                store, retriever, segmentation, spatial, top_k=request.top_k, distinct=request.distinct, watch=watch
+            )
         with watch.stage("write images"):
             write_images(found, store, folder)
         record = as_record(found, store, _settings(request), watch.seconds)

@@ -3,7 +3,8 @@
 from ..store.parameters import GrowthParameters
 from .additions import add_simulated
 from .atlas import DEFAULT_ATLAS, load_atlas
-from .builder import BuildReport, build
+from .build_report import BuildReport
+from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
 from .prior import Prior
 

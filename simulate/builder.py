@@ -13,70 +13,36 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
-from ..store.manifest import THRESHOLDS, Campaign
-from ..store.parameters import GrowthParameters
+from ..store.files import LocalFiles, StoreFiles, files_at
+from ..store.manifest import Campaign, Manifest
 from ..store.writer import StoreWriter, creating
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
-from .preview import SizePreview
-from .prior import Prior, tissue_voxels
-from .trajectories import snapshot_shares
+from .build_report import COMMIT_SECONDS, BuildReport, Progress
+from .cluster import Job, fill_from_cluster
+from .fisher_kolmogorov import FisherKolmogorovSettings
+from .maker import Batch, TumourMaker
+from .prior import Prior
 
 SEGMENT_TUMOURS = 1024
 """Tumours that make a full segment."""
 
-COMMIT_SECONDS = 10.0
-"""A build commits what it has at least this often: a kill loses no more."""
+INDEPENDENT_TUMOURS, LARGE_STORE_SNAPSHOTS = 100_000, 8
+"""A store of up to so many tumours holds only ends of simulations by default; a larger one so many snapshots of each
+besides. Per minute of building, snapshots find better matches from the first minute on; per byte they do not
+(`benchmarks/sampling_rules.py`)."""
 
 BYTES_A_TUMOUR = 46_000
 """Disk that a tumour takes in store and index, rounded up; to refuse a build that cannot fit."""
 
 _BLOCK_DRAWS = 32  # handed to a worker at a time: about three simulations
-
-
-@dataclass
-class BuildReport:
-    """What a build has done so far.
-
-    Args:
-        count: tumours of the campaign now in the store.
-        target: how many it shall have.
-        added: simulated by this call.
-        draws: settled by this call.
-        previewed_out: of these, turned down before being simulated.
-        seconds: since the call.
-    """
-
-    count: int
-    target: int
-    added: int = 0
-    draws: int = 0
-    previewed_out: int = 0
-    seconds: float = 0.0
-
-    @property
-    def accepted_share(self) -> float:
-        """Tumours kept, of all draws."""
-        return self.added / self.draws if self.draws else 0.0
-
-    @property
-    def per_second(self) -> float:
-        """Tumours kept per second."""
-        return self.added / self.seconds if self.seconds else 0.0
-
-
-Progress = Callable[[BuildReport], None]
 
 
 def build(
@@ -87,8 +53,9 @@ def build(
     *,
     prior: Prior | None = None,
     settings: FisherKolmogorovSettings | None = None,
-    snapshots: int = 0,
+    snapshots: int | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Bring the campaign of `seed` and `prior` to `count` tumours in the store at `path`, which is made if need be.
@@ -100,15 +67,19 @@ def build(
         atlas: where tumours grow; the store's own where it exists.
         prior: of the parameters and sizes.
         settings: of the solver; the store's own where it exists.
-        snapshots: tumours to keep of each simulation besides its end, at earlier and smaller stages.
+        snapshots: tumours to keep of each simulation besides its end, at earlier and smaller stages; by default as
+            many as the campaign has had so far, and for a new one none up to `INDEPENDENT_TUMOURS`, beyond
+            `LARGE_STORE_SNAPSHOTS`.
         workers: processes; all available cores by default. 1 simulates in this process.
+        scheduler: address of a Dask scheduler, whose workers simulate instead of processes here; they must see the
+            store at the same path or URL.
         progress: called after each block of draws.
 
     Raises:
         InputError, OutputError, StoreLockedError, DamagedStoreError: see each.
     """
     count, seed = int(count), int(seed)
-    if count < 1 or not 0 <= seed < 2**64 or (workers is not None and workers < 1) or snapshots < 0:
+    if count < 1 or not 0 <= seed < 2**64 or (workers or 1) < 1 or (snapshots or 0) < 0:
         raise InputError(
             "count and workers must be at least 1, seed between 0 and 2^64 - 1 and snapshots not negative, not "
             f"{count}, {workers}, {seed}, {snapshots}"
@@ -121,12 +92,16 @@ def build(
             "no tumour could ever be kept"
         )
     with creating(path, atlas, settings.as_record(), "gliodex build") as writer:
-        blank = Campaign(seed, prior.as_record() | ({"snapshots": snapshots} if snapshots else {}))
-        campaign = writer.manifest.campaigns.get(blank.key, blank)
+        campaign = _campaign(writer.manifest, seed, prior.as_record(), snapshots, count)
+        snapshots = int(campaign.prior.get("snapshots", 0))  # type: ignore[call-overload]
         report = BuildReport(campaign.count, count)
         if campaign.count >= count:
             return report
-        _check_space(Path(path), count - campaign.count)
+        _check_space(files_at(path), count - campaign.count)
+        if scheduler is not None:
+            job = Job(str(path), settings, prior, campaign.key, seed, snapshots)
+            fill_from_cluster(writer, campaign, job, scheduler, report, progress)
+            return report
         maker = TumourMaker(atlas, settings, prior, seed, snapshots)
         batches = _batches(maker, campaign.draws, workers or len(os.sched_getaffinity(0)))
         try:
@@ -141,68 +116,14 @@ def build(
     return report
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What became of a block of draws."""
-
-    tumours: list[EncodedTumour]
-    stop: int
-    previewed_out: int
-
-
-@dataclass
-class TumourMaker:
-    """Turns draws into tumours; sent to each worker once."""
-
-    atlas: Atlas
-    settings: FisherKolmogorovSettings
-    prior: Prior
-    seed: int
-    snapshots: int = 0
-    _parts: tuple[FisherKolmogorov, SizePreview, np.ndarray] | None = field(default=None, repr=False)
-
-    def __call__(self, start: int) -> Batch:
-        """Settle the block of draws that begins at `start`."""
-        solver, preview, tissue = self._ready()
-        tumours, previewed_out = [], 0
-        for index in range(start, start + _BLOCK_DRAWS):
-            parameters = self.prior.draw(self.atlas, tissue, self.seed, index)
-            look = preview(parameters)
-            if look.hopeless:
-                previewed_out += 1
-                continue
-            shares = snapshot_shares(self.snapshots, self.seed, index)
-            run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
-            for n, taken in enumerate(run.snapshots):
-                then, before_end = replace(parameters, duration=taken.days), len(run.snapshots) - n
-                tumours += self._kept(taken.density, taken.low, then, index, before_end)
-            if not run.outgrew:
-                tumours += self._kept(run.density, run.low, parameters, index, 0)
-        return Batch(tumours, start + _BLOCK_DRAWS, previewed_out)
-
-    def _kept(
-        self,
-        density: NDArray[np.float32],
-        low: tuple[int, int, int],
-        parameters: GrowthParameters,
-        draw: int,
-        snapshot: int,
-    ) -> list[EncodedTumour]:
-        voxels = np.count_nonzero(density >= np.float32(THRESHOLDS["whole"]))
-        if not self.prior.whole_ml[0] <= voxels * self.atlas.frame.voxel_ml <= self.prior.whole_ml[1]:
-            return []  # to compress it would be in vain
-        tumour = EncodedTumour.from_box(density, low, self.atlas.frame, parameters, THRESHOLDS, draw, snapshot)
-        return [tumour] if self.prior.keeps(tumour.whole_ml, tumour.core_ml) else []
-
-    def _ready(self) -> tuple[FisherKolmogorov, SizePreview, np.ndarray]:
-        if self._parts is None:
-            solver = FisherKolmogorov(self.atlas, self.settings)
-            self._parts = (
-                solver,
-                SizePreview(self.atlas, self.settings, self.prior),
-                tissue_voxels(self.atlas),
-            )
-        return self._parts
+def _campaign(manifest: Manifest, seed: int, prior: dict[str, object], snapshots: int | None, count: int) -> Campaign:
+    if snapshots is None:
+        known = [c for c in manifest.campaigns.values() if c.seed == seed and c.prior | prior == c.prior]
+        if known:
+            return max(known, key=lambda c: c.count)
+        snapshots = 0 if count <= INDEPENDENT_TUMOURS else LARGE_STORE_SNAPSHOTS
+    blank = Campaign(seed, prior | ({"snapshots": snapshots} if snapshots else {}))
+    return manifest.campaigns.get(blank.key, blank)
 
 
 def _fill(
@@ -268,7 +189,7 @@ def _batches(maker: TumourMaker, first: int, workers: int) -> Generator[Batch]:
     if workers == 1:
         start = first
         while True:
-            yield maker(start)
+            yield maker.settle(start, _BLOCK_DRAWS)
             start += _BLOCK_DRAWS
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _become_worker, (maker,)) as pool:
@@ -302,10 +223,13 @@ def _end_with_parent() -> None:
 
 def _make(start: int) -> Batch:
     assert _maker is not None
-    return _maker(start)
+    return _maker.settle(start, _BLOCK_DRAWS)
 
 
-def _check_space(path: Path, tumours: int) -> None:
+def _check_space(files: StoreFiles, tumours: int) -> None:
+    if not isinstance(files, LocalFiles):
+        return
+    path = files.root
     free = shutil.disk_usage(path).free
     needed = tumours * BYTES_A_TUMOUR
     if free < needed:

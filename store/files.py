@@ -1,7 +1,8 @@
 """Durable files under one root: what the store's commits are made of.
 
-A file appears whole or not at all: its bytes are written aside, flushed to the disk, and linked into place. Linking
-fails where the name is taken, so of two writers of one name exactly one succeeds, on network file systems too.
+A file appears whole or not at all, and of two writers of one name exactly one succeeds: on a disk (here) because the
+bytes are written aside, flushed, and linked into place, which fails where the name is taken, on network file systems
+too; in an object store (`object_files`) by a conditional put.
 """
 
 from __future__ import annotations
@@ -10,38 +11,113 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from ..errors import DamagedStoreError, OutputError
+from ..errors import DamagedStoreError, InputError, OutputError
+from .durable import make_directories, sync_directory
+from .lock import committer_lock
 
 PARTIAL = ".partial"
 """Ending of files that are still being written; what a crash leaves of them is swept by `gc`."""
 
 
-class StoreFiles:
+class StoreFiles(ABC):
     """Files of one store, named by '/'-separated keys below `root`."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    root: Path | str
+    """Where they are: a folder, or a URL."""
 
-    def path(self, key: str) -> Path:
-        """Where the file of `key` is on the disk."""
-        return self.root / key
+    derived: Path
+    """Local folder for what can be computed from the store."""
 
-    def size(self, key: str) -> int | None:
-        """Bytes of a file, None where there is none."""
-        try:
-            return self.path(key).stat().st_size
-        except FileNotFoundError:
-            return None
+    shared: bool
+    """Whether `derived` lies beside the store, where every machine that sees the store sees it too."""
 
+    @abstractmethod
+    def path(self, key: str) -> Path | str:
+        """Where the file of `key` is."""
+
+    @abstractmethod
+    def sizes(self, below: str = "") -> dict[str, int]:
+        """Bytes of every file below a key, sorted by name."""
+
+    @abstractmethod
+    def sizes_of(self, keys: Sequence[str]) -> list[int | None]:
+        """Bytes of each of these files, None for those that are not there."""
+
+    @abstractmethod
     def read(self, key: str, start: int = 0, count: int = -1) -> bytes:
         """Read `count` bytes from `start`; all by default.
 
         Raises:
             DamagedStoreError: the file is missing or shorter.
+            OutputError: the place cannot be reached.
         """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> str:
+        """Write a new file durably and return the SHA-256 of its bytes.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OutputError: the disk is full, or the place cannot be written to.
+        """
+
+    @abstractmethod
+    def remove(self, key: str) -> int:
+        """Delete a file; returns the bytes freed."""
+
+    @abstractmethod
+    def committer(self, purpose: str) -> AbstractContextManager[None]:
+        """Hold the right to commit.
+
+        Raises:
+            StoreLockedError: another process holds it.
+            OutputError: the place cannot be written to.
+        """
+
+    def may_be_in_progress(self, key: str) -> bool:
+        """Whether a file that no version names may belong to a commit that is being made by someone else."""
+        del key
+        return False
+
+
+class LocalFiles(StoreFiles):
+    """Files in a folder."""
+
+    shared = True
+
+    def __init__(self, root: str | Path) -> None:
+        self.root: Path = Path(root)
+        self.derived = self.root / "derived"
+
+    def path(self, key: str) -> Path:
+        """See `StoreFiles`."""
+        return self.root / key
+
+    def sizes(self, below: str = "") -> dict[str, int]:
+        """See `StoreFiles`."""
+        return {key: self.path(key).stat().st_size for key in self._keys(below)}
+
+    def sizes_of(self, keys: Sequence[str]) -> list[int | None]:
+        """See `StoreFiles`."""
+        return [self._size(key) for key in keys]
+
+    def _size(self, key: str) -> int | None:
+        try:
+            return self.path(key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def committer(self, purpose: str) -> AbstractContextManager[None]:
+        """See `StoreFiles`."""
+        return committer_lock(self.root, purpose)
+
+    def read(self, key: str, start: int = 0, count: int = -1) -> bytes:
+        """See `StoreFiles`."""
         try:
             with self.path(key).open("rb") as file:
                 file.seek(start)
@@ -57,12 +133,7 @@ class StoreFiles:
         return data
 
     def create(self, key: str, data: bytes) -> str:
-        """Write a new file durably and return the SHA-256 of its bytes.
-
-        Raises:
-            FileExistsError: the name is taken.
-            OutputError: the disk is full, or the place cannot be written to.
-        """
+        """See `StoreFiles`."""
         path = self.path(key)
         aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
         try:
@@ -86,16 +157,8 @@ class StoreFiles:
             raise OutputError(f"cannot write {path}: {_reason(error)}") from error
         return hashlib.sha256(data).hexdigest()
 
-    def keys(self, below: str = "") -> Iterator[str]:
-        """Every file below a key, sorted."""
-        top = self.path(below) if below else self.root
-        for folder, folders, names in os.walk(top):
-            folders.sort()
-            for name in sorted(names):
-                yield Path(folder, name).relative_to(self.root).as_posix()
-
     def remove(self, key: str) -> int:
-        """Delete a file, and the folders above it that this leaves empty; returns the bytes freed."""
+        """See `StoreFiles`."""
         path = self.path(key)
         freed = path.stat().st_size
         path.unlink()
@@ -105,22 +168,30 @@ class StoreFiles:
             folder.rmdir()
         return freed
 
+    def _keys(self, below: str) -> Iterator[str]:
+        top = self.path(below) if below else self.root
+        for folder, folders, names in os.walk(top):
+            folders.sort()
+            for name in sorted(names):
+                yield Path(folder, name).relative_to(self.root).as_posix()
 
-def make_directories(path: Path) -> None:
-    """Create a folder and its parents so that they survive a power cut."""
-    missing = [p for p in (path, *path.parents) if not p.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        sync_directory(folder.parent)
 
+def files_at(location: str | Path) -> StoreFiles:
+    """Files of the store at a folder, or at the URL of an object store such as `s3://bucket/store`.
 
-def sync_directory(path: Path) -> None:
-    """Flush a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    Raises:
+        InputError: the URL cannot be used, or the library for it is not installed.
+    """
+    text = str(location)
+    if "://" not in text:
+        return LocalFiles(text)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        from .object_files import ObjectFiles  # an extra
+    except ImportError as error:
+        raise InputError(
+            f"{text} is in an object store, which needs another package: pip install 'gliodex[cloud]'"
+        ) from error
+    return ObjectFiles(text)
 
 
 def _reason(error: OSError) -> str:

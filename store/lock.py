@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import OutputError, StoreLockedError
-from .files import make_directories
+from .durable import make_directories
 
 
 @contextmanager

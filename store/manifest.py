@@ -120,8 +120,8 @@ class Manifest:
         Raises:
             NotAStoreError: there is none.
         """
-        folder = files.path(_FOLDER)
-        found = sorted(int(p.stem) for p in folder.glob("*.json") if p.stem.isdigit()) if folder.is_dir() else []
+        names = (key.removeprefix(f"{_FOLDER}/") for key in files.sizes(_FOLDER))
+        found = sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
         if not found:
             raise NotAStoreError(f"{files.root} is not a gliodex store: make one with `gliodex build {files.root}`")
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DamagedStoreError, InputError, UnknownParametersError, UnknownTumourError
 from .atlas import Atlas
 from .atlas_files import read_atlas
-from .files import StoreFiles
+from .files import files_at
 from .frame import Frame
 from .integers import dequantise
 from .manifest import Manifest
@@ -28,7 +30,7 @@ class TumorStore:
     >>> u = store.density(store.ids[0])       # float32 (128, 128, 128)
 
     Args:
-        path: folder of the store.
+        path: folder of the store, or its URL in an object store.
         version: which version to read; the newest by default.
 
     Raises:
@@ -36,12 +38,13 @@ class TumorStore:
     """
 
     def __init__(self, path: str | Path, version: int | None = None) -> None:
-        self.path = Path(path)
-        self._files = StoreFiles(self.path)
+        self._files = files_at(path)
+        self.path = self._files.root
+        self.derived = self._files.derived
+        """Local folder for what is computed from the store."""
         self.manifest = Manifest.load(self._files, version)
         self.frame = Frame.from_record(self.manifest.frame)
-        for record in self.manifest.segments:
-            self._check_sizes(record)
+        self._check_sizes()
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -80,17 +83,31 @@ class TumorStore:
         """Which of `ids_in_segments` this version no longer holds."""
         return np.isin(self.ids_in_segments, np.array(self.manifest.deleted, np.int64))
 
+    def part(self, names: Collection[str]) -> TumorStore:
+        """Return the same snapshot with only the segments of these names."""
+        part = TumorStore.__new__(TumorStore)
+        part._files, part.path, part.derived, part.frame = self._files, self.path, self.derived, self.frame
+        segments = tuple(record for record in self.segments if record.name in names)
+        held = {tumour for record in segments for tumour in record.ids}
+        deleted = tuple(tumour for tumour in self.manifest.deleted if tumour in held)
+        part.manifest = replace(self.manifest, segments=segments, deleted=deleted)
+        return part
+
     @cached_property
     def trajectories(self) -> NDArray[np.int64]:
         """For each of `ids_in_segments` the lowest id of its simulation: snapshots of one run share it."""
-        lowest: dict[tuple[object, int], int] = {}
+        lowest: dict[tuple[str, int], int] = {}
         found = []
         for record in self.segments:
             draws = self.segment(record).column("draw").astype(np.int64)
             for tumour, draw in zip(record.ids, draws.tolist(), strict=True):
-                run = (record.provenance.get("campaign", record.name), draw)
-                found.append(lowest.setdefault(run, tumour) if draw >= 0 else tumour)
+                found.append(lowest.setdefault(_run(record, tumour, draw), tumour))
         return np.array(found, np.int64)
+
+    def run(self, tumour: int) -> tuple[str, int]:
+        """Name the simulation that a tumour is from: campaign and draw."""
+        segment, row = self._find(tumour)
+        return _run(segment.record, int(tumour), int(segment.column("draw")[row]))
 
     @cached_property
     def atlas(self) -> Atlas:
@@ -163,16 +180,26 @@ class TumorStore:
         record = self.segments[position]
         return self.segment(record), int(tumour) - record.first_id
 
-    def _check_sizes(self, record: SegmentRecord) -> None:
-        for key, (size, _) in record.files.items():
-            full = f"segments/{record.name}/{key}"
-            found = self._files.size(full)
-            if found != size:
-                what = "missing" if found is None else f"{found} bytes instead of {size}"
+    def _check_sizes(self) -> None:
+        expected = [
+            (f"segments/{record.name}/{key}", size, record)
+            for record in self.segments
+            for key, (size, _) in record.files.items()
+        ]
+        found = self._files.sizes_of([key for key, _, _ in expected])
+        for (key, size, record), there in zip(expected, found, strict=True):
+            if there != size:
+                what = "missing" if there is None else f"{there} bytes instead of {size}"
                 raise DamagedStoreError(
-                    f"{self._files.path(full)} is {what} (tumours {record.first_id} to {record.ids[-1]}): "
+                    f"{self._files.path(key)} is {what} (tumours {record.first_id} to {record.ids[-1]}): "
                     "restore it from a copy, or build the store anew"
                 )
+
+
+def _run(record: SegmentRecord, tumour: int, draw: int) -> tuple[str, int]:
+    if draw < 0:
+        return "", tumour  # nobody's snapshot
+    return str(record.provenance.get("campaign", record.name)), draw
 
 
 def open_store(path: str | Path, version: int | None = None) -> TumorStore:
@@ -182,7 +209,7 @@ def open_store(path: str | Path, version: int | None = None) -> TumorStore:
         NotAStoreError, NewerSchemaError, DamagedStoreError, InputError: see each.
     """
     text = str(path)
-    if version is None and "@" in text and not Path(text).exists():
+    if version is None and "@" in text and ("://" in text or not Path(text).exists()):
         base, _, number = text.rpartition("@")
         if "/" in number:
             return TumorStore(path)

@@ -115,16 +115,26 @@ class Segment:
         Raises:
             DamagedStoreError: names tumour and file.
         """
-        start, count = (int(v) for v in self._chunk_index[row])
-        key = self._key(_SHARD)
-        chunk = self._files.read(key, start, count)
         try:
-            return decode(chunk, self._frame.shape)
+            return decode(self._chunk(row), self._frame.shape)
         except (ValueError, RuntimeError) as error:
             raise DamagedStoreError(
-                f"tumour {self.record.first_id + row} is damaged ({error}) in {self._files.path(key)}: "
+                f"tumour {self.record.first_id + row} is damaged ({error}) in {self._files.path(self._key(_SHARD))}: "
                 "restore the file from a copy, or build the store anew"
             ) from error
+
+    def encoded(self, row: int) -> EncodedTumour:
+        """Return a row as it was written, for another segment."""
+        self.integers(row)  # a damaged one shall not get a fresh checksum
+        whole, core, peak = (float(v) for v in self.table[row, 6:9])
+        x, y, z, x_stop, y_stop, z_stop = (int(v) for v in self.table[row, 9:15])
+        draw, snapshot = (int(self.column(name)[row]) for name in ("draw", "snapshot"))
+        box = (x, y, z, x_stop, y_stop, z_stop)
+        return EncodedTumour(self.parameters(row), self._chunk(row), whole, core, peak, box, draw, snapshot)
+
+    def _chunk(self, row: int) -> bytes:
+        start, count = (int(v) for v in self._chunk_index[row])
+        return self._files.read(self._key(_SHARD), start, count)
 
     def parameters(self, row: int) -> GrowthParameters | None:
         """Growth parameters of a row; None where nobody knows them."""
@@ -141,7 +151,7 @@ class Segment:
     @cached_property
     def table(self) -> NDArray[np.float64]:
         """Columns in the order of `COLUMNS`, (n, 17) float64; (n, 16) in schema 1."""
-        return zarr_arrays({key: self._checked(key) for key in self.record.files if key != _SHARD})["table"]
+        return zarr_arrays({key: self.checked(key) for key in self.record.files if key != _SHARD})["table"]
 
     @cached_property
     def _chunk_index(self) -> NDArray[np.uint64]:
@@ -157,7 +167,12 @@ class Segment:
             )
         return index
 
-    def _checked(self, key: str) -> bytes:
+    def checked(self, key: str) -> bytes:
+        """Read one of its files whole, and hold it against the manifest's size and SHA-256.
+
+        Raises:
+            DamagedStoreError: names the file.
+        """
         return read_checked(self._files, self._key(key), *self.record.files[key])
 
     def _key(self, key: str) -> str:

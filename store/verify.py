@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..errors import DamagedStoreError
 from .integers import LEVELS, bounding_box, level_of
 from .reader import TumorStore
+from .segments import SegmentRecord
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -39,7 +39,7 @@ def verify(store: TumorStore, *, full: bool = False, progress: Progress | None =
         except DamagedStoreError as error:
             found.append(str(error))
         if full:
-            found += _damaged_files(store, record.name, record.files)
+            found += _damaged_files(store, record)
             for row, tumour in enumerate(record.ids):
                 try:
                     integers = segment.integers(row)
@@ -53,16 +53,13 @@ def verify(store: TumorStore, *, full: bool = False, progress: Progress | None =
     return found
 
 
-def _damaged_files(store: TumorStore, name: str, files: dict[str, tuple[int, str]]) -> list[str]:
+def _damaged_files(store: TumorStore, record: SegmentRecord) -> list[str]:
     found = []
-    for key, (_, expected) in files.items():
-        path = store.path / "segments" / name / key
-        if not path.is_file():
-            found.append(f"{path} is missing: restore it from a copy")
-            continue
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                found.append(f"{path} is not what was written (SHA-256 differs): restore it from a copy")
+    for key in record.files:
+        try:
+            store.segment(record).checked(key)
+        except DamagedStoreError as error:
+            found.append(str(error))
     return found
 
 

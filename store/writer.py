@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version
@@ -13,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError, StoreLockedError, UnknownTumourError
+from ..errors import DamagedStoreError, InputError, StoreLockedError, UnknownTumourError
 from .atlas import Atlas
 from .atlas_files import read_atlas, write_atlas
 from .density import EncodedTumour, unpacked_bytes
-from .files import PARTIAL, StoreFiles
+from .files import PARTIAL, LocalFiles, StoreFiles, files_at
 from .frame import Frame
-from .lock import committer_lock
 from .manifest import THRESHOLDS, Campaign, Manifest
-from .segments import SegmentRecord, write_segment
+from .segments import Segment, SegmentRecord, write_segment
 
 SOFTWARE = f"gliodex {version('gliodex')}"
 
@@ -68,6 +68,26 @@ class StoreWriter:
         )
         return record
 
+    def commit_segments(self, records: Sequence[SegmentRecord], campaign: Campaign, note: str = "") -> None:
+        """Publish segments that others have written, in this order, and a campaign's progress."""
+        next_id = self.manifest.next_id
+        numbered = []
+        for record in records:
+            numbered.append(replace(record, first_id=next_id))
+            next_id += record.count
+        self._publish(
+            note,
+            segments=(*self.manifest.segments, *numbered),
+            campaigns=self.manifest.campaigns | {campaign.key: campaign},
+            next_id=next_id,
+        )
+
+    def cut(self, record: SegmentRecord, first: int, last: int) -> SegmentRecord:
+        """Write rows `first` to `last` (not included) of a segment as a segment of their own."""
+        segment = Segment(self._files, record, self.frame)
+        tumours = [segment.encoded(row) for row in range(first, last)]
+        return write_segment(self._files, tumours, self.frame, 0, record.provenance)
+
     @cached_property
     def atlas(self) -> Atlas:
         """Tissue that the store's tumours grow in; checked against the manifest."""
@@ -108,9 +128,9 @@ def writing(path: str | Path, purpose: str) -> Iterator[StoreWriter]:
     Raises:
         NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
     """
-    files = StoreFiles(Path(path))
+    files = files_at(path)
     Manifest.versions(files)
-    with committer_lock(files.root, purpose):
+    with files.committer(purpose):
         yield StoreWriter(files, Manifest.load(files))
 
 
@@ -122,10 +142,10 @@ def creating(path: str | Path, atlas: Atlas, model: dict[str, object], purpose: 
         InputError: the path holds something else, or a store of another atlas or model.
         StoreLockedError, OutputError, DamagedStoreError: see each.
     """
-    files = StoreFiles(Path(path))
-    _refuse_foreign(files.root)
-    with committer_lock(files.root, purpose):
-        if files.path("manifests").is_dir() and any(files.path("manifests").glob("*.json")):
+    files = files_at(path)
+    there = _refuse_foreign(files)
+    with files.committer(purpose):
+        if there or any(key.endswith(".json") for key in files.sizes("manifests")):
             manifest = Manifest.load(files)
             _same_making(files.root, manifest, atlas, model)
         else:
@@ -156,9 +176,9 @@ def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> 
     """
     if keep < 1 or not keep_days >= 0:
         raise InputError(f"gc must keep at least one version and no negative days, not {keep} and {keep_days}")
-    files = StoreFiles(Path(path))
+    files = files_at(path)
     Manifest.versions(files)
-    with committer_lock(files.root, "gliodex gc"):
+    with files.committer("gliodex gc"):
         versions = Manifest.versions(files)
         kept = [Manifest.load(files, v) for v in versions[-keep:]]
         since = datetime.now(UTC) - timedelta(days=keep_days)
@@ -166,42 +186,57 @@ def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> 
             if datetime.fromisoformat(kept[0].committed) < since:
                 break
             kept.insert(0, Manifest.load(files, version))
-        named = {f"manifests/{m.version:08d}.json" for m in kept}
-        for manifest in kept:
-            named |= {f"{manifest.atlas['folder']}/{key}" for key in manifest.atlas["files"]}  # type: ignore[attr-defined]
-            for segment in manifest.segments:
-                named |= {f"segments/{segment.name}/{key}" for key in segment.files}
+        needed = {key for manifest in kept for key in _named(manifest)}
+        no_longer: set[str] = set()
+        for version in range(versions[0], kept[0].version):
+            with suppress(InputError, DamagedStoreError):  # a gap, or damaged: nobody can read it anyway
+                no_longer |= set(_named(Manifest.load(files, version))) - needed
         removed = freed = 0
-        for key in list(files.keys()):
+        for key in files.sizes():
             ours = key.split("/")[0] in {"manifests", "atlas", "segments"}
-            if (ours and key not in named) or key.endswith(PARTIAL):
+            stray = key.endswith(PARTIAL) or (ours and key not in needed and key not in no_longer)
+            if key in no_longer or (stray and not files.may_be_in_progress(key)):
                 freed += files.remove(key)
                 removed += 1
     return removed, freed
 
 
-def _refuse_foreign(root: Path) -> None:
-    if root.is_file():
+def _named(manifest: Manifest) -> Iterator[str]:
+    """Every file that a version is made of."""
+    yield f"manifests/{manifest.version:08d}.json"
+    yield from (f"{manifest.atlas['folder']}/{key}" for key in manifest.atlas["files"])  # type: ignore[attr-defined]
+    for segment in manifest.segments:
+        yield from (f"segments/{segment.name}/{key}" for key in segment.files)
+
+
+def _refuse_foreign(files: StoreFiles) -> bool:
+    """Refuse a place that holds something else; tell whether a store is there."""
+    root = files.root
+    if isinstance(files, LocalFiles) and files.root.is_file():
         raise InputError(f"{root} is a file: give a folder for the store")
-    if root.is_dir():
-        others = [p.name for p in root.iterdir() if p.name not in _OWN_NAMES]
-        if not any(root.glob("manifests/*.json")):
-            others += [
-                key
-                for key in StoreFiles(root).keys()  # noqa: SIM118 - no mapping
-                if key.split("/")[0] in _OWN_NAMES and not _LEFT_BY_A_KILLED_BUILD.match(key)
-            ]
-        if others:
-            raise InputError(
-                f"{root} already holds something else ({', '.join(sorted(others)[:3])}): give a new or empty folder"
-            )
+    folders = _folder_names(files)
+    others = [name for name in folders if name not in _OWN_NAMES]
+    there = "manifests" in folders and any(key.endswith(".json") for key in files.sizes("manifests"))
+    if not there and not others:
+        others = [key for key in files.sizes() if not _LEFT_BY_A_KILLED_BUILD.match(key)]
+    if others:
+        raise InputError(
+            f"{root} already holds something else ({', '.join(sorted(others)[:3])}): give a new or empty folder"
+        )
+    return there
+
+
+def _folder_names(files: StoreFiles) -> list[str]:
+    if isinstance(files, LocalFiles):  # a large folder of someone else's shall not be walked
+        return [entry.name for entry in files.root.iterdir()] if files.root.is_dir() else []
+    return sorted({key.split("/")[0] for key in files.sizes()})
 
 
 _LEFT_BY_A_KILLED_BUILD = re.compile(r"lock$|atlas/[0-9a-f]{12}/|segments/[0-9a-f]{12}/|.*\.partial$")
 _OWN_NAMES = {"manifests", "atlas", "segments", "derived", "lock"}
 
 
-def _same_making(root: Path, manifest: Manifest, atlas: Atlas, model: dict[str, object]) -> None:
+def _same_making(root: Path | str, manifest: Manifest, atlas: Atlas, model: dict[str, object]) -> None:
     if manifest.atlas["digest"] != atlas.digest:
         raise InputError(
             f"{root} was built in the atlas {manifest.atlas['name']}, not in {atlas.name} as asked: "

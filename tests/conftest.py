@@ -1,5 +1,9 @@
 """Fixtures shared by all rooms: a small synthetic brain, and stores that cost milliseconds."""
 
+import logging
+import urllib.request
+import uuid
+
 import numpy as np
 import pytest
 
@@ -82,3 +86,35 @@ def small_store(make_store, small_atlas, ball):
     middle = frame.world((np.array(frame.shape) - 1) / 2)
     balls = [ball(frame, middle + np.array([5.0 * n, 0, -3.0 * n]), 14.0 + 3 * n) for n in range(5)]
     return make_store(small_atlas, balls[:3], balls[3:])
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Address of an S3 that lives in this process's threads, with credentials in the environment."""
+    pytest.importorskip("obstore", reason="the object-store extra is not installed")
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            patch.setenv(name, value)
+        yield address
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_server, tmp_path, monkeypatch):
+    """An empty place in a bucket of that S3; derived data goes to a folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT"))
+    return f"s3://{bucket}/stores/one"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 from gliodex.cli.main import main
 from gliodex.index import build_index
+from gliodex.simulate import Prior, build
 from gliodex.store import open_store
 
-from ..retrieval.anatomy import brats_labels, shared_store, write_nifti
+from ..retrieval.anatomy import brats_labels, files_below, shared_store, write_nifti
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,41 @@ def indexed_store(small_store) -> Path:
     """Path of a store of five tumours with its index, to be damaged."""
     build_index(open_store(small_store))
     return small_store
+
+
+@pytest.fixture(scope="session")
+def _snapshots_store(small_atlas, tmp_path_factory):
+    path = tmp_path_factory.mktemp("snapshots") / "store"
+    prior = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
+    build(path, 12, 5, small_atlas, prior=prior, snapshots=2, workers=1)
+    build_index(open_store(path))
+    return path
+
+
+@pytest.fixture
+def snapshots_store(_snapshots_store, tmp_path) -> Path:
+    """Path of a store of 12 simulated tumours in the small atlas, with up to two snapshots of each simulation."""
+    return shutil.copytree(_snapshots_store, tmp_path / "snapshots-store")
+
+
+def without_lock(folder):
+    """Every file below a folder with its bytes, but not the locks: who held one last is no content."""
+    return {name: data for name, data in files_below(folder).items() if Path(name).name != "lock"}
+
+
+@pytest.fixture
+def refused():
+    """Hold a command to have changed nothing in a store: exit code 2, and one line that names what is wrong."""
+
+    def check(ran, store, before, *named):
+        assert ran.code == 2, ran.err + ran.out
+        assert ran.said.startswith("error: ")
+        assert ran.out == ""
+        for name in named:
+            assert str(name) in ran.said
+        assert without_lock(store) == before
+
+    return check
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 import json
 import shutil
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from gliodex.store import open_store
 
-from ..retrieval.anatomy import STORE_SEED, STORE_TUMOURS, files_below, flip_byte, write_nifti
-
-
-def without_lock(folder):
-    return {name: data for name, data in files_below(folder).items() if not name.endswith("lock")}
+from ..retrieval.anatomy import STORE_SEED, STORE_TUMOURS, flip_byte, write_nifti
+from .conftest import without_lock
 
 
 @pytest.fixture
@@ -71,6 +69,46 @@ def test_a_larger_count_extends_store_and_index(gliodex, copied_store):
     assert len(store) == 25
     index = json.loads((copied_store / "derived" / "dice" / "directory.json").read_text())
     assert set(index["directory"]["segments"]) == {s.name for s in store.segments}
+
+
+def test_snapshots_of_each_simulation_are_kept_too(gliodex, label_atlas, tmp_path):
+    store = tmp_path / "store"
+    arguments = ("build", store, "--workers", "1", "--atlas", label_atlas, "--seed", "2", "--snapshots", "2")
+    ran = gliodex(*arguments, "--count", "4")
+    assert (ran.code, ran.err.strip()) == (0, "")
+    assert "4 tumours added" in ran.joined
+    assert gliodex(*arguments, "--count", "7").code == 0
+    grown = open_store(store)
+    assert len(grown) == 7
+    told = [grown.provenance(tumour) for tumour in grown.ids]
+    assert [t["draw"] for t in told] == sorted(t["draw"] for t in told)
+    assert {t["snapshot"] for t in told} == {0, 1, 2}
+    days = [grown.parameters(tumour).duration for tumour in grown.ids]
+    for (before, earlier), (after, later) in pairwise(zip(told, days, strict=True)):
+        if before["draw"] == after["draw"]:
+            assert after["snapshot"] == before["snapshot"] - 1
+            assert earlier < later
+    assert gliodex("verify", store, "--full").code == 0
+    again = without_lock(store)
+    assert "nothing to do" in gliodex(*arguments, "--count", "7").joined
+    assert without_lock(store) == again
+
+
+def test_other_snapshots_are_another_campaign(gliodex, snapshots_store):
+    arguments = ("build", snapshots_store, "--count", "1", "--workers", "1")
+    for snapshots in ((), ("--snapshots", "0"), ("--snapshots", "1")):
+        assert gliodex(*arguments, *snapshots).code == 0
+    campaigns = json.loads(gliodex("info", snapshots_store, "--json").out)["campaigns"]
+    assert [(c["seed"], c["count"]) for c in campaigns.values()] == [(5, 12), (0, 1), (0, 1)]
+
+
+def test_deleted_tumours_are_not_built_again(gliodex, copied_store):
+    assert gliodex("delete", copied_store, "0-9").code == 0
+    before = without_lock(copied_store)
+    ran = gliodex("build", copied_store, "--count", str(STORE_TUMOURS), "--seed", str(STORE_SEED))
+    assert ran.code == 0
+    assert "nothing to do, the campaign has 24 tumours; it holds 14" in ran.joined
+    assert without_lock(copied_store) == before
 
 
 @pytest.mark.parametrize("below", ["file", "file/store", "file/deep/store"])

@@ -4,7 +4,19 @@ import sys
 
 import pytest
 
-COMMANDS = ("demo", "build", "query", "info", "index", "verify", "gc")
+COMMANDS = (
+    "demo",
+    "build",
+    "query",
+    "info",
+    "history",
+    "index",
+    "add",
+    "delete",
+    "export",
+    "verify",
+    "gc",
+)
 
 
 def script(*arguments, **environment):
@@ -34,7 +46,7 @@ def test_help_names_every_command_and_what_the_program_is_not(gliodex):
 
 
 OPTIONS = {
-    "build": ["--count", "--seed", "--workers", "--atlas"],
+    "build": ["--count", "--seed", "--snapshots", "--workers", "--atlas"],
     "query": [
         "--out",
         "--seg",
@@ -49,12 +61,17 @@ OPTIONS = {
         "--registration",
         "--method",
         "--top-k",
+        "--distinct",
         "--refine",
     ],
     "info": ["--json"],
     "index": ["--method", "--rebuild"],
     "verify": ["--full"],
-    "gc": ["--keep"],
+    "gc": ["--keep", "--keep-days"],
+    "history": ["--json"],
+    "add": ["--source", "--density", "--seed", "--diffusivity", "--proliferation", "--duration"],
+    "delete": ["--note"],
+    "export": ["--out"],
     "demo": ["--out", "--count", "--seed"],
 }
 
@@ -94,6 +111,19 @@ def test_nothing_asked_shows_the_help_and_no_error(gliodex):
         (("query", "store", "--out", "out", "--top-k", "all"), "--top-k"),
         (("index", "store", "--method", "magic"), "--method"),
         (("gc", "store", "--keep", "0"), "--keep"),
+        (("gc", "store", "--keep-days", "-2"), "--keep-days"),
+        (("build", "store", "--count", "3", "--snapshots", "-1"), "--snapshots"),
+        (("build", "store", "--count", "3", "--snapshots", "few"), "--snapshots"),
+        (("query", "store", "--out", "out", "--distinct", "yes"), "yes"),
+        (("add", "store"), "--source"),
+        (("add", "--source", "me"), "STORE"),
+        (("add", "store", "--source", "me", "--diffusivity", "fast"), "--diffusivity"),
+        (("delete", "store"), "IDS"),
+        (("delete", "store", "1", "2"), "2"),
+        (("export", "store", "1"), "--out"),
+        (("export", "store", "--out", "out"), "IDS"),
+        (("history",), "STORE"),
+        (("history", "store", "--jsn"), "--jsn"),
         (("demo", "--count", "0"), "--count"),
     ],
 )

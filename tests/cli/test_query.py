@@ -99,6 +99,116 @@ def test_top_k_and_an_older_version(ask, indexed_store, out):
     assert {m["id"] for m in record["matches"]} <= {0, 1, 2}
 
 
+@pytest.fixture
+def snapshot_seg(snapshots_store, tmp_path):
+    """Labels of tumour 4 of the store with snapshots, the middle one of three of its simulation."""
+    store = open_store(snapshots_store)
+    assert [store.provenance(t)["snapshot"] for t in (3, 4, 5)] == [2, 1, 0]
+    assert len({store.provenance(t)["draw"] for t in (3, 4, 5)}) == 1
+    return write_nifti(tmp_path / "snapshot.nii.gz", brats_labels(store.density(4)), store.frame.affine)
+
+
+def test_matches_say_which_stage_of_which_simulation_they_are(ask, snapshots_store, snapshot_seg, out):
+    assert ask(store=snapshots_store, seg=snapshot_seg).code == 0
+    store = open_store(snapshots_store)
+    record = json.loads((out / "matches.json").read_text())
+    assert record["settings"]["distinct"] is False
+    matches = record["matches"]
+    assert (matches[0]["id"], matches[0]["score"]) == (4, 2.0)
+    assert {m["id"] for m in matches[:3]} == {3, 4, 5}
+    assert sorted(m["id"] for m in matches) == list(range(12))
+    for match in matches:
+        assert match["provenance"] == store.provenance(match["id"])
+        assert match["parameters"]["duration"] == store.parameters(match["id"]).duration
+    assert [m["provenance"]["snapshot"] for m in sorted(matches[:3], key=lambda m: m["id"])] == [2, 1, 0]
+
+
+def test_distinct_matches_are_the_best_of_different_simulations(ask, snapshots_store, snapshot_seg, tmp_path):
+    records = []
+    for name, more in (("all", ()), ("distinct", ("--distinct",))):
+        ran = ask(*more, store=snapshots_store, seg=snapshot_seg, to=tmp_path / name)
+        assert (ran.code, ran.err.strip()) == (0, "")
+        records.append(json.loads((tmp_path / name / "matches.json").read_text()))
+    every, distinct = (r["matches"] for r in records)
+    assert records[1]["settings"]["distinct"] is True
+    best = {}
+    for match in every:
+        best.setdefault(match["provenance"]["draw"], match)
+    assert 2 < len(best) < len(every)
+    assert [m["id"] for m in distinct] == [m["id"] for m in best.values()]
+    assert [m["rank"] for m in distinct] == list(range(1, len(best) + 1))
+    unranked = [{k: v for k, v in m.items() if k != "rank"} for m in distinct]
+    assert unranked == [{k: v for k, v in m.items() if k != "rank"} for m in best.values()]
+
+
+def test_distinct_matches_are_as_many_as_asked_for(ask, snapshots_store, snapshot_seg, out):
+    ran = ask("--distinct", "--top-k", "2", store=snapshots_store, seg=snapshot_seg)
+    assert ran.code == 0
+    matches = json.loads((out / "matches.json").read_text())["matches"]
+    assert len({m["provenance"]["draw"] for m in matches}) == len(matches) == 2
+    assert matches[0]["id"] == 4
+
+
+def test_tumours_that_nobody_drew_are_all_distinct(ask, snapshots_store, snapshot_seg, gliodex, tmp_path, out):
+    gliodex("export", snapshots_store, "4", "--out", tmp_path / "exported")
+    for _ in range(2):
+        twin = tmp_path / "exported" / "tumour_4.nii.gz"
+        assert gliodex("add", snapshots_store, "--source", "s", "--density", twin).code == 0
+    assert ask("--distinct", "--top-k", "3", store=snapshots_store, seg=snapshot_seg).code == 0
+    assert [m["id"] for m in json.loads((out / "matches.json").read_text())["matches"]] == [4, 12, 13]
+
+
+def test_deleted_tumours_are_no_matches(ask, indexed_store, gliodex, tmp_path):
+    assert gliodex("delete", indexed_store, "3").code == 0
+    for name, where, ids in (("new", indexed_store, {0, 1, 2, 4}), ("old", f"{indexed_store}@3", {0, 1, 2, 3, 4})):
+        ran = ask(store=where, to=tmp_path / name)
+        assert ran.code == 0
+        record = json.loads((tmp_path / name / "matches.json").read_text())
+        assert {m["id"] for m in record["matches"]} == ids
+        assert record["store"]["tumours"] == len(ids)
+
+
+def test_a_store_whose_tumours_are_all_deleted_is_refused(ask, indexed_store, gliodex, out):
+    gliodex("delete", indexed_store, "0-4")
+    refused(ask(), out, indexed_store, "holds no tumours")
+
+
+@pytest.fixture
+def store_of_unknowns(gliodex, indexed_store, small_seg, tmp_path):
+    """Path of a store whose tumour 5, of unknown parameters, is the best match of the good segmentation."""
+    image = nib.load(small_seg)
+    labels = np.asarray(image.dataobj)
+    density = np.select([labels == 4, labels == 2], [0.8, 0.3], 0.1 * (labels > 0)).astype(np.float32)
+    path = write_nifti(tmp_path / "density.nii.gz", density, image.affine)
+    assert gliodex("delete", indexed_store, "3").code == 0  # whose masks are the same
+    assert gliodex("add", indexed_store, "--source", "a lab", "--density", path).code == 0
+    return indexed_store
+
+
+def test_a_match_of_unknown_parameters_is_reported_as_such(ask, store_of_unknowns, out):
+    ran = ask(store=store_of_unknowns)
+    assert (ran.code, ran.err.strip()) == (0, "")
+    assert {p.name for p in out.iterdir()} == RESULT_FILES
+    best, second = json.loads((out / "matches.json").read_text())["matches"][:2]
+    assert (best["id"], best["score"], best["parameters"]) == (5, 2.0, None)
+    assert best["provenance"] == {"kind": "added", "source": "a lab", "draw": -1, "snapshot": 0}
+    assert second["parameters"]["diffusivity"] > 0
+    page = (out / "report.html").read_text()
+    assert page.count("not known") == 1
+    row = page[: page.index("not known")].rsplit("<tr>", 1)[1]
+    assert "<td>5</td>" in row
+    image = nib.load(out / "density_atlas.nii.gz").get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(image, open_store(store_of_unknowns).density(5))
+
+
+def test_the_printed_table_says_that_parameters_are_not_known(ask, store_of_unknowns):
+    rows = [line.split() for line in ask(store=store_of_unknowns).out.splitlines()]
+    (unknown,) = [row for row in rows if row[:2] == ["1", "5"]]
+    assert unknown[2:5] == ["2.000", "1.000", "1.000"]
+    assert set(unknown[5:]) in ({"nan"}, {"–"}, {"-"}, {"—"})
+    assert len(unknown) == 8
+
+
 def test_separate_masks(ask, small_seg, tmp_path, out):
     labels = nib.load(small_seg)
     data = np.asarray(labels.dataobj)
@@ -384,8 +494,8 @@ def test_an_empty_store_is_refused(ask, make_store, small_atlas, out):
 
 def test_a_newer_schema_is_refused(ask, indexed_store, out):
     path = indexed_store / "manifests" / "00000003.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 2}))
-    refused(ask(), out, indexed_store, "schema 2")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 999}))
+    refused(ask(), out, indexed_store, "schema 999")
 
 
 @pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "without index"])

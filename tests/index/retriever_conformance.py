@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
+from gliodex.index import Hits
 from gliodex.store import EncodedTumour, GrowthParameters, open_store, writing
 
 
@@ -21,16 +22,28 @@ def masks_of(store, tumour):
     return density >= np.float32(store.thresholds["core"]), density >= np.float32(store.thresholds["whole"])
 
 
-def brute_force(store, core, whole):
-    """All tumours, best first: ids, scores, Dice of core, Dice of whole."""
+def brute_force(store, core, whole, *, distinct=False, without=()):
+    """All tumours but some, best first, of each simulation the best alone: ids, scores, Dice of core, Dice of whole."""
     rows = []
     for tumour in store.ids.tolist():
-        its_core, its_whole = masks_of(store, tumour)
-        dices = dice(core, its_core), dice(whole, its_whole)
-        rows.append((-(dices[0] + dices[1]), tumour, *dices))
+        if tumour not in without:
+            its_core, its_whole = masks_of(store, tumour)
+            dices = dice(core, its_core), dice(whole, its_whole)
+            rows.append((-(dices[0] + dices[1]), tumour, *dices))
     rows.sort()
+    if distinct:
+        best = {}
+        for row in rows:
+            best.setdefault(run_of(store, row[1]), row)
+        rows = list(best.values())
     columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
     return columns[1].astype(np.int64), -columns[0], columns[2], columns[3]
+
+
+def run_of(store, tumour):
+    """What the simulation of a tumour is known by: its campaign and draw, or the tumour itself where nobody drew it."""
+    told = store.provenance(tumour)
+    return (told["campaign"], told["draw"]) if told["draw"] >= 0 and "campaign" in told else tumour
 
 
 def population(frame, ball, count, seed=0):
@@ -81,6 +94,47 @@ def grow(path, frame, densities):
     tumours = [EncodedTumour.from_density(u, frame, parameters, thresholds) for u in densities]
     with writing(path, "test") as writer:
         writer.commit_tumours(tumours, {"method": "test"})
+
+
+def commit_drawn(path, frame, campaign, densities, draws):
+    """Add one segment of a campaign to the store at `path`: densities and the draws that gave them."""
+    thresholds = open_store(path).thresholds
+    parameters = GrowthParameters((0, 0, 0), 0.1, 0.1, 100)
+    tumours = [
+        EncodedTumour.from_density(u, frame, parameters, thresholds, draw)
+        for u, draw in zip(densities, draws, strict=True)
+    ]
+    with writing(path, "test") as writer:
+        writer.commit_tumours(tumours, {"kind": "prior", "campaign": campaign})
+
+
+def delete(path, *tumours):
+    """Publish a version without some tumours; returns it."""
+    with writing(path, "test") as writer:
+        writer.delete(tumours)
+    return open_store(path)
+
+
+def simulations(atlas, make_store, ball):
+    """Path of a store of 27 tumours in five segments: 17 of simulations, all the awkward kinds, 10 of none.
+
+    Simulations have one to four tumours, run across segments, have equal tumours among them and with others, and two
+    campaigns share the numbers of draws. Tumours of no simulation have equal ones, too.
+    """
+    frame = atlas.frame
+    path = make_store(atlas)
+    a, b, c = (population(frame, ball, n, seed) for n, seed in ((10, 1), (8, 2), (9, 3)))
+    twin = a[1]
+    commit_drawn(path, frame, "one", a[:6], [0, 0, 0, 2, 3, 3])
+    commit_drawn(path, frame, "one", [twin, *a[6:]], [3, 3, 5, 6, 6])
+    grow(path, frame, [twin, *b[:4]])
+    commit_drawn(path, frame, "two", [twin, twin, *b[4:]], [0, 0, 3, 3, 3, 9])
+    grow(path, frame, [c[0], c[0], twin, c[1], c[2]])
+    return path
+
+
+def runs_in(store):
+    return len({run_of(store, tumour) for tumour in store.ids.tolist()})
 
 
 def assert_same_hits(hits, expected):
@@ -228,6 +282,112 @@ class RetrieverTests(ABC):
         mask = np.ones(store.frame.shape, bool)
         hits = self.open(store).search(mask, mask, k=3)
         assert len(hits) == len(hits.scores) == len(hits.dice_core) == len(hits.dice_whole) == 0
+
+    @pytest.fixture
+    def simulated(self, atlas, make_store, ball):
+        return open_store(simulations(atlas, make_store, ball))
+
+    @pytest.mark.parametrize("k", [1, 3, 8, 100])
+    def test_distinct_hits_are_of_different_simulations(self, simulated, k):
+        retriever = self.open(simulated)
+        for core, whole in queries(simulated):
+            hits = retriever.search(core, whole, k=k, distinct=True)
+            runs = [run_of(simulated, tumour) for tumour in hits.ids.tolist()]
+            assert len(set(runs)) == len(hits) == min(k, runs_in(simulated))
+
+    @pytest.mark.parametrize("more", [0, 1, 50])
+    def test_as_many_distinct_hits_as_simulations_are_the_best_of_each(self, simulated, more):
+        retriever = self.open(simulated)
+        runs = runs_in(simulated)
+        assert runs < len(simulated)
+        for core, whole in queries(simulated):
+            hits = retriever.search(core, whole, k=runs + more, distinct=True)
+            ids, scores, cores, wholes = brute_force(simulated, core, whole, distinct=True)
+            assert len(ids) == runs
+            assert_same_hits(hits, Hits(ids, scores, cores, wholes, 0))
+
+    def test_of_equal_tumours_of_a_simulation_the_lowest_id_stands_for_it(self, simulated):
+        lowest = {}
+        for tumour in simulated.ids.tolist():
+            lowest.setdefault(run_of(simulated, tumour), tumour)
+        empty = np.zeros(simulated.frame.shape, bool)
+        hits = self.open(simulated).search(empty, empty, k=100, distinct=True)
+        assert hits.ids.tolist() == list(lowest.values())
+
+    def test_tumours_that_nobody_drew_are_all_distinct(self, store):
+        retriever = self.open(store)
+        for core, whole in queries(store):
+            for k in (4, len(store) + 5):
+                assert_same_hits(retriever.search(core, whole, k=k, distinct=True), retriever.search(core, whole, k=k))
+
+    def test_deleted_tumours_are_never_found(self, simulated):
+        self.open(simulated)
+        gone = simulated.ids[1::3].tolist()
+        left = delete(simulated.path, *gone)
+        retriever = self.open(left)
+        assert len(left) == len(simulated) - len(gone)
+        for core, whole in queries(simulated):  # the deleted ones' own masks are among them
+            for distinct in (False, True):
+                hits = retriever.search(core, whole, k=len(simulated) + 5, distinct=distinct)
+                ids, scores, cores, wholes = brute_force(simulated, core, whole, distinct=distinct, without=gone)
+                assert_same_hits(hits, Hits(ids, scores, cores, wholes, 0))
+                assert hits.evaluated <= len(left)
+            assert not set(gone) & set(retriever.search(core, whole, k=4).ids.tolist())
+
+    def test_where_the_best_of_a_simulation_is_deleted_the_next_stands_for_it(self, simulated):
+        query = masks_of(simulated, 0)
+        best = int(self.open(simulated).search(*query, k=1, distinct=True).ids[0])
+        assert best == 0
+        others = [t for t in simulated.ids.tolist() if run_of(simulated, t) == run_of(simulated, best) and t != best]
+        assert len(others) == 2
+        hits = self.open(delete(simulated.path, best)).search(*query, k=100, distinct=True)
+        assert hits.ids.tolist() == brute_force(simulated, *query, distinct=True, without=[best])[0].tolist()
+        assert len(set(others) & set(hits.ids.tolist())) == 1
+
+    def test_a_simulation_stays_one_when_its_lowest_id_or_first_segment_is_deleted(self, simulated):
+        for gone in ([0], [1], list(simulated.segments[0].ids)[2:], [11]):
+            left = delete(simulated.path, *gone)
+            missing = sorted(set(simulated.ids.tolist()) - set(left.ids.tolist()))
+            for core, whole in queries(simulated)[:6]:
+                hits = self.open(left).search(core, whole, k=100, distinct=True)
+                expected = brute_force(simulated, core, whole, distinct=True, without=missing)
+                assert_same_hits(hits, Hits(*expected, 0))
+
+    def test_a_store_whose_tumours_are_all_deleted_has_no_hits(self, simulated):
+        left = delete(simulated.path, *simulated.ids.tolist())
+        mask = np.ones(left.frame.shape, bool)
+        for retriever in (self.open(left), self.rebuild(left)):
+            for distinct in (False, True):
+                hits = retriever.search(mask, mask, k=3, distinct=distinct)
+                assert len(hits) == len(hits.scores) == len(hits.dice_core) == len(hits.dice_whole) == 0
+
+    def test_a_retriever_and_an_older_version_keep_what_was_deleted_later(self, simulated):
+        query = masks_of(simulated, 7)
+        retriever = self.open(simulated)
+        before = retriever.search(*query, k=100)
+        left = delete(simulated.path, 7, 8)
+        assert 7 not in self.open(left).search(*query, k=100).ids
+        assert_same_hits(retriever.search(*query, k=100), before)
+        assert_same_hits(self.open(open_store(simulated.path, simulated.version)).search(*query, k=100), before)
+
+    def test_a_store_that_shrank_and_grew_gives_what_a_rebuild_gives(self, simulated, ball):
+        self.open(simulated)
+        frame = simulated.frame
+        delete(simulated.path, 3, *simulated.segments[1].ids, simulated.ids[-1])
+        commit_drawn(
+            simulated.path, frame, "one", [simulated.density(3), ball(frame, frame.world([6, 5, 4]), 25)], [2, 7]
+        )
+        changed = delete(simulated.path, 5)
+        assert changed.ids[-2:].tolist() == [len(simulated), len(simulated) + 1], "ids are never used again"
+        asked = queries(simulated)
+        refreshed, anew = (
+            [make(changed).search(*query, k=100, distinct=distinct) for query in asked for distinct in (False, True)]
+            for make in (self.open, self.rebuild)
+        )
+        for hits, expected in zip(refreshed, anew, strict=True):
+            assert_same_hits(hits, expected)
+        for query, hits in zip(asked, anew[1::2], strict=True):
+            assert_same_hits(hits, Hits(*brute_force(changed, *query, distinct=True), 0))
 
     @pytest.mark.parametrize("k", [0, -3])
     def test_a_k_below_one_is_refused(self, store, k):

@@ -18,6 +18,8 @@ from .retriever_conformance import (
     RetrieverTests,
     assert_same_hits,
     brute_force,
+    commit_drawn,
+    delete,
     grow,
     masks_of,
     population,
@@ -35,10 +37,10 @@ class TestDiceIndexConforms(RetrieverTests):
         return DiceIndex.open(store)
 
 
-def expect_exact(index, store, core, whole, k):
-    ids, scores, cores, wholes = (column[:k] for column in brute_force(store, core, whole))
-    hits = index.search(core, whole, k=k)
-    assert_same_hits(hits, Hits(ids, scores, cores, wholes, 0))
+def expect_exact(index, store, core, whole, k, *, distinct=False):
+    expected = (column[:k] for column in brute_force(store, core, whole, distinct=distinct))
+    hits = index.search(core, whole, k=k, distinct=distinct)
+    assert_same_hits(hits, Hits(*expected, 0))
     return hits
 
 
@@ -87,6 +89,66 @@ def test_random_queries_give_what_brute_force_gives(crowd, data):
     flips = data.draw(st.sampled_from([0, 0.001, 0.05, 0.5]))
     core, whole = (mask ^ (rng.random(mask.shape) < flips) for mask in (core, whole))
     expect_exact(index, store, core, whole, data.draw(st.sampled_from([1, 2, 15, 40, 170, 200])))
+
+
+@pytest.fixture(scope="module")
+def crowded_runs(make_atlas, make_store, ball):
+    """Path of 186 tumours of about 50 simulations: more than a few looks, most of them lost to better ones of a run."""
+    atlas = make_atlas((18, 13, 10), spacing=6.0)
+    path = make_store(atlas)
+    rng = np.random.default_rng(4)
+    densities = population(atlas.frame, ball, 160)
+    densities += [densities[n] for n in rng.integers(160, size=20)]
+    draws = np.sort(rng.integers(0, 45, size=180))
+    for campaign, part in (("one", slice(0, 70)), ("one", slice(70, 71)), ("two", slice(71, 180))):
+        commit_drawn(path, atlas.frame, campaign, densities[part], draws[part].tolist())
+    grow(path, atlas.frame, densities[75:81])
+    DiceIndex.open(open_store(path))
+    return path
+
+
+@pytest.mark.parametrize("k", [1, 15, 44, 100, 190])
+def test_awkward_distinct_queries_give_what_brute_force_gives(crowded_runs, k):
+    store = open_store(crowded_runs)
+    index = DiceIndex.open(store)
+    for core, whole in queries(store):
+        expect_exact(index, store, core, whole, k, distinct=True)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_random_deletions_give_what_brute_force_gives(crowded_runs, data):
+    """As a version of the store would have them: its manifest names what is deleted."""
+    store = open_store(crowded_runs)
+    seed, share = data.draw(st.integers(0, 10**6)), data.draw(st.sampled_from([0, 0.01, 0.3, 0.9, 1]))
+    rng = np.random.default_rng(seed)
+    gone = np.flatnonzero(rng.random(store.manifest.count) < share).tolist()
+    whole_store = open_store(crowded_runs)
+    store.manifest = dataclasses.replace(store.manifest, deleted=tuple(gone))
+    index = DiceIndex.open(store)
+    assert len(index) == len(store) == len(whole_store) - len(gone)
+    tumour = int(rng.integers(len(whole_store)))  # deleted or not
+    core, whole = (mask ^ (rng.random(mask.shape) < 0.002) for mask in masks_of(whole_store, tumour))
+    k = data.draw(st.sampled_from([1, 2, 15, 60, 200]))
+    hits = expect_exact(index, store, core, whole, k, distinct=data.draw(st.booleans()))
+    assert not set(gone) & set(hits.ids.tolist())
+
+
+def test_many_equal_tumours_of_few_simulations_leave_room_for_others(make_atlas, make_store, ball):
+    """The looks at the best bounds see one simulation only: the search must go on until k others are found."""
+    atlas = make_atlas((10, 9, 8))
+    frame = atlas.frame
+    twin = ball(frame, frame.world([5, 4, 4]), 16)
+    others = [ball(frame, frame.world([5 - n % 3, 4, 4 + n % 2]), 7.0 + n / 4) for n in range(12)]
+    path = make_store(atlas)
+    commit_drawn(path, frame, "one", [twin] * 200, [0] * 150 + [1] * 50)
+    commit_drawn(path, frame, "one", others, range(2, 14))
+    store = open_store(path)
+    index = DiceIndex.open(store)
+    for k in (1, 2, 3, 10, 14, 15):
+        hits = expect_exact(index, store, *masks_of(store, 5), k, distinct=True)
+        assert len(hits) == min(k, 14)
+    assert hits.ids[:2].tolist() == [0, 150]
 
 
 def test_a_clear_best_match_is_found_without_comparing_everything(crowd):
@@ -138,6 +200,35 @@ def test_the_length_of_an_index_is_that_of_its_snapshot(path):
     assert len(DiceIndex.open(open_store(path))) == 9
     assert len(DiceIndex.open(open_store(f"{path}@2"))) == 5
     assert len(DiceIndex.open(open_store(f"{path}@1"))) == 0
+
+
+def test_the_length_of_an_index_leaves_out_what_is_deleted(path):
+    delete(path, 0, 3)
+    left = delete(path, 8)
+    assert len(DiceIndex.open(left)) == 6
+    assert len(DiceIndex.open(open_store(path, left.version - 1))) == 7
+    assert len(DiceIndex.open(open_store(path, left.version - 2))) == 9
+    assert len(DiceIndex.open(delete(path, 1, 2, 4, 5, 6, 7))) == 0
+
+
+def test_deleting_leaves_every_byte_of_the_index(path):
+    before = blocks(path).read_bytes(), directory_of(path).read_bytes()
+    with committer_lock(path / "derived" / "dice", "someone"):
+        for gone in ([0, 6], [1, 2, 3, 4]):  # the second empties a segment
+            left = delete(path, *gone)
+            expect_exact(DiceIndex.open(left), left, *masks_of(left, 5), 20)
+    assert (blocks(path).read_bytes(), directory_of(path).read_bytes()) == before
+    assert verify_index(left) == []
+
+
+def test_a_rebuilt_index_of_a_shrunken_store_serves_it_and_forgets_emptied_segments(path):
+    left = delete(path, 0, 1, 2, 3, 4, 7)
+    directory = build_index(left, rebuild=True)
+    assert set(directory.segments) == {s.name for s in left.segments}
+    assert len(directory.segments) == 1
+    expect_exact(DiceIndex.open(left), left, *masks_of(left, 5), 20)
+    older = open_store(path, left.version - 1)
+    expect_exact(DiceIndex.open(older), older, *masks_of(older, 3), 20)
 
 
 def test_growing_appends_and_leaves_the_bytes_that_are_there(path):

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,63 +8,14 @@ from hypothesis import strategies as st
 from gliodex.errors import InputError
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters
 from gliodex.store.density import decode, encode
-from gliodex.store.integers import LEVELS, dequantise, level_of, quantise
+from gliodex.store.integers import LEVELS, quantise
 
-ALL_LEVELS = np.arange(LEVELS + 1, dtype=np.uint16)
 PARAMETERS = GrowthParameters((0, 0, 0), 0.1, 0.1, 100)
 
 
 def blob(seed, shape=(9, 8, 7)):
     rng = np.random.default_rng(seed)
     return rng.integers(0, LEVELS + 1, shape, dtype=np.uint16) * (rng.random(shape) < 0.5)
-
-
-def test_the_thresholds_fall_exactly_on_integers():
-    assert dequantise(np.array([819, 2457, 0, 4095], np.uint16)).tolist() == [
-        np.float32(0.2),
-        np.float32(0.6),
-        0.0,
-        1.0,
-    ]
-    assert quantise(np.array([0.2, 0.6], np.float32)).tolist() == [819, 2457]
-    assert (level_of(0.2), level_of(0.6)) == (819, 2457)
-
-
-def test_a_density_just_below_a_threshold_stays_below_it():
-    below = np.nextafter(np.array([0.2, 0.6], np.float32), np.float32(0))
-    assert (dequantise(quantise(below)) < np.array([0.2, 0.6], np.float32)).all()
-
-
-def test_a_density_read_from_a_store_is_stored_again_unchanged():
-    np.testing.assert_array_equal(quantise(dequantise(ALL_LEVELS)), ALL_LEVELS)
-
-
-def test_densities_are_the_nearest_float32_to_the_fraction():
-    expected = (ALL_LEVELS.astype(np.float64) / LEVELS).astype(np.float32)
-    np.testing.assert_array_equal(dequantise(ALL_LEVELS), expected)
-
-
-@given(st.floats(0, 1, width=32))
-@settings(max_examples=200, deadline=None)
-def test_quantising_takes_the_floor_of_4095_u(u):
-    expected = int(np.floor(np.float64(np.float32(u)) * 4095))
-    assert int(quantise(np.array([u], np.float32))[0]) == min(expected, LEVELS)
-
-
-@given(st.floats(0, 1))
-@settings(max_examples=200, deadline=None)
-def test_comparing_integers_with_the_level_equals_comparing_densities_with_the_threshold(threshold):
-    np.testing.assert_array_equal(dequantise(ALL_LEVELS) >= np.float32(threshold), level_of(threshold) <= ALL_LEVELS)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e-3, 1.01])
-def test_a_density_outside_the_unit_interval_is_refused(bad):
-    with pytest.raises(InputError, match="density"):
-        quantise(np.array([0.5, bad], np.float32))
-
-
-def test_rounding_errors_above_one_are_taken_as_one():
-    assert quantise(np.array([np.nextafter(np.float32(1), np.float32(2))])).tolist() == [LEVELS]
 
 
 @given(st.integers(0, 10_000), st.tuples(*[st.integers(1, 9)] * 3))
@@ -133,3 +86,42 @@ def test_an_empty_density_has_no_volume_and_an_empty_box():
 def test_a_density_on_another_grid_is_refused():
     with pytest.raises(InputError, match=r"\(4, 4, 5\)"):
         EncodedTumour.from_density(np.zeros((4, 4, 5), np.float32), Frame.centred((0, 0, 0), 4), PARAMETERS, THRESHOLDS)
+
+
+@given(st.integers(0, 10_000), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_tumour_given_in_a_box_is_encoded_as_if_given_whole(seed, data):
+    frame = Frame.centred((0, 0, 0), 7)
+    rng = np.random.default_rng(seed)
+    low = data.draw(st.tuples(*[st.integers(0, 6)] * 3))
+    size = tuple(data.draw(st.integers(1, 7 - a)) for a in low)
+    part = (rng.random(size) * (rng.random(size) < 0.4)).astype(np.float32)
+    whole = np.zeros(frame.shape, np.float32)
+    whole[tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))] = part
+    given_whole = EncodedTumour.from_density(whole, frame, PARAMETERS, THRESHOLDS, 3)
+    assert EncodedTumour.from_box(part, low, frame, PARAMETERS, THRESHOLDS, 3) == given_whole
+    np.testing.assert_array_equal(decode(given_whole.chunk, frame.shape), np.floor(4095 * np.float64(whole)))
+
+
+def test_nothing_of_one_tumour_stays_in_the_next():
+    frames = [Frame.centred((0, 0, 0), n) for n in (8, 6, 8)]
+    for frame in frames:
+        EncodedTumour.from_density(np.ones(frame.shape, np.float32), frame, PARAMETERS, THRESHOLDS)
+        one = np.ones((1, 1, 1), np.float32)
+        tumour = EncodedTumour.from_box(one, (2, 3, 4), frame, PARAMETERS, THRESHOLDS)
+        assert np.argwhere(decode(tumour.chunk, frame.shape)).tolist() == [[2, 3, 4]]
+
+
+def test_threads_that_encode_at_the_same_time_do_not_share_memory():
+    frame = Frame.centred((0, 0, 0), 24)
+    densities = [np.full(frame.shape, n / 40, np.float32) for n in range(40)]
+    alone = [EncodedTumour.from_density(u, frame, None, THRESHOLDS) for u in densities]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda u: EncodedTumour.from_density(u, frame, None, THRESHOLDS), densities))
+    assert together == alone
+
+
+def test_a_tumour_knows_which_snapshot_it_is_and_is_an_end_unless_told():
+    frame, one = Frame.centred((0, 0, 0), 4), np.ones((1, 1, 1), np.float32)
+    assert EncodedTumour.from_box(one, (0, 0, 0), frame, PARAMETERS, THRESHOLDS, 5).snapshot == 0
+    assert EncodedTumour.from_box(one, (0, 0, 0), frame, PARAMETERS, THRESHOLDS, 5, 2).snapshot == 2

@@ -6,32 +6,33 @@ import os
 import pytest
 
 from gliodex.errors import DamagedStoreError, OutputError
-from gliodex.store.files import PARTIAL, StoreFiles, make_directories
+from gliodex.store.durable import make_directories
+from gliodex.store.files import PARTIAL, LocalFiles
 
 from .breaking import before_each_step, fails_at, killed_at
 
 
 @pytest.fixture
 def files(tmp_path):
-    return StoreFiles(tmp_path / "root")
+    return LocalFiles(tmp_path / "root")
 
 
 def leftovers(files):
-    return [key for key in files.keys() if key.endswith(PARTIAL)]  # noqa: SIM118
+    return [key for key in files.sizes() if key.endswith(PARTIAL)]  # noqa: SIM118
 
 
 def test_a_created_file_holds_its_bytes_and_returns_their_digest(files):
     digest = files.create("a/b/c.bin", b"hello")
     assert digest == hashlib.sha256(b"hello").hexdigest()
     assert files.read("a/b/c.bin") == b"hello"
-    assert files.size("a/b/c.bin") == 5
-    assert list(files.keys()) == ["a/b/c.bin"]
+    assert files.sizes_of(["a/b/c.bin"]) == [5]
+    assert list(files.sizes()) == ["a/b/c.bin"]
 
 
 def test_an_empty_file_can_be_created_and_read(files):
     files.create("empty", b"")
     assert files.read("empty") == b""
-    assert files.size("empty") == 0
+    assert files.sizes_of(["empty"]) == [0]
 
 
 def test_the_second_writer_of_a_name_fails_and_changes_nothing(files):
@@ -54,9 +55,9 @@ def test_bytes_and_folders_are_flushed_before_a_file_is_announced(files):
 def test_a_writer_killed_at_any_step_leaves_the_whole_file_or_none(tmp_path):
     seen = set()
     for step in itertools.count(1):
-        files = StoreFiles(tmp_path / str(step))
+        files = LocalFiles(tmp_path / str(step))
         killed = killed_at(step, lambda files=files: files.create("a/b", b"0123456789"))
-        size = files.size("a/b")
+        (size,) = files.sizes_of(["a/b"])
         assert size in {None, 10}
         seen.add(size)
         if not killed:
@@ -77,7 +78,7 @@ def test_a_writer_killed_at_any_step_leaves_the_whole_file_or_none(tmp_path):
 )
 def test_an_error_of_the_disk_at_any_step_says_what_is_wrong(tmp_path, number, words):
     for step in itertools.count(1):
-        files = StoreFiles(tmp_path / str(step))
+        files = LocalFiles(tmp_path / str(step))
         make_directories(files.root)
         error = fails_at(step, lambda files=files: files.create("a/b", b"0123456789"), number)
         if error is None:
@@ -91,11 +92,11 @@ def test_an_error_of_the_disk_at_any_step_says_what_is_wrong(tmp_path, number, w
 def test_an_error_of_the_disk_at_any_step_leaves_no_trace(tmp_path):
     traces = {}
     for step in itertools.count(1):
-        files = StoreFiles(tmp_path / str(step))
+        files = LocalFiles(tmp_path / str(step))
         make_directories(files.root)
         if fails_at(step, lambda files=files: files.create("a/b", b"0123456789")) is None:
             break
-        if left := list(files.keys()):
+        if left := list(files.sizes()):
             traces[step] = left
     assert step > 6
     assert traces == {}
@@ -123,7 +124,7 @@ def test_reading_behind_the_end_says_cut_short(files, start, count):
 
 
 def test_a_missing_file_has_no_size_and_reading_it_names_it(files):
-    assert files.size("gone") is None
+    assert files.sizes_of(["gone"]) == [None]
     with pytest.raises(DamagedStoreError, match="gone is missing"):
         files.read("gone")
 
@@ -142,5 +143,5 @@ def test_removing_a_file_removes_the_folders_it_leaves_empty(files):
 def test_keys_are_sorted_and_can_be_asked_for_below_a_folder(files):
     for key in ("b/2", "a/1", "b/1", "c"):
         files.create(key, b"")
-    assert sorted(files.keys()) == ["a/1", "b/1", "b/2", "c"]
-    assert list(files.keys("b")) == ["b/1", "b/2"]
+    assert sorted(files.sizes()) == ["a/1", "b/1", "b/2", "c"]
+    assert list(files.sizes("b")) == ["b/1", "b/2"]

@@ -1,11 +1,12 @@
 import dataclasses
+import hashlib
 import json
 
 import pytest
 
 from gliodex.errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreError
-from gliodex.store import Campaign, Manifest, open_store
-from gliodex.store.files import StoreFiles
+from gliodex.store import Campaign, Manifest, collect_garbage, open_store
+from gliodex.store.files import LocalFiles
 from gliodex.store.manifest import SCHEMA
 
 from .breaking import flip
@@ -13,7 +14,7 @@ from .breaking import flip
 
 @pytest.fixture
 def files(tiny_store):
-    return StoreFiles(tiny_store)
+    return LocalFiles(tiny_store)
 
 
 def path_of(files, version):
@@ -51,11 +52,11 @@ def test_unknown_versions_are_refused_with_those_that_exist(files):
 def test_a_folder_without_manifests_is_no_store(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NotAStoreError, match="not a gliodex store"):
-            Manifest.load(StoreFiles(path))
+            Manifest.load(LocalFiles(path))
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "notes.json").write_text("{}")
     with pytest.raises(NotAStoreError):
-        Manifest.load(StoreFiles(tmp_path))
+        Manifest.load(LocalFiles(tmp_path))
 
 
 def test_a_newer_schema_is_refused_with_the_version_that_wrote_it(files):
@@ -132,3 +133,52 @@ def test_a_campaign_is_named_by_its_seed_and_prior_alone():
     assert Campaign(1, {"b": (2, 3), "a": 1}).key == key
     assert Campaign(2, {"a": 1, "b": [2, 3]}).key != key
     assert Campaign(1, {"a": 1, "b": [2, 4]}).key != key
+
+
+def test_a_history_lists_every_version_present_oldest_first(files):
+    history = Manifest.history(files)
+    assert history == [Manifest.load(files, version) for version in (1, 2, 3)]
+    assert [(m.version, m.count, m.note) for m in history] == [(1, 0, "created"), (2, 2, ""), (3, 3, "")]
+    assert [m.committed for m in history] == sorted(m.committed for m in history)
+
+
+def test_a_history_begins_at_the_oldest_version_that_was_kept(files):
+    collect_garbage(files.root, keep=2)
+    assert [m.version for m in Manifest.history(files)] == [2, 3]
+
+
+def test_a_history_names_the_version_that_is_damaged(files):
+    flip(path_of(files, 2), 200)
+    with pytest.raises(DamagedStoreError, match=r"00000002\.json"):
+        Manifest.history(files)
+
+
+def test_what_is_no_store_has_no_history(tmp_path):
+    with pytest.raises(NotAStoreError):
+        Manifest.history(LocalFiles(tmp_path))
+
+
+def test_deleted_tumours_are_published_and_not_counted(files):
+    successor = Manifest.load(files).successor("less", "gliodex test", deleted=(0, 2))
+    successor.publish(files)
+    read = Manifest.load(files)
+    assert read == successor
+    assert (read.deleted, read.count, read.schema) == ((0, 2), 1, 2)
+
+
+def test_a_campaign_keeps_how_much_of_a_draw_is_still_to_come(files):
+    campaign = Campaign(7, {}, draws=5, count=9, part=2)
+    Manifest.load(files).successor("", "gliodex test", campaigns={campaign.key: campaign}).publish(files)
+    assert Manifest.load(files).campaigns == {campaign.key: campaign}
+    assert campaign.key == Campaign(7, {}).key
+
+
+def test_a_manifest_that_does_not_know_of_deletion_has_nothing_deleted(files):
+    record = dataclasses.asdict(Manifest.load(files)) | {"version": 4, "schema": 1}
+    del record["deleted"]
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    body = {"format": "gliodex store", "schema": 1, "sha256": hashlib.sha256(canonical).hexdigest(), "manifest": record}
+    path_of(files, 4).write_text(json.dumps(body))
+    read = Manifest.load(files)
+    assert (read.schema, read.deleted, read.count) == (1, (), 3)
+    assert read.successor("", "gliodex test").schema == SCHEMA

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import zarr
 
 from gliodex.errors import DamagedStoreError
-from gliodex.store import open_store
-from gliodex.store.files import StoreFiles
+from gliodex.store import EncodedTumour, GrowthParameters, open_store, verify, writing
+from gliodex.store.files import LocalFiles
 from gliodex.store.integers import LEVELS, quantise
 from gliodex.store.segments import COLUMNS, Segment, write_segment
 
@@ -18,7 +20,8 @@ def written(tmp_path, tiny_atlas, ball, make_tumour):
     densities = [ball(frame, middle, 20 + 5 * n) for n in range(3)]
     densities.append(np.zeros(frame.shape, np.float32))
     tumours = [make_tumour(frame, u, draw=10 + n) for n, u in enumerate(densities)]
-    files = StoreFiles(tmp_path / "store")
+    tumours[1] = dataclasses.replace(tumours[1], snapshot=3)
+    files = LocalFiles(tmp_path / "store")
     record = write_segment(files, tumours, frame, 5, {"method": "test", "seed": 3})
     return files, record, frame, tumours, densities
 
@@ -69,7 +72,7 @@ def test_zarr_reads_a_table_whose_columns_are_named_with_units(written):
         low = [values[f"box_low_{axis}"] for axis in "xyz"]
         high = [values[f"box_high_{axis}"] for axis in "xyz"]
         assert tuple(low + high) == tumour.box
-        assert values["draw"] == tumour.draw
+        assert (values["draw"], values["snapshot"]) == (tumour.draw, tumour.snapshot)
     assert group.attrs["frame"] == frame.as_record()
     assert group.attrs["provenance"] == {"method": "test", "seed": 3}
 
@@ -91,7 +94,7 @@ def test_the_record_counts_every_byte_and_every_id(written):
 
 
 def test_a_segment_of_one_tumour_is_read_by_zarr(tmp_path, tiny_atlas, make_tumour):
-    files = StoreFiles(tmp_path)
+    files = LocalFiles(tmp_path)
     tumour = make_tumour(tiny_atlas.frame)
     record = write_segment(files, [tumour], tiny_atlas.frame, 0, {})
     density = zarr.open_group(folder_of(files, record), mode="r")["density"][0]
@@ -143,3 +146,47 @@ def test_a_shard_cut_after_opening_names_the_tumour_or_file(tiny_store):
     with pytest.raises(DamagedStoreError, match="cut short") as caught:
         store.density(1)
     assert str(shard) in str(caught.value)
+
+
+def test_a_tumour_whose_parameters_nobody_knows_is_kept_with_nan_in_their_columns(tmp_path, tiny_atlas, make_tumour):
+    known = make_tumour(tiny_atlas.frame, draw=4)
+    tumours = [known, dataclasses.replace(known, parameters=None)]
+    files = LocalFiles(tmp_path)
+    record = write_segment(files, tumours, tiny_atlas.frame, 0, {})
+    segment = Segment(files, record, tiny_atlas.frame)
+    assert [segment.parameters(row) for row in (0, 1)] == [known.parameters, None]
+    table = zarr.open_group(folder_of(files, record), mode="r")["table"][:]
+    unknown = {name for name, value in zip(COLUMNS, table[1], strict=True) if np.isnan(value)}
+    assert unknown == {"seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration"}
+    np.testing.assert_array_equal(table[1, 6:], table[0, 6:])
+
+
+def test_a_column_is_read_by_its_name(written):
+    files, record, frame, tumours, _ = written
+    segment = Segment(files, record, frame)
+    assert segment.column("draw").tolist() == [10, 11, 12, 13]
+    assert segment.column("snapshot").tolist() == [0, 3, 0, 0]
+    assert segment.column("whole").tolist() == [t.whole_ml for t in tumours]
+
+
+def test_columns_of_schema_1_keep_their_places():
+    assert list(COLUMNS)[:6] == ["seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration"]
+    assert list(COLUMNS)[6:9] == ["whole", "core", "peak"]
+    assert list(COLUMNS)[15:] == ["draw", "snapshot"]
+
+
+@pytest.mark.xfail(
+    strict=True, raises=KeyError, reason="a table of zeros alone is all fill value: zarr writes no chunk of it"
+)
+def test_a_table_of_zeros_alone_is_read(tiny_store, tiny_atlas):
+    nothing = EncodedTumour.from_density(
+        np.zeros(tiny_atlas.frame.shape, np.float32),
+        tiny_atlas.frame,
+        GrowthParameters((0, 0, 0), 0, 0, 0),
+        {"whole": 0.2, "core": 0.6},
+        draw=0,
+    )
+    with writing(tiny_store, "test") as writer:
+        writer.commit_tumours([nothing], {})
+    assert verify(open_store(tiny_store), full=True) == []
+    assert open_store(tiny_store).parameters(3) == nothing.parameters

@@ -1,6 +1,6 @@
 import dataclasses
-import itertools
-import shutil
+import fcntl
+import os
 import signal
 
 import numpy as np
@@ -15,40 +15,12 @@ from gliodex.errors import (
     UnknownTumourError,
 )
 from gliodex.store import Campaign, collect_garbage, creating, open_store, verify, writing
-from gliodex.store.files import PARTIAL, StoreFiles
 from gliodex.store.writer import SOFTWARE
 
-from .breaking import fails_at, in_fork, killed_at
+from .breaking import forked, in_fork
+from .looking import contents, contents_at, keys, unnamed, versions
 
 MODEL = {"model": "test"}
-
-
-def keys(path):
-    return list(StoreFiles(path).keys())
-
-
-def unnamed(path):
-    """Files of a store that its newest version does not name."""
-    manifest = open_store(path).manifest
-    named = {f"manifests/{manifest.version:08d}.json", "lock"}
-    named |= {f"{manifest.atlas['folder']}/{key}" for key in manifest.atlas["files"]}
-    named |= {f"segments/{s.name}/{key}" for s in manifest.segments for key in s.files}
-    return sorted(set(keys(path)) - named)
-
-
-def assert_sound_and_usable(path, counts, commit):
-    """The store holds one of `counts` tumours, every byte fits, and commits and garbage collection go on."""
-    store = open_store(path)
-    assert len(store) in counts
-    assert verify(store, full=True) == []
-    collect_garbage(path)
-    assert unnamed(path) == []
-    commit(path, count=1)
-    after = open_store(path)
-    assert len(after) == len(store) + 1
-    assert after.ids.tolist() == list(range(len(after)))
-    np.testing.assert_array_equal(after.density(after.ids[-1]), store.density(0))
-    return len(store)
 
 
 def test_a_new_store_is_empty_and_holds_atlas_model_and_thresholds(tmp_path, tiny_atlas):
@@ -210,182 +182,173 @@ def test_writing_refuses_a_damaged_manifest(tiny_store):
         pass
 
 
-def test_a_commit_killed_at_any_step_leaves_the_old_or_the_new_store(tiny_store, commit, tmp_path):
-    seen = set()
-    for step in itertools.count(1):
-        path = tmp_path / f"killed-{step}"
-        shutil.copytree(tiny_store, path)
-        killed = killed_at(step, lambda path=path: commit(path))
-        seen.add(assert_sound_and_usable(path, {3, 5}, commit))
-        shutil.rmtree(path)
-        if not killed:
-            break
-    assert seen == {3, 5}
-    assert step > 30
-
-
-def test_a_creation_killed_at_any_step_can_be_repeated(tmp_path, tiny_atlas):
-    def create(path):
-        with creating(path, tiny_atlas, MODEL, "test"):
-            pass
-
-    for step in itertools.count(1):
-        path = tmp_path / f"killed-{step}"
-        killed = killed_at(step, lambda path=path: create(path))
-        if not (path / "manifests/00000001.json").exists():
-            with pytest.raises(NotAStoreError):
-                open_store(path)
-            create(path)
-        assert open_store(path).version == 1
-        assert verify(open_store(path), full=True) == []
-        collect_garbage(path)
-        assert unnamed(path) == []
-        shutil.rmtree(path)
-        if not killed:
-            break
-    assert step > 60
-
-
-def test_garbage_collection_killed_at_any_step_keeps_the_newest_version(tiny_store, commit, tmp_path):
-    for step in itertools.count(1):
-        path = tmp_path / f"killed-{step}"
-        shutil.copytree(tiny_store, path)
-        with writing(path, "test") as writer:
-            writer._publish("drop the first segment", segments=writer.manifest.segments[1:])
-        killed = killed_at(step, lambda path=path: collect_garbage(path))
-        store = open_store(path)
-        assert store.ids.tolist() == [2]
-        assert verify(store, full=True) == []
-        collect_garbage(path)
-        assert unnamed(path) == []
-        if not killed:
-            break
-        shutil.rmtree(path)
-    assert step > 8
-
-
-def test_a_full_disk_at_any_step_of_a_commit_is_reported_and_harmless(tiny_store, tiny_tumours, commit):
-    for step in itertools.count(1):
-        with writing(tiny_store, "test") as writer:
-            before = len(open_store(tiny_store))
-            error = fails_at(step, lambda writer=writer: writer.commit_tumours(tiny_tumours[:2], {}))
-        if error is None:
-            break
-        assert isinstance(error, OutputError)
-        assert "the disk is full" in str(error)
-        assert str(tiny_store) in str(error)
-        assert not [key for key in keys(tiny_store) if key.endswith(PARTIAL)]
-        collect_garbage(tiny_store)
-        assert len(open_store(tiny_store)) in {before, before + 2}
-        assert verify(open_store(tiny_store), full=True) == []
-    assert step > 30
-    commit(tiny_store, count=1)
-
-
-def test_a_commit_that_fails_on_a_full_disk_publishes_nothing(tiny_store, tiny_tumours):
-    published = []
-    for step in itertools.count(1):
-        before = open_store(tiny_store).version
-        with writing(tiny_store, "test") as writer:
-            error = fails_at(step, lambda writer=writer: writer.commit_tumours(tiny_tumours[:2], {}))
-        if error is None:
-            break
-        if open_store(tiny_store).version != before:
-            published.append(step)
-    assert step > 30
-    assert published == []
-
-
-def test_the_same_writer_goes_on_after_a_full_disk(tiny_store, tiny_tumours):
-    refused = {}
-    for step in itertools.count(1):
-        with writing(tiny_store, "test") as writer:
-            error = fails_at(step, lambda writer=writer: writer.commit_tumours(tiny_tumours[:2], {}))
-            if error is None:
-                break
-            try:
-                writer.commit_tumours(tiny_tumours[:1], {})
-            except StoreLockedError as refusal:
-                refused[step] = str(refusal)
-    assert refused == {}
-    assert verify(open_store(tiny_store), full=True) == []
-
-
-def test_a_full_disk_while_creating_is_reported_and_creating_can_be_repeated(tmp_path, tiny_atlas):
-    def create(path):
-        with creating(path, tiny_atlas, MODEL, "test"):
-            pass
-
-    for step in itertools.count(1):
-        path = tmp_path / f"full-{step}"
-        error = fails_at(step, lambda path=path: create(path))
-        if error is None:
-            break
-        assert isinstance(error, OutputError)
-        create(path)
-        assert verify(open_store(path), full=True) == []
-    assert step > 30
-
-
 def test_tumours_of_another_grid_are_refused(tiny_store, small_atlas, make_tumour):
     with writing(tiny_store, "test") as writer, pytest.raises(InputError):
         writer.commit_tumours([make_tumour(small_atlas.frame)], {})
 
 
-def test_garbage_collection_keeps_the_newest_versions_and_their_files(tiny_store, commit):
-    commit(tiny_store)
-    assert collect_garbage(tiny_store, keep=2)[0] == 2
-    assert [len(open_store(f"{tiny_store}@{v}")) for v in (3, 4)] == [3, 5]
-    with pytest.raises(InputError, match="holds versions 3 to 4"):
-        open_store(f"{tiny_store}@2")
+def delete(path, ids, note=""):
+    with writing(path, "test") as writer:
+        writer.delete(ids, note)
+
+
+def test_deleted_tumours_are_gone_from_the_new_version_and_still_in_the_old_one(tiny_store):
+    before = contents_at(tiny_store)
+    delete(tiny_store, [1])
+    store = open_store(tiny_store)
+    assert (store.version, len(store), store.ids.tolist()) == (4, 2, [0, 2])
+    assert store.manifest.deleted == (1,)
+    assert contents(store) == {0: before[0], 2: before[2]}
+    assert contents_at(tiny_store, 3) == before
+    assert verify(store, full=True) == []
+
+
+def test_deleting_writes_nothing_but_a_manifest(tiny_store):
+    before = set(keys(tiny_store))
+    delete(tiny_store, [0, 2])
+    assert set(keys(tiny_store)) - before == {"manifests/00000004.json"}
+    assert before <= set(keys(tiny_store))
+
+
+def test_a_segment_whose_tumours_are_all_deleted_leaves_the_manifest(tiny_store):
+    names = [segment.name for segment in open_store(tiny_store).segments]
+    delete(tiny_store, [0])
+    assert [s.name for s in open_store(tiny_store).segments] == names
+    assert open_store(tiny_store).manifest.deleted == (0,)
+    delete(tiny_store, [1])
+    manifest = open_store(tiny_store).manifest
+    assert [s.name for s in manifest.segments] == names[1:]
+    assert (manifest.deleted, manifest.count) == ((), 1)
+    collect_garbage(tiny_store)
+    assert not (tiny_store / "segments" / names[0]).exists()
+    assert unnamed(tiny_store) == []
     assert verify(open_store(tiny_store), full=True) == []
 
 
-def test_garbage_collection_deletes_what_no_version_names_and_counts_it(tiny_store):
-    sound = open_store(tiny_store).density(2)
-    segments = tiny_store / "segments"
-    (segments / "0123456789ab" / "table").mkdir(parents=True)
-    (segments / "0123456789ab" / "table" / "zarr.json").write_bytes(b"12345")
-    (segments / f"loose{PARTIAL}").write_bytes(b"123")
-    derived = tiny_store / "derived" / "dice"
-    derived.mkdir(parents=True)
-    (derived / f"directory.json{PARTIAL}").write_bytes(b"12")
-    (derived / "blocks.bin").write_bytes(b"index")
-    assert collect_garbage(tiny_store, keep=3) == (3, 10)
-    assert not (segments / "0123456789ab").exists()
-    assert (derived / "blocks.bin").read_bytes() == b"index"
-    np.testing.assert_array_equal(open_store(tiny_store).density(2), sound)
-    assert collect_garbage(tiny_store, keep=3) == (0, 0)
-
-
-def test_garbage_collection_deletes_segments_that_only_old_versions_name(tiny_store):
-    dropped = open_store(tiny_store).segments[0].name
-    with writing(tiny_store, "test") as writer:
-        writer._publish("drop", segments=writer.manifest.segments[1:])
-    collect_garbage(tiny_store, keep=2)
-    assert len(open_store(f"{tiny_store}@3")) == 3
+def test_ids_of_deleted_tumours_are_never_used_again(tiny_store, commit):
+    delete(tiny_store, [2])
+    assert list(commit(tiny_store, 1).ids) == [3]
+    delete(tiny_store, [0, 1, 3])
+    assert open_store(tiny_store).segments == ()
     collect_garbage(tiny_store)
-    assert not (tiny_store / "segments" / dropped).exists()
-    assert unnamed(tiny_store) == []
+    assert list(commit(tiny_store).ids) == [4, 5]
+    store = open_store(tiny_store)
+    assert store.ids.tolist() == [4, 5]
+    for gone in range(4):
+        with pytest.raises(UnknownTumourError):
+            store.density(gone)
 
 
-def test_garbage_collection_with_a_damaged_version_deletes_nothing(tiny_store):
-    before = keys(tiny_store)
-    (tiny_store / "manifests" / "00000003.json").write_text("{")
-    with pytest.raises(DamagedStoreError):
+def test_a_store_of_which_everything_was_deleted_is_empty_and_sound(tiny_store):
+    delete(tiny_store, range(3))
+    store = open_store(tiny_store)
+    assert (len(store), store.ids.tolist(), store.manifest.deleted, store.manifest.next_id) == (0, [], (), 3)
+    assert verify(store, full=True) == []
+
+
+@pytest.mark.parametrize("ids", [[3], [-1], [0, 3], [1], [1, 0], [0, 10**12]])
+def test_deleting_what_is_not_there_refuses_all_and_publishes_nothing(tiny_store, ids):
+    delete(tiny_store, [1])
+    before, unknown = keys(tiny_store), sorted(set(ids) - {0, 2})
+    with pytest.raises(UnknownTumourError, match=f"no tumour {unknown[0]}: nothing was deleted") as caught:
+        delete(tiny_store, ids)
+    assert str(tiny_store) in str(caught.value)
+    assert (keys(tiny_store), versions(tiny_store)) == (before, [1, 2, 3, 4])
+    assert open_store(tiny_store).ids.tolist() == [0, 2]
+
+
+def test_a_tumour_of_a_segment_that_left_the_manifest_cannot_be_deleted_again(tiny_store):
+    delete(tiny_store, [2])
+    with pytest.raises(UnknownTumourError, match="no tumour 2:"):
+        delete(tiny_store, [0, 2])
+    assert open_store(tiny_store).ids.tolist() == [0, 1]
+
+
+def test_a_writer_that_was_refused_a_deletion_goes_on(tiny_store, tiny_tumours):
+    with writing(tiny_store, "test") as writer:
+        with pytest.raises(UnknownTumourError):
+            writer.delete([7])
+        writer.commit_tumours(tiny_tumours[:1], {})
+        writer.delete([3])
+        with pytest.raises(UnknownTumourError):
+            writer.delete([3])
+    assert open_store(tiny_store).ids.tolist() == [0, 1, 2]
+
+
+def test_only_the_first_five_of_many_unknown_ids_are_listed(tiny_store):
+    with pytest.raises(UnknownTumourError, match="no tumour 5, 6, 7, 8, 9: nothing"):
+        delete(tiny_store, range(5, 5000))
+
+
+@pytest.mark.parametrize("ids", [np.array([0, 2]), (n for n in (2, 0)), {0, 2}, [2, 0, 2, 0]], ids=str)
+def test_ids_to_delete_may_come_in_any_iterable_and_twice(tiny_store, ids):
+    delete(tiny_store, ids)
+    manifest = open_store(tiny_store).manifest
+    assert (manifest.count, manifest.deleted) == (1, (0,))
+    assert manifest.note == "deleted 2 tumours"
+
+
+def test_a_deletion_says_why_and_keeps_what_campaigns_have_done(tiny_store):
+    campaign = Campaign(3, {"a": 1}, draws=9, count=4, part=1)
+    with writing(tiny_store, "test") as writer:
+        writer.commit_tumours([], {}, campaign)
+        writer.delete([0], "grew outside the skull")
+    manifest = open_store(tiny_store).manifest
+    assert manifest.note == "grew outside the skull"
+    assert manifest.campaigns == {campaign.key: campaign}
+    assert manifest.software == SOFTWARE
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["with locks", "on a file system that ignores locks"])
+def test_of_many_writers_at_once_every_commit_arrives_exactly_once(tiny_store, tiny_tumours, monkeypatch, locks):
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+
+    def insist(writer_number):
+        for number in range(4):
+            while True:
+                try:
+                    with writing(tiny_store, f"writer {writer_number}") as writer:
+                        writer.commit_tumours(tiny_tumours[:2], {"method": f"{writer_number}.{number}"})
+                        if number == 2:
+                            writer.delete([writer.manifest.segments[-1].first_id])
+                    break
+                except StoreLockedError:
+                    continue
+
+    writers = [forked(lambda n=n: insist(n)) for n in range(3)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in writers] == [0, 0, 0]
+    store = open_store(tiny_store)
+    assert verify(store, full=True) == []
+    assert store.ids_in_segments.tolist() == list(range(store.manifest.next_id))
+    arrived = [s.provenance["method"] for s in store.segments[2:]]
+    if locks:
+        assert sorted(arrived) == [f"{w}.{n}" for w in range(3) for n in range(4)]
+        assert versions(tiny_store) == list(range(1, 3 + 12 + 3 + 1))
+        assert len(store) == 3 + 24 - 3
         collect_garbage(tiny_store)
-    assert [key for key in keys(tiny_store) if key != "lock"] == [key for key in before if key != "lock"]
+        assert unnamed(tiny_store) == []
+    else:  # who lost the race for a deletion commits once more, so that only the least is certain
+        assert set(arrived) == {f"{w}.{n}" for w in range(3) for n in range(4)}
+        assert all(arrived.count(f"{w}.{n}") == 1 for w in range(3) for n in (0, 1, 3))
 
 
-@pytest.mark.parametrize("keep", [0, -1])
-def test_garbage_collection_keeps_at_least_one_version(tiny_store, keep):
-    with pytest.raises(InputError, match="at least one version"):
-        collect_garbage(tiny_store, keep)
+def test_readers_beside_writers_always_see_one_whole_version(tiny_store, tiny_tumours):
+    def write():
+        for number in range(12):
+            with writing(tiny_store, "test") as writer:
+                record = writer.commit_tumours(tiny_tumours[:2], {"method": "test"})
+                if number % 3 == 0:
+                    writer.delete(record.ids)
 
-
-def test_garbage_collection_needs_a_store(tmp_path):
-    (tmp_path / "segments").mkdir()
-    (tmp_path / "segments" / "mine.txt").write_text("")
-    with pytest.raises(NotAStoreError):
-        collect_garbage(tmp_path)
-    assert keys(tmp_path) == ["segments/mine.txt"]
+    child = forked(write)
+    seen, ended = {}, 0
+    while not ended:
+        ended = os.waitpid(child, os.WNOHANG)[0]
+        store = open_store(tiny_store)
+        seen.setdefault(store.version, store.ids.tolist())
+        assert seen[store.version] == store.ids.tolist()
+        assert store.integers(store.ids[-1]).any()
+    assert seen[max(seen)] == open_store(tiny_store).ids.tolist()
+    assert max(seen) == 3 + 12 + 4
+    assert sorted(seen.items()) == [(v, open_store(tiny_store, v).ids.tolist()) for v in sorted(seen)]

@@ -1,0 +1,81 @@
+"""From draws of the prior to tumours worth keeping: what every worker of a build does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..store.atlas import Atlas
+from ..store.density import EncodedTumour
+from ..store.manifest import THRESHOLDS
+from ..store.parameters import GrowthParameters
+from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
+from .preview import SizePreview
+from .prior import Prior, tissue_voxels
+from .trajectories import snapshot_shares
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of a block of draws."""
+
+    tumours: list[EncodedTumour]
+    stop: int
+    previewed_out: int
+
+
+@dataclass
+class TumourMaker:
+    """Turns draws into tumours; sent to each worker once."""
+
+    atlas: Atlas
+    settings: FisherKolmogorovSettings
+    prior: Prior
+    seed: int
+    snapshots: int = 0
+    _parts: tuple[FisherKolmogorov, SizePreview, np.ndarray] | None = field(default=None, repr=False)
+
+    def settle(self, start: int, draws: int) -> Batch:
+        """Settle `draws` draws from number `start` on."""
+        solver, preview, tissue = self._ready()
+        tumours, previewed_out = [], 0
+        for index in range(start, start + draws):
+            parameters = self.prior.draw(self.atlas, tissue, self.seed, index)
+            look = preview(parameters)
+            if look.hopeless:
+                previewed_out += 1
+                continue
+            shares = snapshot_shares(self.snapshots, self.seed, index)
+            run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
+            for n, taken in enumerate(run.snapshots):
+                then, before_end = replace(parameters, duration=taken.days), len(run.snapshots) - n
+                tumours += self._kept(taken.density, taken.low, then, index, before_end)
+            if not run.outgrew:
+                tumours += self._kept(run.density, run.low, parameters, index, 0)
+        return Batch(tumours, start + draws, previewed_out)
+
+    def _kept(
+        self,
+        density: NDArray[np.float32],
+        low: tuple[int, int, int],
+        parameters: GrowthParameters,
+        draw: int,
+        snapshot: int,
+    ) -> list[EncodedTumour]:
+        voxels = np.count_nonzero(density >= np.float32(THRESHOLDS["whole"]))
+        if not self.prior.whole_ml[0] <= voxels * self.atlas.frame.voxel_ml <= self.prior.whole_ml[1]:
+            return []  # to compress it would be in vain
+        tumour = EncodedTumour.from_box(density, low, self.atlas.frame, parameters, THRESHOLDS, draw, snapshot)
+        return [tumour] if self.prior.keeps(tumour.whole_ml, tumour.core_ml) else []
+
+    def _ready(self) -> tuple[FisherKolmogorov, SizePreview, np.ndarray]:
+        if self._parts is None:
+            solver = FisherKolmogorov(self.atlas, self.settings)
+            self._parts = (
+                solver,
+                SizePreview(self.atlas, self.settings, self.prior),
+                tissue_voxels(self.atlas),
+            )
+        return self._parts
