@@ -109,8 +109,9 @@ class ActiveBox:
         self.u = _with_ghosts(start)
         self._first = np.zeros(self.u.shape[:2], np.int32)
         self._stop = np.full(self.u.shape[:2], self.u.shape[2], np.int32)
-        wanted = np.array(reach) if reach is not None else np.stack([self._low - _GROWTH, self._high + _GROWTH])
-        self._resize(np.minimum(wanted[0], self._low), np.maximum(wanted[1], self._high))
+        least = np.stack([self._low - _GROWTH, self._high + _GROWTH])
+        wanted = np.array(reach) if reach is not None else least
+        self._resize(np.minimum(wanted[0], least[0]), np.maximum(wanted[1], least[1]))
         self.updates = 0
         """Cells computed over all stages made."""
         self._steps = 0
@@ -200,11 +201,12 @@ class ActiveBox:
         some = stop > first
         z, z_stop = int(first[some].min()), int(stop[some].max())
         z_stop = min(z_stop, int(self._grid[2] - self._low[2]))
-        density = self.u[x:x_stop, y:y_stop, z:z_stop]
+        # without growth, long steps may leave [0, 1] by next to nothing; a density does not
+        density = np.clip(self.u[x:x_stop, y:y_stop, z:z_stop], np.float32(0), np.float32(1))
         if growth != 1:
-            density = density * growth / (1 + density * (growth - _NO_GROWTH))
+            density = (density * growth / (_NO_GROWTH - density + density * growth)).astype(np.float32)
         low = (int(self._low[0]) + x - 1, int(self._low[1]) + y, int(self._low[2]) + z)
-        return np.ascontiguousarray(density) if growth != 1 else density.copy(), low
+        return density, low
 
     def _movable(self) -> NDArray[np.bool_]:
         return np.ravel(np.column_stack([self._low > 0, self._high < self._end]))

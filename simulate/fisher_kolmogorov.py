@@ -32,6 +32,8 @@ MODEL_VERSION = "fisher-kolmogorov 3"
 """Changes whenever the same parameters would give other densities; kept in every store."""
 
 
+WHOLE_LEVEL = np.float32(THRESHOLDS["whole"])
+
 _FACE_MEANS, _TISSUE_FRACTIONS = ("harmonic", "arithmetic"), ("renormalised", "raw")
 
 
@@ -99,7 +101,7 @@ class Growth:
         low: first voxel of the box in the atlas frame.
         shape: of the atlas frame.
         steps: time steps made.
-        voxel_updates: cells computed over all steps.
+        voxel_updates: cells computed over all stages of all steps.
         outgrew: the whole tumour passed the limit given, or was stopped early because it was sure to.
         snapshots: taken before that, oldest first.
     """
@@ -117,6 +119,25 @@ class Growth:
         out = np.zeros(self.shape, np.float32)
         out[tuple(slice(a, a + n) for a, n in zip(self.low, self.density.shape, strict=True))] = self.density
         return out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The time steps of a run.
+
+    Args:
+        phases: of equal steps.
+        days: of the steps of each phase, and 0 for what follows the last.
+        elapsed: days after each step, beginning with 0.
+        limits: voxels of whole tumour after each step above which to give up.
+        marks: steps after which to take a snapshot.
+    """
+
+    phases: list[Phase]
+    days: list[float]
+    elapsed: NDArray[np.float64]
+    limits: NDArray[np.float64]
+    marks: frozenset[int]
 
 
 class FisherKolmogorov:
@@ -160,31 +181,44 @@ class FisherKolmogorov:
         Raises:
             InputError: no tissue lies within three widths of the seed.
         """
-        box = self._planted(parameters.seed_mm, reach)
-        phases = self._phases(parameters)
-        elapsed = np.cumsum([0.0] + [phase.days for phase in phases for _ in range(phase.steps)])
-        limits = self._limits(stop_above_ml, elapsed)
-        marks = {
-            int(np.abs(elapsed[1:-1] - share * elapsed[-1]).argmin()) + 1 for share in snapshots if len(elapsed) > 2
-        }
-        days = [phase.days for phase in phases] + [0.0]
+        low, seed = self.seed_density(parameters.seed_mm)
+        _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
+        box = ActiveBox(self._medium, low, seed, reach, workspace)
+        plan = self.plan(parameters, stop_above_ml, snapshots)
+        days, marks, limits = plan.days, plan.marks, plan.limits
         taken: list[Snapshot] = []
         outgrew, before = False, 0
 
-        box.grow(_growth(parameters, days[0] / 2))
-        for phase, following in zip(phases, days[1:], strict=True):
-            between, ending = _growth(parameters, phase.days), _growth(parameters, (phase.days + following) / 2)
+        box.grow(growth_factor(parameters, days[0] / 2))
+        for phase, following in zip(plan.phases, days[1:], strict=True):
+            between, ending = (
+                growth_factor(parameters, phase.days),
+                growth_factor(parameters, (phase.days + following) / 2),
+            )
             box.enter_phase(phase.scheme.weights, np.float32(parameters.diffusivity * phase.days), between)
             stops = {phase.steps - 1, phase.steps} | {m - before for m in marks if 0 < m - before < phase.steps}
             for until in sorted(stops):
                 growth = ending if until == phase.steps else between
-                outgrew = outgrew or box.march(until, growth, _WHOLE_LEVEL, limits)
-                if before + until in marks and not outgrew:
+                outgrew = outgrew or box.march(until, growth, WHOLE_LEVEL, limits)
+                if until and before + until in marks and not outgrew:
                     ahead = (following if until == phase.steps else phase.days) / 2  # Strang: half a step of growth
-                    taken.append(Snapshot(*box.living(_growth(parameters, -ahead)), float(elapsed[before + until])))
+                    taken.append(
+                        Snapshot(*box.living(growth_factor(parameters, -ahead)), float(plan.elapsed[before + until]))
+                    )
             before += phase.steps
-        outgrew = outgrew or box.count_at_least(_WHOLE_LEVEL) > float(limits[-1])
+        outgrew = outgrew or box.count_at_least(WHOLE_LEVEL) > float(limits[-1])
         return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, outgrew, tuple(taken))
+
+    def plan(
+        self, parameters: GrowthParameters, stop_above_ml: float | None = None, snapshots: Sequence[float] = ()
+    ) -> Plan:
+        """Decide the time steps of a run; the arguments are those of `grow`."""
+        phases = self._phases(parameters)
+        elapsed = np.cumsum([0.0] + [phase.days for phase in phases for _ in range(phase.steps)])
+        inner = elapsed[1:-1]
+        marks = {int(np.abs(inner - share * elapsed[-1]).argmin()) + 1 for share in snapshots if len(inner)}
+        days = [phase.days for phase in phases] + [0.0]
+        return Plan(phases, days, elapsed, self._limits(stop_above_ml, elapsed), frozenset(marks))
 
     def _limits(self, final_ml: float | None, elapsed: NDArray[np.float64]) -> NDArray[np.float64]:
         """Voxels of whole tumour after each step above which the final volume is sure to pass `final_ml`."""
@@ -214,6 +248,11 @@ class FisherKolmogorov:
     def _domain(self) -> NDArray[np.bool_]:
         return np.asarray(self.atlas.tissue)
 
+    @property
+    def faces(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Face coefficients along x, y and z, 1/mm²: see `Medium`."""
+        return self._medium.x, self._medium.y, self._medium.z
+
     @cached_property
     def _medium(self) -> Medium:
         white, grey = self.atlas.white.astype(np.float64), self.atlas.grey.astype(np.float64)
@@ -228,8 +267,15 @@ class FisherKolmogorov:
         faces = (x.astype(np.float32), y.astype(np.float32), z.astype(np.float32))
         return Medium(*faces, *extent_of_rows(self._domain))
 
-    def _planted(self, seed_mm: tuple[float, float, float], reach: Reach | None = None) -> ActiveBox:
-        """Gaussian of fixed integral around the seed, cut at three widths and at the tissue's border."""
+    def seed_density(self, seed_mm: tuple[float, float, float]) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+        """Make what a tumour starts from: a Gaussian of fixed integral, cut at three widths and at the tissue's border.
+
+        Returns:
+            First voxel of its box, and the density inside.
+
+        Raises:
+            InputError: no tissue lies within three widths of the seed.
+        """
         frame, width = self.atlas.frame, self.settings.seed_width_mm
         centre = frame.voxel(seed_mm)
         radius = 3.0 * width / np.asarray(frame.spacing)
@@ -245,21 +291,19 @@ class FisherKolmogorov:
             raise InputError(f"seed {_mm(seed_mm)} lies outside the tissue of {self.atlas.name}; choose one inside")
         peak_limit = _LARGEST_SEED_DENSITY / weight.max()
         density = weight * min(self.settings.seed_volume_ml / frame.voxel_ml / weight.sum(), peak_limit)
-        _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
-        first = (int(low[0]), int(low[1]), int(low[2]))
-        return ActiveBox(self._medium, first, density.astype(np.float32), reach, workspace)
+        return (int(low[0]), int(low[1]), int(low[2])), density.astype(np.float32)
 
 
 _memory = threading.local()  # one workspace a thread, kept between runs
-_WHOLE_LEVEL = np.float32(THRESHOLDS["whole"])
 # of 15,672 tumours above 30 ml none had V(t) / (t/T)^1.5 above 1.012 V(T) for t >= T/5
 _SLOWEST_EXPONENT, _SLOWEST_TOLERANCE, _SLOWEST_FROM_SHARE, _SLOWEST_FROM_ML = 1.5, 1.05, 0.2, 30.0
 _LARGEST_EXPONENT = 60.0  # exp(60) leaves float32 room to square; u is 1 to rounding long before
 _LARGEST_SEED_DENSITY = 0.95  # a seed squeezed into a thin fold keeps u < 1 and loses volume instead
 
 
-def _growth(parameters: GrowthParameters, days: float) -> np.float32:
-    return np.float32(math.exp(min(parameters.proliferation * days, _LARGEST_EXPONENT)))
+def growth_factor(parameters: GrowthParameters, days: float) -> np.float32:
+    """exp(rho t), within what float32 can square."""
+    return np.float32(math.exp(max(-_LARGEST_EXPONENT, min(parameters.proliferation * days, _LARGEST_EXPONENT))))
 
 
 def _face_diffusivity(cell: NDArray[np.float64], axis: int, mean: str) -> NDArray[np.float64]:

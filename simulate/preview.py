@@ -91,8 +91,10 @@ class SizePreview:
         return Preview(hopeless=False, reach=_reach(run))
 
 
-def _reach(run: Growth) -> Reach:
+def _reach(run: Growth) -> Reach | None:
     """Voxels of the fine grid that a coarse run came to, with the room that the solver keeps ahead of life."""
+    if not (run.density > TAIL).any():
+        return None
     low, high = [], []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)

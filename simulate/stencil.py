@@ -186,7 +186,7 @@ def margin_ahead(step_spread: float, stages: int) -> int:
     """
     if step_spread >= 0.14:
         return max(4, stages)
-    return 6 if step_spread >= 0.01 else 8
+    return 6 if step_spread >= 0.02 else 8
 
 
 @njit(cache=True, nogil=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 _DAMPING = 2 / 13  # keeps |P| below 1 inside the stable stretch
 _PAIR_ORDER = {2: (0,), 4: (0, 1), 6: (0, 2, 1), 8: (1, 3, 0, 2)}
-"""Order of the factors in which rounding errors grow least, 89-fold at the most, before the other factors damp them."""
+"""Order of the factors in which rounding errors grow about least, 133-fold at the most, before others damp them."""
 
 _SHARE_OF_AGE = 0.25
 """A step may be as long as this share of the time in which a point would have spread to the tumour's present width:
@@ -97,7 +97,7 @@ def schedule(duration: float, explicit_days: float, longest_days: float, seed_ag
     for n in range(best + 1):
         begins_next = days[n + 1] / _SHARE_OF_AGE - seed_age_days if n < best else math.inf
         until = min(duration, begins_next)
-        if until > elapsed:
+        if until - elapsed > 1e-9 * duration:
             steps = max(1, math.ceil((until - elapsed) / days[n]))
             taken = min(steps * days[n], duration - elapsed)
             phases.append(Phase(steps, taken / steps, schemes[n]))

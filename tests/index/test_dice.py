@@ -115,23 +115,40 @@ def test_awkward_distinct_queries_give_what_brute_force_gives(crowded_runs, k):
         expect_exact(index, store, core, whole, k, distinct=True)
 
 
+def delete_in_memory(store, gone):
+    """A snapshot as a version without some tumours would be; nothing of it may have been read before."""
+    store.manifest = dataclasses.replace(store.manifest, deleted=tuple(gone))
+    return store
+
+
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_random_deletions_give_what_brute_force_gives(crowded_runs, data):
-    """As a version of the store would have them: its manifest names what is deleted."""
     store = open_store(crowded_runs)
     seed, share = data.draw(st.integers(0, 10**6)), data.draw(st.sampled_from([0, 0.01, 0.3, 0.9, 1]))
     rng = np.random.default_rng(seed)
     gone = np.flatnonzero(rng.random(store.manifest.count) < share).tolist()
     whole_store = open_store(crowded_runs)
-    store.manifest = dataclasses.replace(store.manifest, deleted=tuple(gone))
-    index = DiceIndex.open(store)
+    index = DiceIndex.open(delete_in_memory(store, gone))
     assert len(index) == len(store) == len(whole_store) - len(gone)
     tumour = int(rng.integers(len(whole_store)))  # deleted or not
     core, whole = (mask ^ (rng.random(mask.shape) < 0.002) for mask in masks_of(whole_store, tumour))
     k = data.draw(st.sampled_from([1, 2, 15, 60, 200]))
     hits = expect_exact(index, store, core, whole, k, distinct=data.draw(st.booleans()))
     assert not set(gone) & set(hits.ids.tolist())
+
+
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_many_queries_at_once_get_the_answer_of_each(crowded_runs, threads):
+    store = delete_in_memory(open_store(crowded_runs), range(0, 186, 5))
+    index = DiceIndex.open(store)
+    asked = queries(store)
+    for k, distinct in ((7, False), (7, True), (300, True)):
+        found = index.search_many(asked, k, distinct=distinct, threads=threads)
+        assert len(found) == len(asked)
+        for (core, whole), hits in zip(asked, found, strict=True):
+            assert_same_hits(hits, index.search(core, whole, k, distinct=distinct))
+    assert index.search_many([], 7) == []
 
 
 def test_many_equal_tumours_of_few_simulations_leave_room_for_others(make_atlas, make_store, ball):

@@ -144,6 +144,12 @@ class TestLooks:
         preview = SizePreview(atlas, SETTINGS, PRIOR)
         assert preview(GrowthParameters(seed, 0.2, 0.05, 150)) == Preview(hopeless=False, reach=None)
 
+    def test_a_tumour_too_thin_to_have_a_place_is_not_lost_where_the_prior_keeps_it(self, atlas):
+        """It spreads until no cell holds as much as counts for living."""
+        prior = Prior(whole_ml=(0.0, 100.0), core_ml=(0.0, 100.0))
+        preview = SizePreview(atlas, replace(SETTINGS, seed_volume_ml=1e-7), prior)
+        assert not preview(GrowthParameters((0, 0, 0), 1.0, 0.0, 300)).hopeless
+
     def test_tumours_without_core_are_not_lost_where_the_prior_keeps_them(self, atlas):
         prior = Prior(core_ml=(0.0, 200.0))
         solver, preview = FisherKolmogorov(atlas), SizePreview(atlas, SETTINGS, prior)

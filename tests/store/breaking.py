@@ -35,7 +35,7 @@ def flip(path, position, mask=0x01):
 
 @contextmanager
 def before_each_step(hook, steps=STEPS, after=None):
-    """Call `hook(name, *arguments)` before every step towards the disk, and `after(name, *arguments)` when it is done."""
+    """Call `hook(name, *arguments)` before every step towards the disk, and `after` in the same way when it is done."""
 
     def wrap(name, original):
         def wrapped(*arguments, **options):
@@ -57,7 +57,7 @@ def before_each_step(hook, steps=STEPS, after=None):
 
 
 class _WatchedFile:
-    """A file opened for writing whose writes are steps; what is written has reached the kernel when the step is done."""
+    """A file opened for writing whose writes are steps; what was written has reached the kernel when one is done."""
 
     def __init__(self, file, hook, after):
         self._file, self._hook, self._after = file, hook, after

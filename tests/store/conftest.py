@@ -22,8 +22,8 @@ def flushes_cost_nothing():
 
 
 @pytest.fixture
-def swift_path(tmp_path):
-    """Empty folder in memory where the system has such a place: for what makes and removes thousands of files."""
+def tmp_path(tmp_path):
+    """Empty folder, in memory where the system has such a place: these tests make and remove many thousand files."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path

@@ -1,7 +1,7 @@
 """A store's whole life, killed before and after every single step towards the disk.
 
-The life is a creation, three commits, a deletion and a garbage collection. Whatever the moment of the kill, the store is
-one of those states, never one older than what had been reported as done, and the rest of the life can be lived.
+The life is a creation, three commits, a deletion and a garbage collection. Whatever the moment of the kill, the store
+is in one of their states, never one older than what had been reported as done, and the rest of the life can be lived.
 """
 
 import dataclasses
@@ -59,11 +59,11 @@ def states(life, tmp_path_factory):
 
 
 @pytest.fixture
-def moments(life, swift_path):
-    """For each part of the life a store that has come so far (a path with nothing there for the first), and its steps."""
-    path, moments, kinds = swift_path / "living", [], set()
+def moments(life, tmp_path):
+    """For each part of the life a store that has come so far (none for the first), and its steps."""
+    path, moments, kinds = tmp_path / "living", [], set()
     for number, part in enumerate(life):
-        before = swift_path / f"before-{number}"
+        before = tmp_path / f"before-{number}"
         if path.exists():
             shutil.copytree(path, before)
         steps = []
@@ -76,8 +76,8 @@ def moments(life, swift_path):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_life_killed_at_any_step_is_in_a_committed_state_and_goes_on(swift_path, life, states, moments, after):
-    path = swift_path / "store"
+def test_a_life_killed_at_any_step_is_in_a_committed_state_and_goes_on(tmp_path, life, states, moments, after):
+    path = tmp_path / "store"
     for number, (before, steps) in enumerate(moments):
         seen = set()
         for step in range(1, steps + 1):
@@ -104,23 +104,23 @@ def test_a_life_killed_at_any_step_is_in_a_committed_state_and_goes_on(swift_pat
         assert seen == ({number, number + 1} if number < NEWEST else {NEWEST})
 
 
-def test_a_life_that_is_not_killed_reports_every_part(swift_path, life, states, moments):
+def test_a_life_that_is_not_killed_reports_every_part(tmp_path, life, states, moments):
     done = []
 
     def live(report):
         for number, part in enumerate(life, 1):
-            part(swift_path / "store")
+            part(tmp_path / "store")
             report(number)
 
     all_steps = sum(steps for _, steps in moments)
     assert killed_at(all_steps, live, report=done)
     assert done == [1, 2, 3, 4, 5]
-    shutil.rmtree(swift_path / "store")
+    shutil.rmtree(tmp_path / "store")
     done.clear()
     assert not killed_at(all_steps + 1, live, report=done)
     assert done == [1, 2, 3, 4, 5, 6]
-    assert contents_at(swift_path / "store") == states[NEWEST]
-    assert unnamed(swift_path / "store") == []
+    assert contents_at(tmp_path / "store") == states[NEWEST]
+    assert unnamed(tmp_path / "store") == []
 
 
 def state_of(path, states, least):

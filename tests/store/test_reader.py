@@ -196,7 +196,7 @@ def test_a_tumour_added_without_parameters_says_that_nobody_knows_them(tiny_stor
     with writing(tiny_store, "test") as writer:
         writer.commit_tumours([dataclasses.replace(tiny_tumours[0], parameters=None)], {"kind": "added"})
     store = open_store(tiny_store)
-    with pytest.raises(UnknownParametersError, match="tumour 3 .* without its growth parameters"):
+    with pytest.raises(UnknownParametersError, match=r"tumour 3 .* without its growth parameters"):
         store.parameters(3)
     assert store.known_parameters(3) is None
     assert store.known_parameters(0) == store.parameters(0) == tiny_tumours[0].parameters
