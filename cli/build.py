@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,6 +15,13 @@ from ..simulate import build as build_store
 from ..store import Manifest, open_store
 from ..store.files import files_at
 from .console import counting, errors, say
+
+
+class Device(StrEnum):
+    """Where to simulate."""
+
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 def build(
@@ -35,6 +43,9 @@ def build(
         str | None,
         typer.Option(metavar="tcp://...", help="Dask cluster whose workers simulate; they must see STORE too."),
     ] = None,
+    device: Annotated[
+        Device, typer.Option(help="cuda: simulate on the NVIDIA GPU of this machine, many tumours at once.")
+    ] = Device.cpu,
     atlas: Annotated[
         str | None,
         typer.Option(
@@ -62,7 +73,15 @@ def build(
             bar.update(task, completed=report.count, speed=speed)
 
         report = build_store(
-            store, count, seed, where, snapshots=snapshots, workers=workers, scheduler=scheduler, progress=show
+            store,
+            count,
+            seed,
+            where,
+            snapshots=snapshots,
+            workers=workers,
+            scheduler=scheduler,
+            device=device.value,
+            progress=show,
         )
     snapshot = open_store(store)
     with counting("indexing") as progress:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import InputError
 from ..index import build_index
@@ -36,6 +38,7 @@ def add(
 ) -> None:
     """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
     parameters = _parameters(seed, diffusivity, proliferation, duration)
+    build_index(open_store(store))  # a damaged index is to be said before the store has changed
     if density is not None:
         added = add_density(store, load_image(density), parameters, {"kind": "added", "source": source})
     elif parameters is not None:
@@ -81,7 +84,7 @@ def history(
     table.add_column("committed (UTC)", no_wrap=True)
     table.add_column("why", overflow="fold")
     for m in versions:
-        table.add_row(str(m.version), f"{m.count:,}", m.committed[:19].replace("T", " "), m.note)
+        table.add_row(str(m.version), f"{m.count:,}", m.committed[:19].replace("T", " "), Text(m.note))
     out.print(table)
 
 
@@ -102,8 +105,14 @@ def _parameters(
 def _ids(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+        match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
             raise InputError(f"IDS are whole numbers and ranges with commas, for example 3,8,100-199, not `{text}`")
-        found += range(int(first), int(last or first) + 1)
+        if last - first >= _MOST_IDS:
+            raise InputError(f"IDS `{text}` are more than {_MOST_IDS:,} tumours: more than a store holds")
+        found += range(first, last + 1)
     return list(dict.fromkeys(found))
+
+
+_MOST_IDS = 10_000_000

@@ -31,9 +31,13 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         tumours = []
         for parameters in wanted:
             run = solver.grow(parameters)
-            tumours.append(
-                EncodedTumour.from_box(run.density, run.low, writer.frame, parameters, writer.manifest.thresholds)
-            )
+            tumour = EncodedTumour.from_box(run.density, run.low, writer.frame, parameters, writer.manifest.thresholds)
+            if not tumour.whole_ml:
+                raise InputError(
+                    f"these parameters give no tumour that shows: its density stays below "
+                    f"{writer.manifest.thresholds['whole']}, up to {tumour.peak:.3f}"
+                )
+            tumours.append(tumour)
         first = writer.manifest.next_id
         writer.commit_tumours(tumours, provenance, note=f"added {len(tumours)} simulated tumours")
     return list(range(first, first + len(tumours)))

@@ -18,6 +18,7 @@ class BuildReport:
         target: how many it shall have.
         added: simulated by this call.
         draws: settled by this call.
+        kept_draws: of these, in the store with one tumour or more.
         previewed_out: of these, turned down before being simulated.
         seconds: since the call.
     """
@@ -26,13 +27,14 @@ class BuildReport:
     target: int
     added: int = 0
     draws: int = 0
+    kept_draws: int = 0
     previewed_out: int = 0
     seconds: float = 0.0
 
     @property
     def accepted_share(self) -> float:
-        """Tumours kept, of all draws."""
-        return self.added / self.draws if self.draws else 0.0
+        """Draws kept, of all draws."""
+        return self.kept_draws / self.draws if self.draws else 0.0
 
     @property
     def per_second(self) -> float:

@@ -7,6 +7,7 @@ how often the build was killed. A draw may give several tumours, snapshots of it
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -18,6 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
@@ -27,6 +29,8 @@ from ..store.manifest import Campaign, Manifest
 from ..store.writer import StoreWriter, creating
 from .build_report import COMMIT_SECONDS, BuildReport, Progress
 from .cluster import Job, fill_from_cluster
+from .cuda import require_gpu
+from .cuda_maker import GPU_DRAWS, CudaTumourMaker
 from .fisher_kolmogorov import FisherKolmogorovSettings
 from .maker import Batch, TumourMaker
 from .prior import Prior
@@ -56,6 +60,7 @@ def build(
     snapshots: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
     progress: Progress | None = None,
 ) -> BuildReport:
     """Bring the campaign of `seed` and `prior` to `count` tumours in the store at `path`, which is made if need be.
@@ -73,17 +78,21 @@ def build(
         workers: processes; all available cores by default. 1 simulates in this process.
         scheduler: address of a Dask scheduler, whose workers simulate instead of processes here; they must see the
             store at the same path or URL.
+        device: "cuda" simulates on the GPU of this machine, many tumours at once, instead of in processes.
         progress: called after each block of draws.
 
     Raises:
         InputError, OutputError, StoreLockedError, DamagedStoreError: see each.
     """
     count, seed = int(count), int(seed)
-    if count < 1 or not 0 <= seed < 2**64 or (workers or 1) < 1 or (snapshots or 0) < 0:
+    snapshots = None if snapshots is None else int(snapshots)
+    if count < 1 or not 0 <= seed < 2**64 or (workers is not None and workers < 1) or (snapshots or 0) < 0:
         raise InputError(
             "count and workers must be at least 1, seed between 0 and 2^64 - 1 and snapshots not negative, not "
             f"{count}, {workers}, {seed}, {snapshots}"
         )
+    if device == "cuda":
+        require_gpu()
     prior, settings = prior or Prior(), settings or FisherKolmogorovSettings()
     tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
     if prior.whole_ml[0] > tissue_ml:
@@ -102,8 +111,11 @@ def build(
             job = Job(str(path), settings, prior, campaign.key, seed, snapshots)
             fill_from_cluster(writer, campaign, job, scheduler, report, progress)
             return report
-        maker = TumourMaker(atlas, settings, prior, seed, snapshots)
-        batches = _batches(maker, campaign.draws, workers or len(os.sched_getaffinity(0)))
+        if device == "cuda":
+            batches = _in_turn(CudaTumourMaker(atlas, settings, prior, seed, snapshots), campaign.draws, GPU_DRAWS)
+        else:
+            maker = TumourMaker(atlas, settings, prior, seed, snapshots)
+            batches = _batches(maker, campaign.draws, workers or len(os.sched_getaffinity(0)))
         try:
             _fill(writer, campaign, batches, report, progress)
         except BrokenProcessPool as error:
@@ -162,10 +174,11 @@ def _fill(
             kept = batch.tumours[:wanted]
             complete = len(kept) == len(batch.tumours)
             waiting += kept
-            settled = batch.stop
             report.count += len(kept)
             report.added += len(kept)
-            report.draws += _BLOCK_DRAWS
+            report.kept_draws += len({tumour.draw for tumour in kept})
+            report.draws += batch.stop - settled
+            settled = batch.stop
             report.previewed_out += batch.previewed_out
             report.seconds = time.monotonic() - begun
             if progress:
@@ -187,10 +200,7 @@ def _fill(
 def _batches(maker: TumourMaker, first: int, workers: int) -> Generator[Batch]:
     """Blocks of draws from `first` on, in order, made by `workers` processes."""
     if workers == 1:
-        start = first
-        while True:
-            yield maker.settle(start, _BLOCK_DRAWS)
-            start += _BLOCK_DRAWS
+        yield from _in_turn(maker, first, _BLOCK_DRAWS)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _become_worker, (maker,)) as pool:
         ahead: deque[Future[Batch]] = deque()
@@ -203,6 +213,11 @@ def _batches(maker: TumourMaker, first: int, workers: int) -> Generator[Batch]:
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _in_turn(maker: TumourMaker, first: int, draws: int) -> Generator[Batch]:
+    for start in itertools.count(first, draws):
+        yield maker.settle(start, draws)
 
 
 _maker: TumourMaker | None = None

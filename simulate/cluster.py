@@ -119,6 +119,7 @@ def fill_from_cluster(
                 kept = min(len(block.draws) - already, report.target - report.count)
                 report.count += kept
                 report.added += kept
+                report.kept_draws += len(set(block.draws[already : already + kept]))
                 report.draws += block.stop - block.start
                 report.previewed_out += block.previewed_out
                 report.seconds = time.monotonic() - begun

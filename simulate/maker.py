@@ -11,7 +11,7 @@ from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
+from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
 from .preview import SizePreview
 from .prior import Prior, tissue_voxels
 from .trajectories import snapshot_shares
@@ -49,12 +49,18 @@ class TumourMaker:
                 continue
             shares = snapshot_shares(self.snapshots, self.seed, index)
             run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
-            for n, taken in enumerate(run.snapshots):
-                then, before_end = replace(parameters, duration=taken.days), len(run.snapshots) - n
-                tumours += self._kept(taken.density, taken.low, then, index, before_end)
-            if not run.outgrew:
-                tumours += self._kept(run.density, run.low, parameters, index, 0)
+            tumours += self.kept(run, parameters, index)
         return Batch(tumours, start + draws, previewed_out)
+
+    def kept(self, run: Growth, parameters: GrowthParameters, draw: int) -> list[EncodedTumour]:
+        """Encode those stages of a run that the prior keeps, oldest first."""
+        tumours = []
+        for n, taken in enumerate(run.snapshots):
+            then = replace(parameters, duration=taken.days)
+            tumours += self._kept(taken.density, taken.low, then, draw, len(run.snapshots) - n)
+        if not run.outgrew:
+            tumours += self._kept(run.density, run.low, parameters, draw, 0)
+        return tumours
 
     def _kept(
         self,

@@ -65,25 +65,38 @@ class SizePreview:
         self._prior = prior
         self._seed_ml = settings.seed_volume_ml
         self._half_tissue_ml = 0.5 * float(atlas.tissue.sum()) * atlas.frame.voxel_ml  # a front may miss a part of it
-        self._coarse = FisherKolmogorov(_halved(atlas), replace(settings, growth_per_step=_COARSE_GROWTH_PER_STEP))
-        self._voxel_ml = self._coarse.atlas.frame.voxel_ml
+        self.coarse = FisherKolmogorov(_halved(atlas), replace(settings, growth_per_step=_COARSE_GROWTH_PER_STEP))
+        self._voxel_ml = self.coarse.atlas.frame.voxel_ml
 
     def __call__(self, parameters: GrowthParameters) -> Preview:
         """Look at a draw."""
+        if self.hopeless_at_a_glance(parameters):
+            return Preview(hopeless=True)
+        whole_grid = (0, 0, 0), self.coarse.atlas.frame.shape
+        try:
+            run = self.coarse.grow(parameters, self.coarse_limit_ml(parameters), whole_grid)
+        except InputError:  # the seed's tissue vanished on the coarse grid
+            return Preview(hopeless=False)
+        return self.judged(run)
+
+    def hopeless_at_a_glance(self, parameters: GrowthParameters) -> bool:
+        """Whether growth alone or the way of the front says so."""
         low, high = self._prior.whole_ml
         growth = min(parameters.proliferation * parameters.duration, 700.0)
         if self._seed_ml * math.exp(growth) / THRESHOLDS["whole"] < low:
-            return Preview(hopeless=True)
+            return True
         farthest = next(mm for limit, mm in FARTHEST_FRONT_MM if parameters.mu2 <= limit)
         farthest *= max(1.0, high / FARTHEST_FRONT_ML) ** (1 / 3)
-        if high < self._half_tissue_ml and 2 * parameters.mu1 * parameters.mu2 > farthest:
-            return Preview(hopeless=True)
+        return high < self._half_tissue_ml and 2 * parameters.mu1 * parameters.mu2 > farthest
+
+    def coarse_limit_ml(self, parameters: GrowthParameters) -> float:
+        """Whole volume of the coarse run above which the real tumour is too large."""
         excess = next(excess for limit, excess in LARGEST_EXCESS if not parameters.mu1 > limit * parameters.mu2)
-        whole_grid = (0, 0, 0), self._coarse.atlas.frame.shape
-        try:
-            run = self._coarse.grow(parameters, stop_above_ml=high * excess, reach=whole_grid)
-        except InputError:  # the seed's tissue vanished on the coarse grid
-            return Preview(hopeless=False)
+        return self._prior.whole_ml[1] * excess
+
+    def judged(self, run: Growth) -> Preview:
+        """Say what a coarse run tells."""
+        low = self._prior.whole_ml[0]
         faint_ml = float((run.density >= FAINT_LEVEL).sum()) * self._voxel_ml
         coreless = self._prior.core_ml[0] > 0 and float(run.density.max()) < CORE_LEVEL
         if run.outgrew or faint_ml * SMALLEST_EXCESS < low or coreless:

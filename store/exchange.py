@@ -53,10 +53,15 @@ def export(
     """Write tumours as `tumour_{id}.nii.gz` (float32 density on the store's frame), and `tumours.json` about them.
 
     Raises:
-        UnknownTumourError, DamagedStoreError: see each.
+        UnknownTumourError, DamagedStoreError: see each; nothing is written then.
+        InputError: the folder is a store.
         OutputError: the folder cannot be written to.
     """
     folder = Path(folder)
+    if (folder / "manifests").is_dir():
+        raise InputError(f"{folder} is a store: give another folder with --out")
+    for tumour in ids:  # one that cannot be had is to be said before anything is written
+        store.integers(tumour)
     facts = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,12 +93,13 @@ def _on_frame(image: Image, frame: Frame) -> NDArray[np.float32]:
         raise InputError(f"{image.path} holds values from {data.min():g} to {data.max():g}: a density lies in [0, 1]")
     if frame.same_as(image.frame):
         return data
-    resampled = frame.resample(data, image.frame)
-    kept = resampled.sum(dtype=np.float64) * frame.voxel_ml
-    held = data.sum(dtype=np.float64) * image.frame.voxel_ml
-    if kept < (1 - LARGEST_LOSS) * held:
+    present = np.argwhere(data)
+    place = frame.voxel(image.frame.world(present))
+    inside = ((place > -0.5) & (place < np.array(frame.shape) - 0.5)).all(axis=-1)
+    amounts = data[tuple(present.T)].astype(np.float64)
+    if (lost := float(amounts[~inside].sum() / amounts.sum()) if len(present) else 0.0) > LARGEST_LOSS:
         raise InputError(
-            f"{image.path}: {1 - kept / held:.0%} of the tumour lies outside the store's frame; is it in the space of "
-            "the store's atlas?"
+            f"{image.path}: {lost:.0%} of the tumour lies outside the store's frame; is it in the space of the "
+            "store's atlas?"
         )
-    return np.clip(resampled, 0, 1)
+    return np.clip(frame.resample(data, image.frame), 0, 1)

@@ -79,6 +79,10 @@ class StoreFiles(ABC):
             OutputError: the place cannot be written to.
         """
 
+    @abstractmethod
+    def tidy(self) -> None:
+        """Take away empty folders that removed files, or a killed writer, have left."""
+
     def may_be_in_progress(self, key: str) -> bool:
         """Whether a file that no version names may belong to a commit that is being made by someone else."""
         del key
@@ -100,7 +104,8 @@ class LocalFiles(StoreFiles):
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """See `StoreFiles`."""
-        return {key: self.path(key).stat().st_size for key in self._keys(below)}
+        there = ((key, self._size(key)) for key in self._keys(below))
+        return {key: size for key, size in there if size is not None}  # a writer beside us may take one away
 
     def sizes_of(self, keys: Sequence[str]) -> list[int | None]:
         """See `StoreFiles`."""
@@ -126,6 +131,8 @@ class LocalFiles(StoreFiles):
             raise DamagedStoreError(
                 f"{self.path(key)} is missing: restore it from a copy, or build the store anew"
             ) from None
+        except OSError as error:
+            raise OutputError(f"cannot read {self.path(key)}: {_reason(error)}") from error
         if 0 <= count != len(data):
             raise DamagedStoreError(
                 f"{self.path(key)} is cut short: {len(data)} of {count} bytes at {start}; restore it from a copy"
@@ -160,13 +167,18 @@ class LocalFiles(StoreFiles):
     def remove(self, key: str) -> int:
         """See `StoreFiles`."""
         path = self.path(key)
-        freed = path.stat().st_size
-        path.unlink()
-        for folder in path.parents:
-            if folder == self.root or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        try:
+            freed = path.stat().st_size
+            path.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot delete {path}: {_reason(error)}") from error
         return freed
+
+    def tidy(self) -> None:
+        """See `StoreFiles`."""
+        for folder, _, _ in os.walk(self.root, topdown=False):
+            if Path(folder) != self.root and not any(Path(folder).iterdir()):
+                Path(folder).rmdir()
 
     def _keys(self, below: str) -> Iterator[str]:
         top = self.path(below) if below else self.root

@@ -103,6 +103,9 @@ class ObjectFiles(StoreFiles):
             raise OutputError(f"cannot delete {self.path(key)}: {_first_line(error)}") from error
         return freed
 
+    def tidy(self) -> None:
+        """Do nothing: there are no folders in an object store."""
+
     def committer(self, purpose: str) -> AbstractContextManager[None]:
         """See `StoreFiles`."""
         del purpose

@@ -227,6 +227,7 @@ def _metadata_and_table(
         compressors=[Crc32cCodec()],
         dimension_names=["tumour", "column"],
         attributes={"columns": list(COLUMNS), "units": list(COLUMNS.values())},
+        config={"write_empty_chunks": True},
     )
     table[:] = np.array([_row(t) for t in tumours], dtype=np.float64)
     return zarr_files(memory)

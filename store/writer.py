@@ -181,7 +181,7 @@ def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> 
     with files.committer("gliodex gc"):
         versions = Manifest.versions(files)
         kept = [Manifest.load(files, v) for v in versions[-keep:]]
-        since = datetime.now(UTC) - timedelta(days=keep_days)
+        since = datetime.now(UTC) - timedelta(days=min(keep_days, _LONGEST_DAYS))
         for version in reversed(versions[:-keep] if keep_days else []):
             if datetime.fromisoformat(kept[0].committed) < since:
                 break
@@ -198,7 +198,11 @@ def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> 
             if key in no_longer or (stray and not files.may_be_in_progress(key)):
                 freed += files.remove(key)
                 removed += 1
+    files.tidy()
     return removed, freed
+
+
+_LONGEST_DAYS = 365_000.0  # no calendar goes back farther
 
 
 def _named(manifest: Manifest) -> Iterator[str]:

@@ -115,7 +115,6 @@ def test_a_copied_store_takes_them_too(path, tmp_path):
         np.testing.assert_array_equal(open_store(copy).integers(tumour), open_store(path).integers(tumour))
 
 
-@pytest.mark.xfail(strict=True, reason="add_simulated takes what add_density refuses: a tumour below every threshold")
 def test_a_tumour_that_never_shows_is_refused(path):
     """Without growth the seed spreads until it is nowhere above 0.2: no query could ever find it."""
     with pytest.raises(InputError, match="no tumour"):

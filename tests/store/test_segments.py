@@ -175,9 +175,6 @@ def test_columns_of_schema_1_keep_their_places():
     assert list(COLUMNS)[15:] == ["draw", "snapshot"]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="a table of zeros alone is all fill value: zarr writes no chunk of it"
-)
 def test_a_table_of_zeros_alone_is_read(tiny_store, tiny_atlas):
     nothing = EncodedTumour.from_density(
         np.zeros(tiny_atlas.frame.shape, np.float32),
