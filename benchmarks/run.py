@@ -19,8 +19,9 @@ if len(sys.argv) < 2:
 store = sys.argv[1]
 measure("solver.py")
 measure("preview_bias.py")
+measure("convergence.py")
 measure("search.py", store)
-measure("search.py", store, "--replicas", "3")
+measure("accuracy.py", store)
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])
     for registration in ("fast", "syn"):

@@ -15,13 +15,12 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from record import interval, keep
+from unseen import unseen_masks
 
 import gliodex
 from gliodex.index.block_masks import DenseMask
 from gliodex.simulate import FisherKolmogorovSettings, Prior
 from gliodex.simulate.maker import TumourMaker
-from gliodex.store.density import decode
-from gliodex.store.integers import level_of
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -29,17 +28,6 @@ import matplotlib.pyplot as plt
 PICTURE = Path(__file__).parent.parent / "docs" / "sampling_rules.png"
 RULES = {0: (0,), 1: (0, 4), 2: (0, 3, 6), 4: (0, 2, 4, 6, 8), 8: tuple(range(9))}
 """Snapshots of each simulation -> which of the store's nine moments are kept."""
-
-
-def unseen(store: gliodex.TumorStore, count: int, seed: int) -> list[np.ndarray]:
-    """Return the masks (core, whole) of the first `count` tumours of another campaign."""
-    maker, found, start = TumourMaker(store.atlas, FisherKolmogorovSettings(), Prior(), seed), [], 0
-    while len(found) < count:
-        for tumour in maker.settle(start, 64).tumours:
-            integers = decode(tumour.chunk, store.frame.shape)
-            found.append(np.stack([integers >= level_of(store.thresholds[name]) for name in ("core", "whole")]))
-        start += 64
-    return found[:count]
 
 
 def all_scores(index: gliodex.DiceIndex, core: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -73,7 +61,7 @@ arguments = parser.parse_args()
 store = gliodex.open_store(arguments.store)
 index = gliodex.DiceIndex.open(store)
 run_ms, tumour_ms = costs(store, arguments.seed)
-queries = unseen(store, arguments.unseen, arguments.seed)
+queries = unseen_masks(store, arguments.unseen, arguments.seed)
 scores = np.stack([all_scores(index, core, whole).astype(np.float32) for core, whole in queries])
 moment = np.concatenate([store.segment(s).column("snapshot") for s in store.segments])
 runs = np.unique(store.trajectories, return_inverse=True)[1]

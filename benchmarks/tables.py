@@ -29,24 +29,42 @@ def _solver_rows() -> list[tuple[str, str, str]]:
         what = "draws lost by early rejection"
         figure = f"{bias['lost']} of {bias['kept_by_simulation']} (95 % at most {bias['lost_share_upper_95']:.1%})"
         rows.append((what, figure, f"{bias['draws']:,} draws"))
-    if build := latest("build"):
-        how = f"{build['tumours']:,} tumours, {build['workers']} processes, with index"
-        rows.append(("building a store", f"{build['minutes']} min", how))
+    for name in ("build", "build_large"):
+        if build := latest(name):
+            how = f"{build['workers']} processes, indexed"
+            if "peak_memory_gb" in build:
+                how = f"`{build['command']}`, indexed and verified, {build['peak_memory_gb']} GB of memory"
+            rows.append((f"building a store of {build['tumours']:,}", f"{build['minutes']} min", how))
+    if convergence := latest("convergence"):
+        default = convergence["rows"][0]
+        figure = f"Dice {default['dice_0.2']:.3f} at 0.2, {default['dice_0.6']:.3f} at 0.6"
+        how = f"{convergence['tumours']} tumours against 1 mm and a quarter of the time step"
+        rows.append(("agreement with a finer simulation", figure, how))
     return rows
 
 
 def _search_rows() -> list[tuple[str, str, str]]:
     rows = []
-    for name in ("search", "search_replicas"):
+    for name in ("search", "search_large"):
         if search := latest(name):
-            kind = "" if name == "search" else f" ({search['distinct_tumours']:,} tumours, listed again)"
             how = f"{search['queries']} queries, one core, warm"
             figure = f"{search['median_ms']} ms median, {search['p99_ms']} ms p99"
-            rows.append((f"exact search of {search['tumours']:,} tumours{kind}", figure, how))
+            rows.append((f"exact search of {search['tumours']:,} tumours", figure, how))
+            if "batch_per_second" in search:
+                how = f"100 at once, {search['batch_threads']} cores"
+                rows.append((f"searches of {search['tumours']:,} tumours", f"{search['batch_per_second']}/s", how))
+            rows.append(
+                ("first answer of a cold process", f"{search['cold_process_s']} s", "median of 5, imports counted")
+            )
     if search := latest("search"):
-        rows.append(("first answer of a cold process", f"{search['cold_process_s']} s", "median of 5, imports counted"))
         disk = f"{search['store_bytes_per_tumour']:,} bytes store, {search['index_bytes_per_tumour']:,} index"
-        rows.append(("disk a tumour", disk, f"{search['distinct_tumours']:,} tumours"))
+        rows.append(("disk a tumour", disk, f"{search['tumours']:,} tumours"))
+    for name in ("accuracy", "accuracy_large"):
+        if found := latest(name):
+            low, high = found["interval_95"]
+            what = f"mean best Dice sum of unseen simulations, {found['tumours']:,} tumours"
+            figure = f"{found['mean_best_dice_sum']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
+            rows.append((what, figure, f"{found['unseen']:,} draws of the prior"))
     return rows
 
 
