@@ -13,7 +13,7 @@ import os
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from ..errors import DamagedStoreError, InputError, OutputError
@@ -176,9 +176,11 @@ class LocalFiles(StoreFiles):
 
     def tidy(self) -> None:
         """See `StoreFiles`."""
-        for folder, _, _ in os.walk(self.root, topdown=False):
-            if Path(folder) != self.root and not any(Path(folder).iterdir()):
-                Path(folder).rmdir()
+        for top in ("atlas", "manifests", "segments"):  # derived data has writers, and a lock, of its own
+            for folder, _, _ in os.walk(self.root / top, topdown=False):
+                with suppress(OSError):  # a writer beside us may fill it, or may take it away itself
+                    if not os.listdir(folder):
+                        Path(folder).rmdir()
 
     def _keys(self, below: str) -> Iterator[str]:
         top = self.path(below) if below else self.root

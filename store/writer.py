@@ -97,9 +97,12 @@ class StoreWriter:
         """Publish a version without these tumours; older versions keep them, and no id is used again.
 
         Raises:
+            InputError: there are none.
             UnknownTumourError: the store does not hold one of them.
         """
         going, gone = set(ids), set(self.manifest.deleted)
+        if not going:
+            raise InputError("name the tumours to delete")
         held = {tumour for segment in self.manifest.segments for tumour in segment.ids if tumour in going} - gone
         if unknown := sorted(going - held):
             raise UnknownTumourError(
@@ -198,7 +201,7 @@ def collect_garbage(path: str | Path, keep: int = 1, keep_days: float = 0.0) -> 
             if key in no_longer or (stray and not files.may_be_in_progress(key)):
                 freed += files.remove(key)
                 removed += 1
-    files.tidy()
+        files.tidy()
     return removed, freed
 
 

@@ -81,7 +81,7 @@ class TestLooks:
 
         def make(atlas, prior=PRIOR):
             preview = SizePreview(atlas, SETTINGS, prior)
-            monkeypatch.setattr(preview._coarse, "grow", lambda *_, **__: 1 / 0)
+            monkeypatch.setattr(preview.coarse, "grow", lambda *_, **__: 1 / 0)
             return preview
 
         return make

@@ -157,7 +157,6 @@ def test_a_file_that_cannot_be_deleted_is_reported_in_words(aged):
         collect_garbage(aged)
 
 
-@pytest.mark.xfail(strict=True, reason="empty folders are taken away when the lock is free again")
 def test_nothing_is_taken_away_but_under_the_lock(aged):
     """Whoever has just made a folder to write into must still find it there."""
     (aged / "segments" / "0123456789ab" / "table").mkdir(parents=True)
@@ -177,7 +176,6 @@ def test_nothing_is_taken_away_but_under_the_lock(aged):
     assert unlocked == []
 
 
-@pytest.mark.xfail(strict=True, reason="every empty folder below the store is taken away")
 def test_a_folder_in_which_an_index_is_about_to_be_written_stays(aged):
     (aged / "derived" / "dice").mkdir(parents=True)  # the index has a lock of its own
     collect_garbage(aged)
