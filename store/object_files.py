@@ -20,7 +20,7 @@ from obstore.store import from_url
 from ..errors import DamagedStoreError, InputError, OutputError
 from .files import StoreFiles
 
-_PATIENCE = timedelta(seconds=60)
+_ANSWER_SECONDS, _PATIENCE_SECONDS = 30, 60  # for one answer; for all tries together
 _GRACE = timedelta(days=1)
 
 
@@ -41,8 +41,8 @@ class ObjectFiles(StoreFiles):
         try:
             self._store = from_url(
                 self.root,
-                retry_config={"max_retries": 8, "retry_timeout": _PATIENCE},
-                client_options={"timeout": "30s", "connect_timeout": "5s", "allow_http": allow_http},
+                retry_config={"max_retries": 8, "retry_timeout": timedelta(seconds=_PATIENCE_SECONDS)},
+                client_options={"timeout": f"{_ANSWER_SECONDS}s", "connect_timeout": "5s", "allow_http": allow_http},
             )
         except (BaseError, ValueError) as error:
             raise InputError(f"{url} cannot be used: {_first_line(error)}") from error

@@ -1,5 +1,7 @@
 """The same store in an object store: S3 as moto's server speaks it, through the network."""
 
+import socket
+
 import numpy as np
 import pytest
 import zarr
@@ -9,6 +11,8 @@ from gliodex.index import DiceIndex
 from gliodex.store import collect_garbage, creating, open_store, verify, writing
 from gliodex.store.files import files_at
 from gliodex.store.manifest import Manifest
+
+object_files = pytest.importorskip("gliodex.store.object_files", reason="the object-store extra is not installed")
 
 MODEL = {"model": "test"}
 
@@ -121,3 +125,23 @@ def test_no_bucket_is_said_in_one_line(s3_url):
 def test_an_unknown_kind_of_url_is_refused():
     with pytest.raises(InputError, match="gopher://x cannot be used"):
         files_at("gopher://x")
+
+
+def test_a_server_that_does_not_answer_is_given_up_in_one_line(monkeypatch):
+    """It takes the connection and then says nothing: every try times out."""
+    monkeypatch.setattr(object_files, "_ANSWER_SECONDS", 1)
+    monkeypatch.setattr(object_files, "_PATIENCE_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.getsockname()[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+        }.items():
+            monkeypatch.setenv(name, value)
+        files = files_at("s3://bucket/store")
+        for attempt in (files.sizes, lambda: files.read("name"), lambda: files.create("name", b"1")):
+            with pytest.raises(OutputError, match="s3://bucket/store") as caught:
+                attempt()
+            assert "\n" not in str(caught.value)
