@@ -13,7 +13,7 @@ from ..index import build_index
 from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
 from ..simulate import build as build_store
 from ..store import Manifest, open_store
-from ..store.files import files_at
+from ..store.locations import files_at
 from .console import counting, errors, say
 
 

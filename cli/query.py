@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,16 +95,15 @@ def show(record: dict[str, Any], folder: Path) -> None:
     for name in ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day"):
         table.add_column(name, justify="right")
     for m in record["matches"][:5]:
-        p = m["parameters"] or dict.fromkeys(("diffusivity", "proliferation", "duration"), math.nan)
+        p = m["parameters"]
+        known = (f"{p['diffusivity']:.3f}", f"{p['proliferation']:.4f}", f"{p['duration']:.0f}") if p else ("-",) * 3
         table.add_row(
             str(m["rank"]),
             str(m["id"]),
             f"{m['score']:.3f}",
             f"{m['dice_whole']:.3f}",
             f"{m['dice_core']:.3f}",
-            f"{p['diffusivity']:.3f}",
-            f"{p['proliferation']:.4f}",
-            f"{p['duration']:.0f}",
+            *known,
         )
     out.print(table)
     say(

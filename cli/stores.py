@@ -46,7 +46,8 @@ def info(
         "model": manifest.model,
         "thresholds": manifest.thresholds,
         "campaigns": {
-            key: {"seed": c.seed, "count": c.count, "draws": c.draws} for key, c in manifest.campaigns.items()
+            key: {"seed": c.seed, "count": c.count, "draws": c.draws, "snapshots": c.prior.get("snapshots", 0)}
+            for key, c in manifest.campaigns.items()
         },
         "committed": manifest.committed,
         "software": manifest.software,
@@ -69,7 +70,8 @@ def info(
     )
     table.add_row("model", str(manifest.model["model"]))
     for key, campaign in manifest.campaigns.items():
-        table.add_row("campaign", f"{key}: {campaign.count:,} tumours of {campaign.draws:,} draws")
+        stages = f", {kept} earlier stages of each" if (kept := campaign.prior.get("snapshots")) else ""
+        table.add_row("campaign", f"{key}: {campaign.count:,} tumours of {campaign.draws:,} draws{stages}")
     out.print(table)
 
 

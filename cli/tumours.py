@@ -17,7 +17,7 @@ from ..simulate import GrowthParameters, add_simulated
 from ..store import Manifest, open_store, writing
 from ..store.exchange import add_density
 from ..store.exchange import export as export_tumours
-from ..store.files import files_at
+from ..store.locations import files_at
 from ..store.nifti import load_image
 from .console import counting, out, say
 from .stores import StoreFolder, StorePath

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import GliodexError
 from ..store.cluster import connected
-from ..store.files import files_at
+from ..store.locations import files_at
 from ..store.reader import TumorStore
 from .dice import DiceIndex, build_index
 from .protocol import Hits, Mask

@@ -24,7 +24,9 @@ from typing import Literal
 from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
-from ..store.files import LocalFiles, StoreFiles, files_at
+from ..store.files import StoreFiles
+from ..store.local_files import LocalFiles
+from ..store.locations import files_at
 from ..store.manifest import Campaign, Manifest
 from ..store.writer import StoreWriter, creating
 from .build_report import COMMIT_SECONDS, BuildReport, Progress

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GliodexError
 from ..store.cluster import connected
-from ..store.files import files_at
+from ..store.locations import files_at
 from ..store.manifest import Campaign
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord, write_segment

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..errors import DamagedStoreError, InputError, UnknownParametersError, UnknownTumourError
 from .atlas import Atlas
 from .atlas_files import read_atlas
-from .files import files_at
 from .frame import Frame
 from .integers import dequantise
+from .locations import files_at
 from .manifest import Manifest
 from .parameters import GrowthParameters
 from .segments import Segment, SegmentRecord
@@ -174,9 +174,7 @@ class TumorStore:
     def _find(self, tumour: int) -> tuple[Segment, int]:
         position = int(np.searchsorted(self._first_ids, tumour, side="right")) - 1
         if position < 0 or tumour not in self.segments[position].ids or tumour in self._deleted_ids:
-            raise UnknownTumourError(
-                f"{self.path} version {self.version} holds no tumour {tumour}: see `.ids` for those it holds"
-            )
+            raise UnknownTumourError(f"{self.path} version {self.version} holds no tumour {tumour}: {_which(self.ids)}")
         record = self.segments[position]
         return self.segment(record), int(tumour) - record.first_id
 
@@ -200,6 +198,10 @@ def _run(record: SegmentRecord, tumour: int, draw: int) -> tuple[str, int]:
     if draw < 0:
         return "", tumour  # nobody's snapshot
     return str(record.provenance.get("campaign", record.name)), draw
+
+
+def _which(ids: NDArray[np.int64]) -> str:
+    return f"its {len(ids)} ids lie between {ids[0]} and {ids[-1]}" if len(ids) else "it is empty"
 
 
 def open_store(path: str | Path, version: int | None = None) -> TumorStore:

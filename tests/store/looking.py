@@ -4,7 +4,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 from gliodex.store import Manifest, open_store
-from gliodex.store.files import LocalFiles
+from gliodex.store.local_files import LocalFiles
 
 
 def keys(path):

@@ -6,7 +6,7 @@ from gliodex.errors import DamagedStoreError, InputError
 from gliodex.store import Atlas, open_store
 from gliodex.store.atlas import MAPS
 from gliodex.store.atlas_files import read_atlas, write_atlas
-from gliodex.store.files import LocalFiles
+from gliodex.store.local_files import LocalFiles
 
 from .breaking import flip
 

@@ -8,7 +8,7 @@ import pytest
 
 from gliodex.errors import DamagedStoreError, NewerSchemaError, UnknownTumourError
 from gliodex.store import Manifest, creating, open_store, verify
-from gliodex.store.files import LocalFiles
+from gliodex.store.local_files import LocalFiles
 
 from .breaking import flip
 from .looking import contents, keys, versions

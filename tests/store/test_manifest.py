@@ -6,7 +6,7 @@ import pytest
 
 from gliodex.errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreError
 from gliodex.store import Campaign, Manifest, collect_garbage, open_store
-from gliodex.store.files import LocalFiles
+from gliodex.store.local_files import LocalFiles
 from gliodex.store.manifest import SCHEMA
 
 from .breaking import flip

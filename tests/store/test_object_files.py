@@ -9,7 +9,7 @@ import zarr
 from gliodex.errors import DamagedStoreError, InputError, OutputError, StoreLockedError
 from gliodex.index import DiceIndex
 from gliodex.store import collect_garbage, creating, open_store, verify, writing
-from gliodex.store.files import files_at
+from gliodex.store.locations import files_at
 from gliodex.store.manifest import Manifest
 
 object_files = pytest.importorskip("gliodex.store.object_files", reason="the object-store extra is not installed")

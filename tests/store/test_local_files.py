@@ -7,7 +7,8 @@ import pytest
 
 from gliodex.errors import DamagedStoreError, GliodexError, OutputError
 from gliodex.store.durable import make_directories
-from gliodex.store.files import PARTIAL, LocalFiles
+from gliodex.store.files import PARTIAL
+from gliodex.store.local_files import LocalFiles
 
 from .breaking import before_each_step, fails_at, killed_at
 
