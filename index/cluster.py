@@ -44,7 +44,7 @@ class ClusterDiceIndex:
         Raises:
             GliodexError: a worker could not answer.
         """
-        location, version = str(self._store.path), self._store.version
+        location, version = files_at(self._store.path).everywhere, self._store.version
         masks = (np.packbits(core), np.packbits(whole), core.shape)
         try:
             found: list[Found] = self._client.gather(

@@ -93,6 +93,8 @@ def build(
             "count and workers must be at least 1, seed between 0 and 2^64 - 1 and snapshots not negative, not "
             f"{count}, {workers}, {seed}, {snapshots}"
         )
+    if device not in ("cpu", "cuda") or (device == "cuda" and scheduler is not None):
+        raise InputError(f"device must be cpu or cuda, and cuda goes without a scheduler, not {device}, {scheduler}")
     if device == "cuda":
         require_gpu()
     prior, settings = prior or Prior(), settings or FisherKolmogorovSettings()
@@ -110,7 +112,7 @@ def build(
             return report
         _check_space(files_at(path), count - campaign.count)
         if scheduler is not None:
-            job = Job(str(path), settings, prior, campaign.key, seed, snapshots)
+            job = Job(files_at(path).everywhere, settings, prior, campaign.key, seed, snapshots)
             fill_from_cluster(writer, campaign, job, scheduler, report, progress)
             return report
         if device == "cuda":

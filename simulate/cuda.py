@@ -117,7 +117,11 @@ class CudaFisherKolmogorov:
         Raises:
             InputError: no tissue lies within three widths of a seed.
         """
-        limits = [stop_above_ml] * len(wanted) if isinstance(stop_above_ml, float | None) else stop_above_ml
+        limits: list[float | None]
+        if isinstance(stop_above_ml, Sequence):
+            limits = list(stop_above_ml)
+        else:
+            limits = [stop_above_ml] * len(wanted)
         reaches = reaches or [None] * len(wanted)
         snapshots = snapshots or [()] * len(wanted)
         works = [

@@ -28,6 +28,11 @@ class StoreFiles(ABC):
     shared: bool
     """Whether `derived` lies beside the store, where every machine that sees the store sees it too."""
 
+    @property
+    def everywhere(self) -> str:
+        """The place in words that hold in any working directory."""
+        return str(self.root.absolute() if isinstance(self.root, Path) else self.root)
+
     @abstractmethod
     def path(self, key: str) -> Path | str:
         """Where the file of `key` is."""
