@@ -101,7 +101,7 @@ class CudaFisherKolmogorov:
     def grow_many(
         self,
         wanted: Sequence[GrowthParameters],
-        stop_above_ml: float | Sequence[float] | None = None,
+        stop_above_ml: Sequence[float] | None = None,
         reaches: Sequence[Reach | None] | None = None,
         snapshots: Sequence[Sequence[float]] | None = None,
     ) -> list[Growth]:
@@ -109,7 +109,7 @@ class CudaFisherKolmogorov:
 
         Args:
             wanted: parameters of each.
-            stop_above_ml: see `FisherKolmogorov.grow`; one for all, or one for each.
+            stop_above_ml: of each, see `FisherKolmogorov.grow`.
             reaches: box of voxels that each is expected to fill, None for the whole grid. One that leaves it is
                 simulated again on the whole grid.
             snapshots: shares of the duration of each, see `FisherKolmogorov.grow`.
@@ -117,11 +117,7 @@ class CudaFisherKolmogorov:
         Raises:
             InputError: no tissue lies within three widths of a seed.
         """
-        limits: list[float | None]
-        if isinstance(stop_above_ml, Sequence):
-            limits = list(stop_above_ml)
-        else:
-            limits = [stop_above_ml] * len(wanted)
+        limits: Sequence[float | None] = stop_above_ml or [None] * len(wanted)
         reaches = reaches or [None] * len(wanted)
         snapshots = snapshots or [()] * len(wanted)
         works = [

@@ -39,7 +39,7 @@ class CudaTumourMaker(TumourMaker):
         chosen = sorted(index for index, look in looks.items() if not look.hopeless)
         grown = self._fine.grow_many(
             [wanted[index] for index in chosen],
-            self.prior.whole_ml[1],
+            [self.prior.whole_ml[1]] * len(chosen),
             [looks[index].reach for index in chosen],
             [snapshot_shares(self.snapshots, self.seed, index) for index in chosen],
         )

@@ -27,7 +27,7 @@ def main():
     reaches = [None, ((4, 4, 4), (8, 8, 8)), None]  # the second leaves its box and is made again
     gpu.BATCH_CELLS = 3000  # two boxes at a time
     host = FisherKolmogorov(atlas)
-    runs = gpu.CudaFisherKolmogorov(atlas).grow_many(wanted, 4.0, reaches, shares)
+    runs = gpu.CudaFisherKolmogorov(atlas).grow_many(wanted, [4.0] * 3, reaches, shares)
     told = []
     for parameters, run, share in zip(wanted, runs, shares, strict=True):
         expected = host.grow(parameters, stop_above_ml=4.0, snapshots=share)
