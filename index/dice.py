@@ -24,7 +24,7 @@ from . import dice_file
 from .block_masks import DenseMask, SparseMask, block_grid, block_words
 from .dice_file import Directory, data_path
 from .protocol import Hits, Mask
-from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack
+from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side
 
 Progress = Callable[[int, int], None]
 """Called with (tumours done, tumours to do)."""
@@ -182,7 +182,11 @@ def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress 
             total, done = sum(record.count for record in missing), 0
             with ThreadPoolExecutor() as pool:
                 for record in missing:
-                    masks = list(pool.map(lambda row, r=record: _tumour_masks(store, r, row), range(record.count)))
+                    masks: list[tuple[SparseMask, SparseMask]] = []
+                    for first in range(0, record.count, _TOGETHER):
+                        rows = range(first, min(first + _TOGETHER, record.count))
+                        found = list(pool.map(lambda row, r=record: _tumour_masks(store, r, row), rows))
+                        masks += side_by_side(found)
                     data, layout = pack(masks, int(np.prod(block_grid(store.frame.shape))))
                     directory = dice_file.append(folder, directory, record.name, data, layout)
                     done += record.count
@@ -210,6 +214,7 @@ def verify_index(store: TumorStore) -> list[str]:
     ]
 
 
+_TOGETHER = 32
 _NEVER = -1.0  # below every bound
 _FIRST_LOOK = 64  # compared before any bound is known to be too low; best scores are nearly always among them
 _NEXT_LOOK = 64
