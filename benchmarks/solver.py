@@ -1,4 +1,4 @@
-"""How fast the forward solver is: voxel updates a second, and an average accepted tumour.
+"""How fast the forward solver is, as the builder calls it: voxel updates a second, and an average accepted tumour.
 
 python benchmarks/solver.py [--tumours 100]
 """
@@ -9,7 +9,8 @@ import time
 import numpy as np
 from record import keep
 
-from gliodex.simulate import FisherKolmogorov, Prior, load_atlas
+from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, load_atlas
+from gliodex.simulate.preview import SizePreview
 from gliodex.simulate.prior import tissue_voxels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -19,18 +20,19 @@ arguments = parser.parse_args()
 
 atlas, prior = load_atlas(), Prior()
 solver, tissue = FisherKolmogorov(atlas), tissue_voxels(atlas)
+preview = SizePreview(atlas, FisherKolmogorovSettings(), prior)
 seconds, updates, steps, index = [], [], [], 0
 solver(prior.draw(atlas, tissue, arguments.seed, 0))
 while len(seconds) < arguments.tumours:
     parameters = prior.draw(atlas, tissue, arguments.seed, index)
     index += 1
-    if 2 * parameters.mu1 * parameters.mu2 > 400:
+    look = preview(parameters)
+    if look.hopeless:
         continue
     begun = time.perf_counter()
-    run = solver.grow(parameters, stop_above_ml=prior.whole_ml[1])
-    density = run.full()
+    run = solver.grow(parameters, prior.whole_ml[1], look.reach)
     took = time.perf_counter() - begun
-    volumes = (float((density >= level).sum()) * atlas.frame.voxel_ml for level in (0.2, 0.6))
+    volumes = (float((run.density >= level).sum()) * atlas.frame.voxel_ml for level in (0.2, 0.6))
     if not run.outgrew and prior.keeps(*volumes):
         seconds.append(took)
         updates.append(run.voxel_updates)
