@@ -42,7 +42,7 @@ SEGMENT_TUMOURS = 1024
 
 INDEPENDENT_TUMOURS, LARGE_STORE_SNAPSHOTS = 100_000, 8
 """A store of up to so many tumours holds only ends of simulations by default; a larger one so many snapshots of each
-besides. Per minute of building, snapshots find better matches from the first minute on; per byte they do not
+besides. Per minute of building, snapshots find better matches from the first minute on; per tumour they do not
 (`benchmarks/sampling_rules.py`)."""
 
 BYTES_A_TUMOUR = 46_000
