@@ -12,7 +12,7 @@ from ..errors import NotAStoreError
 from ..index import build_index
 from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
 from ..simulate import build as build_store
-from ..store import Manifest, open_store
+from ..store import Atlas, Manifest, open_store
 from ..store.locations import files_at
 from .console import counting, errors, say
 
@@ -95,7 +95,7 @@ def build(
         say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 
 
-def _existing_atlas(store: str):  # type: ignore[no-untyped-def]
+def _existing_atlas(store: str) -> Atlas:
     """Return the atlas of an existing store; the default one for a new store."""
     try:
         Manifest.versions(files_at(store))

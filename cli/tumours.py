@@ -38,13 +38,14 @@ def add(
 ) -> None:
     """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
     parameters = _parameters(seed, diffusivity, proliferation, duration)
+    if density is None and parameters is None:
+        raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
     build_index(open_store(store))  # a damaged index is to be said before the store has changed
     if density is not None:
         added = add_density(store, load_image(density), parameters, {"kind": "added", "source": source})
-    elif parameters is not None:
-        (added,) = add_simulated(store, [parameters], {"kind": "simulated on request", "source": source})
     else:
-        raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
+        assert parameters is not None
+        (added,) = add_simulated(store, [parameters], {"kind": "simulated on request", "source": source})
     snapshot = open_store(store)
     build_index(snapshot)
     say(f"{store}: added tumour {added}; it now holds {len(snapshot):,}, version {snapshot.version}")

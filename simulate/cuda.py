@@ -198,6 +198,7 @@ class CudaFisherKolmogorov:
                 if stage in work.stages.snapshots and alive[n]:
                     days, back = work.stages.snapshots[stage]
                     density = u[begins[n] : begins[n + 1]].copy_to_host().reshape(work.shape)
+                    density = np.clip(density, np.float32(0), np.float32(1))
                     density = density * np.float32(back) / (1 - density + density * np.float32(back))
                     taken[n].append(Snapshot(density, _point(work.low), days))
         living = alive.copy_to_host()

@@ -113,7 +113,12 @@ class ObjectFiles(StoreFiles):
 
     def may_be_in_progress(self, key: str) -> bool:
         """See `StoreFiles`."""
-        modified: datetime = obstore.head(self._store, key)["last_modified"]
+        try:
+            modified: datetime = obstore.head(self._store, key)["last_modified"]
+        except FileNotFoundError:  # someone else has taken it away
+            return True
+        except BaseError as error:
+            raise OutputError(f"cannot reach {self.path(key)}: {_first_line(error)}") from error
         return datetime.now(UTC) - modified < _GRACE
 
     def _listed(self, below: str) -> list[obstore.ObjectMeta]:
