@@ -34,7 +34,7 @@ def build(
         int | None,
         typer.Option(
             min=0,
-            help="Tumours to keep of each simulation besides its end, at earlier, smaller stages. (default: 0; 8 for "
+            help="Tumours to keep of each simulation besides its end, at earlier, smaller stages. (default: 0; 4 for "
             "more than 100,000 tumours)",
         ),
     ] = None,

@@ -15,6 +15,9 @@ from .stencil import AT_EDGE, OUTGREW, count_at_least, grow_logistic, march
 _GROWTH = np.array([8, 8, LANES])
 """Cells added to a side that life has reached, along x, y and z."""
 
+_ARRAYS_OF_A_BOX = ("first", "second", "third")
+_APART = 13 * LANES
+
 _NO_GROWTH = np.float32(1)
 
 Reach = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -38,17 +41,21 @@ class Medium:
 
     @cached_property
     def whole_grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """The three, as a box of the whole grid needs them: whole lanes, ghost planes, nothing leaves."""
-        shape = self.x.shape
-        x, y, z = (
-            _with_ghosts(np.pad(f, ((0, 0), (0, 0), (0, _lanes(shape[2]) - shape[2]))))
-            for f in (self.x, self.y, self.z)
-        )
-        return _closed(x, y, z)
+        """The three, as `stencil.spread` needs them: whole lanes, ghost planes at both x ends, nothing leaves."""
+        nx, ny, nz = self.x.shape
+        faces = []
+        for place, face in enumerate((self.x, self.y, self.z), start=len(_ARRAYS_OF_A_BOX)):
+            whole = _aligned((nx + 2, ny, _lanes(nz)), place)
+            whole[...] = 0
+            whole[1:-1, :, :nz] = face
+            faces.append(whole)
+        x, y, z = faces
+        x[-2], y[:, -1], z[:, :, -1] = 0, 0, 0
+        return x, y, z
 
     @cached_property
-    def whole_grid_rows(self) -> tuple[Rows, Rows]:
-        """Extent of tissue in the rows of such a box."""
+    def tissue(self) -> tuple[Rows, Rows]:
+        """Extent of tissue in the rows of such a grid: none in its ghost planes."""
         return _with_empty_ghosts(self.tissue_first), _with_empty_ghosts(self.tissue_stop)
 
     @cached_property
@@ -68,7 +75,7 @@ class Workspace:
         size = math.prod(shape)
         held = self._held.get(name)
         if held is None or held.size < size:
-            held = self._held[name] = np.empty(size, np.float32)
+            held = self._held[name] = _aligned((size,), _ARRAYS_OF_A_BOX.index(name))
         carved = held[:size].reshape(shape)
         carved[...] = 0
         return carved
@@ -99,7 +106,7 @@ class ActiveBox:
         self._medium = medium
         self._workspace = workspace or Workspace()
         self._scratch: NDArray[np.float32]
-        self._memory = ["first", "second", "third"]  # of density, of scratch, and to spare
+        self._memory = list(_ARRAYS_OF_A_BOX)  # of density, of scratch, and to spare
         self._grid = np.array(medium.x.shape)
         self._end = np.array([*self._grid[:2], _lanes(self._grid[2])])
         self._low = np.array([*low[:2], low[2] // LANES * LANES])
@@ -154,7 +161,8 @@ class ActiveBox:
             self._made, self._next_look, updates, why = march(
                 self.u,
                 self._scratch,
-                *self._faces,
+                *self._medium.whole_grid,
+                self._corner,
                 self._first,
                 self._stop,
                 *self._tissue,
@@ -226,33 +234,22 @@ class ActiveBox:
         stop[1 + x : 1 + x + nx, y : y + ny][kept] = self._stop[1:-1][kept] + z
         self.u, self._first, self._stop, self._low, self._high = u, first, stop, low, high
         self._scratch = self._workspace.carve(self._memory[1], size)
-        self._take_medium(size)
-
-    def _take_medium(self, size: tuple[int, int, int]) -> None:
-        (x, y, z), (nx, ny, nz) = self._low, np.minimum(self._high, self._grid) - self._low
-        if not self._low.any() and (self._high == self._end).all():
-            self._faces, self._tissue = self._medium.whole_grid, self._medium.whole_grid_rows
+        self._corner = (int(low[0]), int(low[1]), int(low[2]))
+        if (self._low == 0).all() and (high == self._end).all():
+            self._tissue = self._medium.tissue
             return
-        window = (slice(x, x + nx), slice(y, y + ny))
-        first, stop = (
-            _with_empty_ghosts(np.clip(rows[window] - self._low[2], 0, size[2]))
-            for rows in (self._medium.tissue_first, self._medium.tissue_stop)
-        )
+        window = (slice(low[0], high[0] + 2), slice(low[1], high[1]))
+        first, stop = (np.clip(rows[window] - np.int32(low[2]), 0, np.int32(shape[2])) for rows in self._medium.tissue)
+        stop[[0, -1]] = 0  # what lies beyond is not in the box
         self._tissue = first, stop
-        faces = []
-        for name, coefficients in (("x", self._medium.x), ("y", self._medium.y), ("z", self._medium.z)):
-            face = self._workspace.carve(name, size)
-            face[1:-1, :, :nz] = coefficients[(*window, slice(z, z + nz))]
-            faces.append(face)
-        self._faces = _closed(*faces)
 
 
-def _closed(
-    x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Faces of a box that nothing leaves, closed in place."""
-    x[-2], y[:, -1], z[:, :, -1] = 0, 0, 0
-    return x, y, z
+def _aligned(shape: tuple[int, ...], place: int) -> NDArray[np.float32]:
+    """Memory in which rows begin where vector registers do, and pages share few cache sets with those of others."""
+    size = math.prod(shape)
+    raw = np.empty(size + LANES + place * _APART, np.float32)
+    begin = -(raw.ctypes.data // raw.itemsize) % LANES + place * _APART
+    return raw[begin : begin + size].reshape(shape)
 
 
 def _with_empty_ghosts(rows: Rows) -> Rows:

@@ -40,7 +40,7 @@ from .prior import Prior
 SEGMENT_TUMOURS = 1024
 """Tumours that make a full segment."""
 
-INDEPENDENT_TUMOURS, LARGE_STORE_SNAPSHOTS = 100_000, 8
+INDEPENDENT_TUMOURS, LARGE_STORE_SNAPSHOTS = 100_000, 4
 """A store of up to so many tumours holds only ends of simulations by default; a larger one so many snapshots of each
 besides. Per minute of building, snapshots find better matches from the first minute on; per tumour they do not
 (`benchmarks/sampling_rules.py`)."""

@@ -226,8 +226,7 @@ class FisherKolmogorov:
             return np.full(len(elapsed), math.inf if final_ml is None else final_ml / self.atlas.frame.voxel_ml)
         share = elapsed / elapsed[-1]
         limits = np.full(len(elapsed), _SLOWEST_TOLERANCE * final_ml)
-        tissue_ml = np.count_nonzero(self._domain) * self.atlas.frame.voxel_ml
-        if _SLOWEST_FROM_ML <= final_ml <= tissue_ml / 3:  # beyond, the brain may fill up
+        if _SLOWEST_FROM_ML <= final_ml <= self._tissue_ml / 3:  # beyond, the brain may fill up
             later = share >= _SLOWEST_FROM_SHARE
             limits[later] = _SLOWEST_TOLERANCE * share[later] ** _SLOWEST_EXPONENT * final_ml
         limits[-1] = final_ml
@@ -247,6 +246,10 @@ class FisherKolmogorov:
     @cached_property
     def _domain(self) -> NDArray[np.bool_]:
         return np.asarray(self.atlas.tissue)
+
+    @cached_property
+    def _tissue_ml(self) -> float:
+        return float(np.count_nonzero(self._domain)) * self.atlas.frame.voxel_ml
 
     @property
     def faces(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -283,8 +286,10 @@ class FisherKolmogorov:
         high = np.minimum(np.ceil(centre + radius).astype(int) + 1, frame.shape)
         if (high <= low).any():
             raise InputError(f"seed {_mm(seed_mm)} lies outside the atlas frame; choose one inside the brain")
-        grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
-        distance2 = ((frame.world(grid) - np.asarray(seed_mm)) ** 2).sum(-1)
+        x2, y2, z2 = (  # mm² along each axis; axes are perpendicular
+            ((np.arange(a, b) - c) * h) ** 2 for a, b, c, h in zip(low, high, centre, frame.spacing, strict=True)
+        )
+        distance2 = x2[:, None, None] + y2[:, None] + z2
         inside = self._domain[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         weight = np.exp(-distance2 / (2 * width**2)) * (distance2 <= (3 * width) ** 2) * inside
         if not weight.any():

@@ -7,7 +7,7 @@ only ever widen, so a cell outside them has never been written.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 from numpy.typing import NDArray
 
 LANES = 16
@@ -16,8 +16,10 @@ LANES = 16
 TAIL = np.float32(1e-8)
 """Density below which a cell does not count as living: what may be missed at the edge."""
 
+NOWHERE = np.int32(2**30)
+"""Where the part of a row begins that has none: beyond all cells, and far from overflowing."""
+
 Rows = NDArray[np.int32]
-_Line = NDArray[np.int32]
 
 Bounds = tuple[int, int, int, int]
 """First x, one past the last, first y, one past the last of the rows that matter."""
@@ -50,17 +52,17 @@ def living(u: NDArray[np.float32], first: Rows, stop: Rows, bounds: Bounds, live
     Returns:
         Cells in the extents together.
     """
-    depth, cells = u.shape[2], 0
+    depth, cells = np.int32(u.shape[2]), 0
+    at, flat = np.arange(depth).astype(np.int32), u.ravel()
     for x in range(bounds[0], bounds[1]):
         for y in range(bounds[2], bounds[3]):
-            low, high = first[x, y], stop[x, y]
-            while low < high and not u[x, y, low] > TAIL:
-                low += 1
-            while high > low and not u[x, y, high - 1] > TAIL:
-                high -= 1
-            live_first[x, y] = low if high > low else depth
-            live_stop[x, y] = high if high > low else 0
-            cells += max(0, high - low)
+            row, low, last = uint64((x * u.shape[1] + y) * depth), depth, np.int32(-1)
+            for z in range(uint64(first[x, y]), uint64(max(first[x, y], stop[x, y]))):  # without branches: vectorised
+                alive = flat[row + z] > TAIL
+                low = min(low, at[z] if alive else depth)
+                last = max(last, at[z] if alive else np.int32(-1))
+            live_first[x, y], live_stop[x, y] = low, last + 1
+            cells += max(0, int(last) + 1 - int(low))
     return cells
 
 
@@ -106,59 +108,57 @@ def widen(
     nx, ny = live_first.shape
     x_first, x_stop = max(0, bounds[0] - margin), min(nx, bounds[1] + margin)
     y_first, y_stop = max(0, bounds[2] - margin), min(ny, bounds[3] + margin)
-    near_first = live_first[x_first:x_stop, y_first:y_stop].copy()
-    near_stop = live_stop[x_first:x_stop, y_first:y_stop].copy()
-    _reach_along_x(near_first, near_stop, margin)
-    from_first, from_stop = np.empty(y_stop - y_first, np.int32), np.empty(y_stop - y_first, np.int32)
-    cells = 0
+    near_first, near_stop = _within(
+        live_first[x_first:x_stop, y_first:y_stop], live_stop[x_first:x_stop, y_first:y_stop], margin
+    )
+    cells, ahead, below, lanes = 0, np.int32(margin), np.int32(-LANES), np.int32(LANES - 1)
     for x in range(x_first, x_stop):
-        line_first, line_stop = near_first[x - x_first], near_stop[x - x_first]
-        _reach_along(line_first, line_stop, margin, from_first, from_stop)
         for y in range(y_first, y_stop):
-            low = max(line_first[y - y_first] - margin, tissue_first[x, y])
-            high = min(line_stop[y - y_first] + margin, tissue_stop[x, y])
-            some = high > low
-            first[x, y] = min(first[x, y], low & -LANES if some else first[x, y])
-            stop[x, y] = max(stop[x, y], (high + LANES - 1) & -LANES if some else stop[x, y])
+            low = max(near_first[x - x_first, y - y_first] - ahead, tissue_first[x, y])
+            high = min(near_stop[x - x_first, y - y_first] + ahead, tissue_stop[x, y])
+            if high > low:
+                first[x, y] = min(first[x, y], low & below)
+                stop[x, y] = max(stop[x, y], (high + lanes) & below)
             cells += max(0, stop[x, y] - first[x, y])
     return cells, bounds_of(first, stop, (x_first, x_stop, y_first, y_stop))
 
 
-# The extent of life within `margin` rows is found by doubling: first over [i, i + 1], then over [i, i + 3], and so on
-# to [i, i + margin]; that of [i - margin, i + margin] is the union of two of these.
+@njit(cache=True, nogil=True)
+def _within(first: Rows, stop: Rows, margin: int) -> tuple[Rows, Rows]:
+    """Return the extent of life in all rows up to `margin` from each, along x and along y.
+
+    Found by doubling: first over [i, i + 1], then over [i, i + 3], and so on to [i, i + margin]; that of
+    [i - margin, i + margin] is the union of two of these. Empty rows between the lines, and before and behind all,
+    make every step one pass over flat arrays.
+    """
+    nx, ny = first.shape
+    lines, width = nx + 2 * margin, ny + margin
+    here, there = _empty_rows(lines, width), _empty_rows(lines, width)
+    here[0][margin : margin + nx, :ny], here[1][margin : margin + nx, :ny] = first, stop
+    for stride in (1, width):
+        reach = 0
+        while reach < margin:
+            shift = min(reach + 1, margin - reach)
+            _join(here, there, uint64(shift * stride), uint64(0))
+            here, there, reach = there, here, reach + shift
+        _join(here, there, uint64(0), uint64(margin * stride))
+        here, there = there, here
+    return here[0][margin : margin + nx, :ny], here[1][margin : margin + nx, :ny]
 
 
 @njit(cache=True, nogil=True)
-def _reach_along_x(first: Rows, stop: Rows, margin: int) -> None:
-    nx, reach = first.shape[0], 0
-    while reach < margin:
-        shift = min(reach + 1, margin - reach)
-        for x in range(nx - shift):
-            _join(first[x], stop[x], first[x + shift], stop[x + shift])
-        reach += shift
-    for x in range(nx - 1, 0, -1):
-        back = max(0, x - margin)
-        _join(first[x], stop[x], first[back], stop[back])
+def _empty_rows(lines: int, width: int) -> tuple[Rows, Rows]:
+    return np.full((lines, width), NOWHERE, np.int32), np.zeros((lines, width), np.int32)
 
 
 @njit(cache=True, nogil=True)
-def _reach_along(first: _Line, stop: _Line, margin: int, from_first: _Line, from_stop: _Line) -> None:
-    n, reach = first.size, 0
-    while reach < margin:
-        shift = min(reach + 1, margin - reach)
-        from_first[:], from_stop[:] = first, stop
-        if shift < n:
-            _join(first[:-shift], stop[:-shift], from_first[shift:], from_stop[shift:])
-        reach += shift
-    from_first[:], from_stop[:] = first, stop
-    if margin < n:
-        _join(first[margin:], stop[margin:], from_first[:-margin], from_stop[:-margin])
-    for i in range(1, min(margin, n)):
-        first[i], stop[i] = min(first[i], from_first[0]), max(stop[i], from_stop[0])
-
-
-@njit(cache=True, nogil=True)
-def _join(first: _Line, stop: _Line, others: _Line, ends: _Line) -> None:
-    for i in range(first.size):
-        first[i] = min(first[i], others[i])
-        stop[i] = max(stop[i], ends[i])
+def _join(here: tuple[Rows, Rows], there: tuple[Rows, Rows], ahead: int, behind: int) -> None:
+    """Join each row's extent with that of the one so many further on or back; there is none beyond the ends."""
+    first, stop = here[0].ravel(), here[1].ravel()
+    low, high = there[0].ravel(), there[1].ravel()
+    size = uint64(first.size)
+    low[:behind], high[:behind] = first[:behind], stop[:behind]
+    low[size - ahead :], high[size - ahead :] = first[size - ahead :], stop[size - ahead :]
+    for i in range(behind, size - ahead):
+        low[i] = min(first[i], first[i + ahead - behind])
+        high[i] = max(stop[i], stop[i + ahead - behind])

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, uint64
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 from numpy.typing import NDArray
 
 from .live_rows import TAIL, Bounds, Rows, bounds_of, living, sides_reached, widen
 
 Box = NDArray[np.float32]
+Corner = tuple[int, int, int]
+_Flat = NDArray[np.float32]
+_Line = NDArray[np.int32]
 
 DONE, AT_EDGE, OUTGREW = 0, 1, 2
 """Why `march` stopped: all steps made; life reached a side that can move; the volume passed the limit."""
@@ -24,6 +29,15 @@ _LONGEST_WAIT = 32  # stages; a run that outgrows its limit shall end soon
 _LN_TAIL = np.float64(-np.log(TAIL))
 
 
+class _SeparateArrays(CompilerBase):  # type: ignore[misc]  # numba has no types
+    """For arrays that never share memory: to find that out for every row took longer than the row itself."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return numba's usual passes."""
+        self.state.flags.noalias = True
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
+
+
 @njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
 def spread(
     here: Box,
@@ -31,6 +45,7 @@ def spread(
     face_x: Box,
     face_y: Box,
     face_z: Box,
+    corner: Corner,
     first: Rows,
     stop: Rows,
     bounds: Bounds,
@@ -43,9 +58,11 @@ def spread(
     Args:
         here: what spreads, (x, y, z) with ghost planes at both x ends.
         there: receives the result, inside the rows' parts only.
-        face_x: relative face diffusivity over spacing squared, 1/mm²; a cell's entry couples it with the next along x.
+        face_x: relative face diffusivity over spacing squared, 1/mm², on the grid that the box is a part of; a cell's
+            entry couples it with the next along x.
         face_y: likewise along y.
         face_z: likewise along z.
+        corner: entry of these that the first cell of the box has.
         first: where the part of each row begins, (x, y); the ghost planes' parts are empty.
         stop: one past where it ends.
         bounds: of the rows that have a part.
@@ -53,25 +70,48 @@ def spread(
         onto: what the base is: 0 for `here`, 1 for `there`.
         growth: exp(rho times the time step) in the last stage of a step, 1 in others.
     """
-    depth = here.shape[2]
-    sx, sy, one = uint64(here.shape[1] * depth), uint64(depth), uint64(1)
-    u, out = here.ravel(), there.ravel()
-    fx, fy, fz = face_x.ravel(), face_y.ravel(), face_z.ravel()
-    low, high = first.ravel(), stop.ravel()
+    faces = face_x.ravel(), face_y.ravel(), face_z.ravel()
+    rows, shape, grid = (first.ravel(), stop.ravel()), here.shape[1:], face_x.shape[1:]
+    _spread_rows(here.ravel(), there.ravel(), *faces, *rows, shape, grid, corner, bounds, diffusion, onto, growth)
+
+
+@njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True, pipeline_class=_SeparateArrays)
+def _spread_rows(
+    u: _Flat,
+    out: _Flat,
+    fx: _Flat,
+    fy: _Flat,
+    fz: _Flat,
+    first: _Line,
+    stop: _Line,
+    shape: tuple[int, int],
+    grid: tuple[int, int],
+    corner: Corner,
+    bounds: Bounds,
+    diffusion: np.float32,
+    onto: np.float32,
+    growth: np.float32,
+) -> None:
+    sx, sy, one = uint64(shape[0] * shape[1]), uint64(shape[1]), uint64(1)
+    gx, gy = uint64(grid[0] * grid[1]), uint64(grid[1])
     own, excess, grows = np.float32(1) - onto, growth - np.float32(1), growth != 1
     for x in range(bounds[0], bounds[1]):
         for y in range(bounds[2], bounds[3]):
-            row = x * here.shape[1] + y
-            begin, end = uint64(row * depth + low[row]), uint64(row * depth + max(low[row], high[row]))
+            row = x * shape[0] + y
+            if stop[row] <= first[row]:
+                continue
+            begin, end = uint64(row * shape[1] + first[row]), uint64(row * shape[1] + stop[row])
+            in_grid = ((x + corner[0]) * grid[0] + y + corner[1]) * grid[1] + corner[2]
+            shift = uint64(in_grid - row * shape[1])  # unsigned, it wraps around and still adds up
             for i in range(begin, end):
-                at = u[i]
+                at, g = u[i], i + shift
                 flux = (
-                    fx[i] * (u[i + sx] - at)
-                    - fx[i - sx] * (at - u[i - sx])
-                    + fy[i] * (u[i + sy] - at)
-                    - fy[i - sy] * (at - u[i - sy])
-                    + fz[i] * (u[i + one] - at)
-                    - fz[i - one] * (at - u[i - one])
+                    fx[g] * (u[i + sx] - at)
+                    - fx[g - gx] * (at - u[i - sx])
+                    + fy[g] * (u[i + sy] - at)
+                    - fy[g - gy] * (at - u[i - sy])
+                    + fz[g] * (u[i + one] - at)
+                    - fz[g - one] * (at - u[i - one])
                 )
                 out[i] = own * at + onto * out[i] + diffusion * flux
             if grows:
@@ -88,6 +128,7 @@ def march(
     face_x: Box,
     face_y: Box,
     face_z: Box,
+    corner: Corner,
     first: Rows,
     stop: Rows,
     tissue_first: Rows,
@@ -116,6 +157,7 @@ def march(
         face_x: see `spread`.
         face_y: likewise.
         face_z: likewise.
+        corner: likewise.
         first: see `spread`; moved down as rows' parts widen.
         stop: likewise, moved up.
         tissue_first: where tissue begins in each row; parts stay inside, up to whole lanes.
@@ -167,9 +209,9 @@ def march(
         last = weights.shape[0] - 1
         for pair in range(last + 1):
             half, whole = diffusion * weights[pair, 0], diffusion * weights[pair, 1]
-            spread(u, scratch, face_x, face_y, face_z, first, stop, bounds, half, itself, nothing)
+            spread(u, scratch, face_x, face_y, face_z, corner, first, stop, bounds, half, itself, nothing)
             grown = growth if pair == last else nothing
-            spread(scratch, u, face_x, face_y, face_z, first, stop, bounds, whole, other, grown)
+            spread(scratch, u, face_x, face_y, face_z, corner, first, stop, bounds, whole, other, grown)
         updates += cells * weights.size
     return steps, next_look, updates, DONE
 

@@ -15,10 +15,10 @@ from .frame import Frame
 from .integers import bounding_box, dequantise, level_of, quantise
 from .parameters import GrowthParameters
 
-CODEC = {"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**22}
+CODEC = {"cname": "zstd", "clevel": 2, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**22}
 """Compression of a chunk, in the words of Zarr's blosc codec."""
 
-_BLOSC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE, blocksize=2**22)
+_BLOSC = Blosc(cname="zstd", clevel=2, shuffle=Blosc.SHUFFLE, blocksize=2**22)
 _CRC_BYTES = 4
 
 

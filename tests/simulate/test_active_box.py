@@ -57,8 +57,8 @@ def every_cell(medium, u, phases):
         for _ in range(steps):
             for pair, (half, whole) in enumerate(made.weights, start=1):
                 grown = np.float32(growth) if pair == len(made.weights) else one
-                stencil.spread(u, between, x, y, z, *rows, diffusion * half, zero, one)
-                stencil.spread(between, u, x, y, z, *rows, diffusion * whole, one, grown)
+                stencil.spread(u, between, x, y, z, (0, 0, 0), *rows, diffusion * half, zero, one)
+                stencil.spread(between, u, x, y, z, (0, 0, 0), *rows, diffusion * whole, one, grown)
     return u[1:-1]
 
 
@@ -73,9 +73,9 @@ class TestMedium:
             assert whole.flags.c_contiguous
             np.testing.assert_array_equal(whole[1:-1, :, :depth], face)
             assert whole.sum(dtype=np.float64) == face.sum(dtype=np.float64)
-        for rows, grid_rows in zip(medium.whole_grid_rows, (medium.tissue_first, medium.tissue_stop), strict=True):
+        for rows, grid_rows in zip(medium.tissue, (medium.tissue_first, medium.tissue_stop), strict=True):
             np.testing.assert_array_equal(rows[1:-1], grid_rows)
-        assert (medium.whole_grid_rows[1][[0, -1]] <= medium.whole_grid_rows[0][[0, -1]]).all()
+        assert (medium.tissue[1][[0, -1]] <= medium.tissue[0][[0, -1]]).all()
 
     def test_nothing_leaves_its_whole_grid_even_where_faces_are_open(self):
         shape = (4, 5, 16)
@@ -285,5 +285,5 @@ def test_a_workspace_is_used_again_and_leaves_no_trace():
     march(fresh, 40, 1.1)
     march(fresh, 6, 1.1, stages=8)
     np.testing.assert_array_equal(placed(box, shape), placed(fresh, shape))
-    memory = [workspace.carve(name, (2, 2)) for name in ("first", "second", "third", "x", "y", "z")]
+    memory = [workspace.carve(name, (2, 2)) for name in ("first", "second", "third")]
     assert not any(np.shares_memory(a, b) for i, a in enumerate(memory) for b in memory[:i])

@@ -370,17 +370,17 @@ class TestSnapshots:
         assert only_campaign(build_here.store()).prior == PRIOR.as_record()
         assert snapshots_of(build_here.store()) == [0] * 4
 
-    def test_a_new_campaign_of_a_large_store_has_eight_by_default(self, build_here, monkeypatch):
+    def test_a_new_campaign_of_a_large_store_has_four_by_default(self, build_here, monkeypatch):
         monkeypatch.setattr(builder, "INDEPENDENT_TUMOURS", 10)
         build_here(10, "small", snapshots=None)
         build_here(11, "small", snapshots=None)
         build_here(11, "large", snapshots=None)
-        build_here(12, "large", snapshots=8)
+        build_here(12, "large", snapshots=4)
         small, large = (build_here.store(name) for name in ("small", "large"))
         assert (snapshots_of(small), only_campaign(small).count) == ([0] * 11, 11)
-        assert only_campaign(large).prior["snapshots"] == 8
+        assert only_campaign(large).prior["snapshots"] == 4
         assert only_campaign(large).count == 12
-        assert max(snapshots_of(large)) > 3
+        assert max(snapshots_of(large)) > 2
 
     def test_the_report_counts_tumours_and_draws(self, build_here):
         report = build_here(23)

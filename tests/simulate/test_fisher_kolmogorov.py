@@ -480,8 +480,8 @@ def with_every_cell(solver, parameters):
         diffusion = np.float32(parameters.diffusivity * step.days)
         for pair, (half, whole) in enumerate(step.scheme.weights, start=1):
             last = pair == len(step.scheme.weights)
-            stencil.spread(u, between, *faces, *rows, diffusion * half, zero, one)
-            stencil.spread(between, u, *faces, *rows, diffusion * whole, one, grown if last else one)
+            stencil.spread(u, between, *faces, (0, 0, 0), *rows, diffusion * half, zero, one)
+            stencil.spread(between, u, *faces, (0, 0, 0), *rows, diffusion * whole, one, grown if last else one)
     return u[1:-1]
 
 

@@ -35,11 +35,11 @@ def rows_with_all_cells(shape):
     return first, stop, (1, shape[0] - 1, 0, shape[1])
 
 
-def spread_to(u, faces, diffusion, growth=1.0, *, onto=None, rows=None):
+def spread_to(u, faces, diffusion, growth=1.0, *, onto=None, rows=None, corner=(0, 0, 0)):
     """What one stage writes into an array of sevens, or on top of `onto`."""
     out = np.full_like(u, 7) if onto is None else onto.copy()
     numbers = (np.float32(v) for v in (diffusion, onto is not None, growth))
-    spread(u, out, *faces, *(rows or rows_with_all_cells(u.shape)), *numbers)
+    spread(u, out, *faces, corner, *(rows or rows_with_all_cells(u.shape)), *numbers)
     return out
 
 
@@ -117,6 +117,25 @@ def test_a_stage_writes_the_rows_parts_and_nothing_else(on_top, growth):
     np.testing.assert_array_equal(found, np.where(inside, everywhere, untouched))
 
 
+@pytest.mark.parametrize("corner", [(0, 0, 0), (2, 3, 4), (0, 1, 9)])
+def test_faces_may_be_those_of_a_larger_grid(corner):
+    """A box takes its own from the corner that it has there, whatever lies around."""
+    u, faces = random_box(5, (6, 5, 7))
+    rng = np.random.default_rng(9)
+    on_grid = []
+    for face in faces:
+        grid = rng.random((10, 11, 19), dtype=np.float32)
+        x, y, z = corner
+        grid[x : x + 6, y : y + 5, z : z + 7] = face
+        grid[:, -1], grid[:, :, -1] = 0, 0  # as on every grid; and nothing couples the box with what is around it
+        grid[x : x + 6, y - 1, z : z + 7] = 0
+        grid[x : x + 6, y : y + 5, z - 1] = 0
+        on_grid.append(grid)
+    rows = rows_with_all_cells(u.shape)
+    found, expected = spread_to(u, on_grid, 0.1, rows=rows, corner=corner), spread_to(u, faces, 0.1, rows=rows)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_closed_faces_keep_every_cell_to_itself():
     u, faces = random_box(4)
     after = spread_to(u, [np.zeros_like(f) for f in faces], 0.16)
@@ -168,6 +187,7 @@ def test_marching_is_classical_steps_with_growth_after_each(matrix, stages, grow
         face_x=faces[0],
         face_y=faces[1],
         face_z=faces[2],
+        corner=(0, 0, 0),
         first=whole[0].copy(),
         stop=whole[1].copy(),
         tissue_first=whole[0],
