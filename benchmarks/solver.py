@@ -1,6 +1,6 @@
-"""How fast the forward solver is, as the builder calls it: voxel updates a second, and an average accepted tumour.
+"""How fast the forward solver is, as the builder calls it: voxel updates a second, and what a kept tumour costs.
 
-python benchmarks/solver.py [--tumours 100]
+python benchmarks/solver.py [--tumours 100] [--draws 5000]
 """
 
 import argparse
@@ -10,11 +10,13 @@ import numpy as np
 from record import keep
 
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, load_atlas
+from gliodex.simulate.maker import TumourMaker
 from gliodex.simulate.preview import SizePreview
 from gliodex.simulate.prior import tissue_voxels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--tumours", type=int, default=100)
+parser.add_argument("--draws", type=int, default=5000)
 parser.add_argument("--seed", type=int, default=11)
 arguments = parser.parse_args()
 
@@ -37,6 +39,11 @@ while len(seconds) < arguments.tumours:
         seconds.append(took)
         updates.append(run.voxel_updates)
         steps.append(run.steps)
+maker = TumourMaker(atlas, FisherKolmogorovSettings(), prior, arguments.seed)
+maker.settle(0, 32)
+begun = time.perf_counter()
+batch = maker.settle(0, arguments.draws)
+all_in = (time.perf_counter() - begun) / len(batch.tumours)
 keep(
     "solver",
     {
@@ -47,6 +54,9 @@ keep(
         "median_ms": round(float(np.median(seconds)) * 1e3, 1),
         "giga_updates_per_second": round(sum(updates) / sum(seconds) / 1e9, 2),
         "mean_steps": round(float(np.mean(steps))),
+        "draws": arguments.draws,
+        "kept": len(batch.tumours),
+        "all_in_ms": round(all_in * 1e3, 1),
     },
-    f"python benchmarks/solver.py --tumours {arguments.tumours} --seed {arguments.seed}",
+    f"python benchmarks/solver.py --tumours {arguments.tumours} --draws {arguments.draws} --seed {arguments.seed}",
 )
