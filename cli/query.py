@@ -17,6 +17,13 @@ from .console import errors, out, say, stages
 from .stores import Method
 
 
+class Thresholds(StrEnum):
+    """Densities at which MRI shows the outlines."""
+
+    fixed = "fixed"
+    search = "search"
+
+
 class Refinement(StrEnum):
     """Stages after retrieval."""
 
@@ -50,6 +57,12 @@ def query(
     registration_seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
     method: Annotated[Method, typer.Option(help="Way of searching.")] = Method.dice,
+    thresholds: Annotated[
+        Thresholds, typer.Option(help="fixed: the store's; search: find the tumour and both thresholds together.")
+    ] = Thresholds.fixed,
+    rerank: Annotated[
+        int, typer.Option(metavar="N", help="Put the N best of --method in the order of their exact Dice; 0: do not.")
+    ] = 0,
     top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
     distinct: Annotated[
         bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")
@@ -61,7 +74,7 @@ def query(
     refine: Annotated[Refinement, typer.Option(help="Stage after retrieval.")] = Refinement.none,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
-    del method, refine  # one of each so far; typer refuses others
+    del refine  # one so far; typer refuses others
     if t1 is not None and t1c is not None:
         raise InputError("give --t1 or --t1c, not both: one image is registered")
     request = QueryRequest(
@@ -81,6 +94,9 @@ def query(
         threads,
         distinct,
         scheduler,
+        method.value,
+        rerank,
+        thresholds is Thresholds.search,
     )
     with stages() as announce:
         _, record = run_query(request, announce)
@@ -106,6 +122,8 @@ def show(record: dict[str, Any], folder: Path) -> None:
             *known,
         )
     out.print(table)
+    if record["settings"]["thresholds"] == "search":
+        say("outlines at density " + ", ".join(f"{n} {best['thresholds'][n]:.3g}" for n in ("whole", "core")))
     say(
         f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import DamagedStoreError
-from ..index import build_index, verify_index
+from ..index import prepare, verify_methods
 from ..store import collect_garbage, open_store
 from ..store import verify as verify_store
 from .console import counting, out, say
@@ -20,9 +20,23 @@ StoreFolder = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the
 
 
 class Method(StrEnum):
-    """Ways of searching."""
+    """Ways of searching: `METHODS`."""
 
     dice = "dice"
+    ds64 = "ds64"
+    ds32 = "ds32"
+    radiomics = "radiomics"
+    radiomics_standardised = "radiomics-standardised"
+
+
+class Preparation(StrEnum):
+    """All that can be prepared for searching: `PREPARED`."""
+
+    dice = "dice"
+    ds64 = "ds64"
+    ds32 = "ds32"
+    thresholds = "thresholds"
+    radiomics = "radiomics"
 
 
 def info(
@@ -77,13 +91,13 @@ def info(
 
 def index(
     store: StorePath,
-    method: Annotated[Method, typer.Option(help="Way of searching to prepare.")] = Method.dice,
+    method: Annotated[Preparation, typer.Option(help="Way of searching to prepare.")] = Preparation.dice,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
 ) -> None:
     """Prepare a store for searching; only new segments are read."""
     snapshot = open_store(store)
     with counting("indexing") as progress:
-        build_index(snapshot, rebuild=rebuild, progress=progress)
+        prepare(snapshot, method.value, rebuild=rebuild, progress=progress)
     say(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
 
 
@@ -94,7 +108,7 @@ def verify(
     snapshot = open_store(store)
     with counting("verifying") as progress:
         found = verify_store(snapshot, full=full, progress=progress)
-    found += verify_index(snapshot)
+    found += verify_methods(snapshot)
     for line in found:
         typer.echo(line)
     if found:

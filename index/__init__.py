@@ -2,6 +2,19 @@
 
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
+from .methods import METHODS, open_retriever, prepare, verify_methods
 from .protocol import Hits, Retriever
 
-__all__ = ["ClusterDiceIndex", "DiceIndex", "Hits", "Retriever", "build_index", "cluster_index", "verify_index"]
+__all__ = [
+    "METHODS",
+    "ClusterDiceIndex",
+    "DiceIndex",
+    "Hits",
+    "Retriever",
+    "build_index",
+    "cluster_index",
+    "open_retriever",
+    "prepare",
+    "verify_index",
+    "verify_methods",
+]

@@ -15,6 +15,7 @@ from ..store.cluster import connected
 from ..store.locations import files_at
 from ..store.reader import TumorStore
 from .dice import DiceIndex, build_index
+from .grids import FULL
 from .protocol import Hits, Mask
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Found = tuple[Hits, list[tuple[str, int]]]
 class ClusterDiceIndex:
     """`DiceIndex` on a cluster: the same answers. Get it from `cluster_index`."""
 
-    name = DiceIndex.name
+    name = FULL.name
 
     def __init__(self, store: TumorStore, client: Client) -> None:
         self._store, self._client = store, client

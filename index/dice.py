@@ -8,26 +8,23 @@ the same order, and rounding is monotone, so no tolerance is needed: ids and fp6
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, InputError, OutputError
+from ..errors import DamagedStoreError, UnknownTumourError
 from ..store.integers import level_of
-from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
-from . import dice_file
 from .block_masks import DenseMask, SparseMask, block_grid, block_words
-from .dice_file import Directory, data_path
-from .protocol import Hits, Mask
+from .derived import Derived, Progress
+from .grids import FULL, Grid
+from .protocol import Hits, Mask, best_of, check_query
+from .segment_file import Directory, PackedSegment, data_path
 from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side
-
-Progress = Callable[[int, int], None]
-"""Called with (tumours done, tumours to do)."""
 
 
 class DiceIndex:
@@ -36,17 +33,16 @@ class DiceIndex:
     >>> hits = DiceIndex.open(store).search(core, whole, k=15)
     >>> hits.ids, hits.scores, hits.dice_core, hits.dice_whole
 
-    A Dice of two empty masks is 0, as in the authors' code.
+    A Dice of two empty masks is 0, as in the authors' code. On a coarser grid, the same search over the masks that are
+    left of all tumours and of the query.
     """
 
-    name = "dice"
-
-    def __init__(self, store: TumorStore, data: NDArray[np.uint8], directory: Directory) -> None:
-        self._store = store
+    def __init__(
+        self, store: TumorStore, data: NDArray[np.uint8], packed: list[PackedSegment], grid: Grid = FULL
+    ) -> None:
+        self.name = grid.name
+        self._store, self._grid = store, grid
         self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
-        packed = [directory.segments[s.name] for s in store.segments]
-        for record, segment in zip(store.segments, packed, strict=True):
-            dice_file.check_head(_folder(store), data, record.name, segment)
         self._u16, self._u32, self._u64 = (data.view(t) for t in (np.uint16, np.uint32, np.uint64))
         self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), len(FIELDS))
         self._bases = np.concatenate([[0], np.cumsum(self._table[:, 0])]) if packed else np.zeros(1, np.int64)
@@ -54,15 +50,14 @@ class DiceIndex:
         self._sizes = np.concatenate(sizes, axis=1) if sizes else np.zeros((2, 0), np.int64)
 
     @classmethod
-    def open(cls, store: TumorStore, progress: Progress | None = None) -> DiceIndex:
-        """Open the index of a snapshot, adding the segments that it does not hold yet.
+    def open(cls, store: TumorStore, progress: Progress | None = None, grid: Grid = FULL) -> DiceIndex:
+        """Open the index of a snapshot on a grid, adding the segments that it does not hold yet.
 
         Raises:
             DamagedStoreError: a byte of the index or of the store is not what was written.
             OutputError, StoreLockedError: segments are missing and the index cannot be written.
         """
-        directory = build_index(store, progress=progress)
-        return cls(store, dice_file.mapped(_folder(store), directory), directory)
+        return cls(store, *dice_data(grid).open(store, progress), grid)
 
     def __len__(self) -> int:
         return len(self._ids) - len(self._deleted)
@@ -80,15 +75,8 @@ class DiceIndex:
             InputError: a mask is not boolean or not on the frame, or k < 1.
             DamagedStoreError: a compared tumour's masks are not what was written.
         """
-        shape = self._store.frame.shape
-        for label, mask in (("core", core), ("whole", whole)):
-            if mask.shape != shape or mask.dtype != np.bool_:
-                raise InputError(
-                    f"{label} must be a boolean array on the store's frame {shape}, not {mask.dtype} {mask.shape}"
-                )
-        if k < 1:
-            raise InputError(f"k must be at least 1, not {k}")
-        queries = tuple(DenseMask.from_mask(np.ascontiguousarray(mask)) for mask in (core, whole))
+        check_query(self._store.frame.shape, core, whole, k)
+        queries = self._queries(core, whole)
         bounds = self._scores(self._bounds(queries), slice(None), queries)[0]
         bounds[self._deleted] = _NEVER
         words = np.stack([q.words for q in queries])
@@ -98,7 +86,7 @@ class DiceIndex:
         chosen = np.argpartition(-bounds, first - 1)[:first] if first else np.zeros(0, np.int64)
         shared = self._compare(chosen, words)
         scores, dices = self._scores(shared, chosen, queries)
-        best = _best(chosen, scores, k, runs)
+        best = best_of(chosen, scores, k, runs)
         worst = scores[best[-1]] if len(best) == k else 0.0
         rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
         rest = rest[np.argsort(-bounds[rest], kind="stable")]
@@ -107,9 +95,14 @@ class DiceIndex:
             more, more_dices = self._scores(self._compare(now, words), now, queries)
             chosen = np.concatenate([chosen, now])
             scores, dices = np.concatenate([scores, more]), np.concatenate([dices, more_dices], axis=1)
-            best = _best(chosen, scores, k, runs)
+            best = best_of(chosen, scores, k, runs)
             worst = scores[best[-1]] if len(best) == k else 0.0
         return Hits(self._ids[chosen[best]], scores[best], dices[0, best], dices[1, best], len(chosen))
+
+    def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Ids and scores of the `k` best: what a `Candidates` tells."""
+        hits = self.search(core, whole, k)
+        return hits.ids, hits.scores
 
     def search_many(
         self,
@@ -130,6 +123,32 @@ class DiceIndex:
         with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
             return list(pool.map(lambda masks: self.search(masks[0], masks[1], k, distinct=distinct), queries))
 
+    def compare(self, ids: NDArray[np.int64], core: Mask, whole: Mask) -> NDArray[np.float64]:
+        """Dice of some tumours' core and whole with a query's, (2, n).
+
+        Args:
+            ids: of tumours in the snapshot.
+            core: see `search`.
+            whole: likewise.
+
+        Raises:
+            InputError, DamagedStoreError: see `search`.
+            UnknownTumourError: the snapshot holds no such tumour.
+        """
+        check_query(self._store.frame.shape, core, whole)
+        queries = self._queries(core, whole)
+        positions = np.searchsorted(self._ids, ids)
+        known = positions < len(self._ids)
+        known[known] = (self._ids[positions[known]] == ids[known]) & ~self._store.deleted[positions[known]]
+        if not known.all():
+            raise UnknownTumourError(
+                f"{self._store.path} version {self._store.version} holds no tumour {ids[~known][0]}"
+            )
+        return self._scores(self._compare(positions, np.stack([q.words for q in queries])), positions, queries)[1]
+
+    def _queries(self, core: Mask, whole: Mask) -> tuple[DenseMask, ...]:
+        return tuple(DenseMask.from_mask(np.ascontiguousarray(self._grid.of(mask))) for mask in (core, whole))
+
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:
         total = np.zeros((2, len(self._ids)), np.uint32)
         for m, query in enumerate(queries):
@@ -143,9 +162,11 @@ class DiceIndex:
         rows = positions - self._bases[segments]
         bad = intersections(self._u16, self._u32, self._u64, self._table, segments, rows, words, found)
         if bad >= 0:
+            derived = dice_data(self._grid)
             raise DamagedStoreError(
-                f"the masks of tumour {self._ids[positions[bad]]} are damaged in {data_path(_folder(self._store))}: "
-                f"make the index anew with `gliodex index {self._store.path} --rebuild`"
+                f"the masks of tumour {self._ids[positions[bad]]} are damaged in "
+                f"{data_path(derived.folder(self._store))}: make the index anew with "
+                f"`{derived.command(self._store)} --rebuild`"
             )
         return found.T
 
@@ -160,96 +181,45 @@ class DiceIndex:
         return dices[0] + dices[1], dices
 
 
-def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress | None = None) -> Directory:
-    """Bring the index file of a store up to a snapshot: only segments that it lacks are read.
+def dice_data(grid: Grid = FULL) -> Derived:
+    """Packed masks of all tumours on a grid."""
+    made_with: dict[str, object] = {"layout": _LAYOUT}
+    if grid != FULL:
+        made_with["edge"] = grid.edge
+    return Derived(grid.name, made_with, partial(_pack_segment, grid))
 
-    Raises:
-        DamagedStoreError: the index on the disk is damaged (and `rebuild` is off), or a density is.
-        OutputError, StoreLockedError: it cannot be written.
-    """
-    folder = _folder(store)
-    made_with = _made_with(store)
-    directory = Directory(made_with) if rebuild else Directory.load(folder, made_with)
-    if not _missing(store, directory):
-        return directory
-    try:
-        with committer_lock(folder, "gliodex index"):
-            if rebuild:
-                directory.save(folder)
-            else:
-                directory = Directory.load(folder, made_with)
-            missing = _missing(store, directory)
-            total, done = sum(record.count for record in missing), 0
-            with ThreadPoolExecutor() as pool:
-                for record in missing:
-                    masks: list[tuple[SparseMask, SparseMask]] = []
-                    for first in range(0, record.count, _TOGETHER):
-                        rows = range(first, min(first + _TOGETHER, record.count))
-                        found = list(pool.map(lambda row, r=record: _tumour_masks(store, r, row), rows))
-                        masks += side_by_side(found)
-                    data, layout = pack(masks, int(np.prod(block_grid(store.frame.shape))))
-                    directory = dice_file.append(folder, directory, record.name, data, layout)
-                    done += record.count
-                    if progress:
-                        progress(done, total)
-    except OutputError as error:
-        raise OutputError(
-            f"{error}; the index of {store.path} lacks {len(_missing(store, directory))} segments: "
-            "run `gliodex index` where the store can be written"
-        ) from error
-    return directory
+
+def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress | None = None) -> Directory:
+    """Bring the exact Dice index of a store up to a snapshot: see `Derived.refresh`."""
+    return dice_data().refresh(store, rebuild=rebuild, progress=progress)
 
 
 def verify_index(store: TumorStore) -> list[str]:
-    """List every damaged segment of the index on the disk; empty where there is none or no index."""
-    folder = _folder(store)
-    try:
-        directory = Directory.load(folder, _made_with(store))
-    except DamagedStoreError as error:
-        return [str(error)]
-    return [
-        f"the index of segment {name} is damaged in {data_path(folder)}: "
-        f"make it anew with `gliodex index {store.path} --rebuild`"
-        for name in dice_file.damaged_segments(folder, directory)
-    ]
+    """List every damaged segment of the exact Dice index: see `Derived.verify`."""
+    return dice_data().verify(store)
 
 
+_LAYOUT = "dice blocks 1"  # changes whenever the layout of the packed bytes does: older files are then rebuilt
 _TOGETHER = 32
 _NEVER = -1.0  # below every bound
 _FIRST_LOOK = 64  # compared before any bound is known to be too low; best scores are nearly always among them
 _NEXT_LOOK = 64
 
 
-def _best(
-    chosen: NDArray[np.int64], scores: NDArray[np.float64], k: int, runs: NDArray[np.int64] | None
-) -> NDArray[np.int64]:
-    """Places of the `k` best scores, best first, equal ones by id; of each run only the best, where runs are given."""
-    order = np.lexsort((chosen, -scores))
-    if runs is not None:
-        order = order[np.sort(np.unique(runs[chosen[order]], return_index=True)[1])]
-    return np.asarray(order[:k])
+def _pack_segment(grid: Grid, store: TumorStore, record: SegmentRecord, pool: Executor) -> tuple[bytes, dict[str, int]]:
+    masks: list[tuple[SparseMask, SparseMask]] = []
+    for first in range(0, record.count, _TOGETHER):
+        rows = range(first, min(first + _TOGETHER, record.count))
+        masks += side_by_side(list(pool.map(lambda row: _tumour_masks(store, record, row, grid), rows)))
+    return pack(masks, int(np.prod(block_grid(grid.shape(store.frame.shape)))))
 
 
-def _folder(store: TumorStore) -> Path:
-    return store.derived / "dice"
-
-
-def _made_with(store: TumorStore) -> dict[str, object]:
-    return {"layout": dice_file.LAYOUT, "frame": store.manifest.frame, "thresholds": store.thresholds}
-
-
-def _missing(store: TumorStore, directory: Directory) -> list[SegmentRecord]:
-    return [record for record in store.segments if record.name not in directory.segments]
-
-
-def _tumour_masks(store: TumorStore, record: SegmentRecord, row: int) -> tuple[SparseMask, SparseMask]:
+def _tumour_masks(store: TumorStore, record: SegmentRecord, row: int, grid: Grid) -> tuple[SparseMask, SparseMask]:
     segment = store.segment(record)
-    integers = segment.integers(row)
-    box = tuple(int(v) for v in segment.table[row, 9:15])
+    integers = np.ascontiguousarray(grid.of(segment.integers(row)))
+    low, high = segment.box(row) if grid == FULL else ((0, 0, 0), integers.shape)
     core, whole = (
-        SparseMask.from_dense(
-            DenseMask.from_words(block_words(integers, level_of(store.thresholds[name]), box[:3], box[3:]))
-        )
+        SparseMask.from_dense(DenseMask.from_words(block_words(integers, level_of(store.thresholds[name]), low, high)))
         for name in ("core", "whole")
     )
     return core, whole

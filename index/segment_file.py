@@ -1,4 +1,4 @@
-"""The file behind the Dice index: packed segments one after another, memory-mapped, only ever appended to.
+"""The file behind a kind of derived data: packed segments one after another, memory-mapped, only ever appended to.
 
 `directory.json` says which segments the file holds and where; it is replaced atomically after the bytes are on the
 disk. Bytes behind the published length are what a killed build left, and are overwritten by the next one.
@@ -20,9 +20,6 @@ from ..errors import DamagedStoreError, OutputError
 from ..store.durable import make_directories, sync_directory
 from ..store.files import PARTIAL
 
-LAYOUT = "dice blocks 1"
-"""Changes whenever the layout of the packed bytes does: older files are then rebuilt."""
-
 
 @dataclass(frozen=True)
 class PackedSegment:
@@ -31,7 +28,7 @@ class PackedSegment:
     Args:
         start: first byte.
         bytes: how many.
-        layout: what `segment_pack.pack` returned.
+        layout: byte offset of each array in it, and `head`.
         head_crc: CRC-32C of the head.
         body_crc: CRC-32C of the rest, for a full verification.
     """
@@ -96,10 +93,10 @@ class Directory:
             segments = {name: PackedSegment(**s) for name, s in record["segments"].items()}
             directory = cls(made_with, record["length"], segments)
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedStoreError(f"{path} is damaged ({error}): {_ADVICE}") from error
+            raise DamagedStoreError(f"{path} is damaged ({error}): {_advice(folder)}") from error
         data = data_path(folder)
         if directory.length and (not data.exists() or data.stat().st_size < directory.length):
-            raise DamagedStoreError(f"{data} is missing or cut short: {_ADVICE}")
+            raise DamagedStoreError(f"{data} is missing or cut short: {_advice(folder)}")
         return directory
 
 
@@ -151,7 +148,7 @@ def check_head(folder: Path, data: NDArray[np.uint8], name: str, segment: Packed
     """
     head = data[segment.start : segment.start + segment.layout["head"]]
     if google_crc32c.value(head.tobytes()) != segment.head_crc:
-        raise DamagedStoreError(f"the index of segment {name} is damaged in {data_path(folder)}: {_ADVICE}")
+        raise DamagedStoreError(f"the index of segment {name} is damaged in {data_path(folder)}: {_advice(folder)}")
 
 
 def damaged_segments(folder: Path, directory: Directory) -> list[str]:
@@ -166,7 +163,13 @@ def damaged_segments(folder: Path, directory: Directory) -> list[str]:
     return found
 
 
-_ADVICE = "make it anew with `gliodex index STORE --rebuild`"
+def method_option(folder: Path) -> str:
+    """Option of `gliodex index` that makes what a folder holds; nothing for the default one."""
+    return "" if folder.name == "dice" else f" --method {folder.name}"
+
+
+def _advice(folder: Path) -> str:
+    return f"make it anew with `gliodex index STORE{method_option(folder)} --rebuild`"
 
 
 def _digest(record: object) -> str:

@@ -44,8 +44,9 @@ class Answer:
     Args:
         hits: best matches in atlas space.
         density: of the best match, float32 on the patient's grid.
-        core, whole: the model's masks there, density >= the store's thresholds.
+        core, whole: the model's masks there, density >= `thresholds`.
         density_atlas: the same density on the atlas frame.
+        thresholds: of core and whole, the store's or those that the search found for the best match.
         core_atlas, whole_atlas: the patient's masks on the atlas frame, as they were searched for.
         dice: of the model's masks with the patient's, in patient space; core, whole and their sum as score.
         volumes_ml: of the masks, by space ("patient", "atlas", "model").
@@ -60,6 +61,7 @@ class Answer:
     core: Mask
     whole: Mask
     density_atlas: NDArray[np.float32]
+    thresholds: dict[str, float]
     core_atlas: Mask
     whole_atlas: Mask
     dice: dict[str, float]
@@ -121,7 +123,10 @@ def answer(
     with watch.stage("density to patient"):
         density_atlas = store.density(int(hits.ids[0]))
         density = np.clip(spatial.to_patient(density_atlas, frame, grid), 0.0, 1.0)
-        core, whole = (density >= np.float32(store.thresholds[name]) for name in ("core", "whole"))
+        thresholds = store.thresholds
+        if hits.thresholds is not None:
+            thresholds = dict(zip(("core", "whole"), hits.thresholds[:, 0].tolist(), strict=True))
+        core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
     dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}
     warnings = (
@@ -137,6 +142,7 @@ def answer(
         core,
         whole,
         density_atlas,
+        thresholds,
         core_atlas,
         whole_atlas,
         dices | {"score": dices["core"] + dices["whole"]},
@@ -167,7 +173,7 @@ def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: Sp
 
 
 def _unlike(hits: Hits) -> Iterator[str]:
-    if hits.scores[0] == 0:
+    if hits.dice_core[0] + hits.dice_whole[0] == 0:
         yield "no tumour of the store shares a voxel with this one: the best match means nothing"
 
 

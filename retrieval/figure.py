@@ -66,15 +66,17 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
     )
     for column, plane in enumerate(planes):
         upper, lower = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
-        _show_outlines(upper, plane)
+        _show_outlines(upper, plane, answer.thresholds)
         shown = _show_density(lower, plane)
         upper.set_title(f"{plane.name}, {plane.position_mm:.0f} mm", color=_INK, fontsize=12)
     bar = figure.colorbar(shown, cax=figure.add_subplot(grid[1, 3]))
     bar.set_label("tumour cell density (share of carrying capacity)", color=_INK)
     bar.ax.tick_params(colors=_INK)
-    for level, colour in ((0.2, WHOLE_COLOUR), (0.6, CORE_COLOUR)):
-        bar.ax.axhline(level, color=colour, linewidth=2)
-    figure.legend(handles=_legend(), loc="lower center", ncols=4, frameon=False, labelcolor=_INK, fontsize=11)
+    for name, colour in (("whole", WHOLE_COLOUR), ("core", CORE_COLOUR)):
+        bar.ax.axhline(answer.thresholds[name], color=colour, linewidth=2)
+    figure.legend(
+        handles=_legend(answer.thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=_INK, fontsize=11
+    )
     figure.suptitle(title, color=_INK, fontsize=14, y=0.965)
     figure.savefig(path, dpi=110, facecolor=_GROUND)
 
@@ -145,14 +147,11 @@ def _anatomy(axes: Axes, plane: Plane) -> None:
         axes.text(x, y, letter, color=_INK, fontsize=12, ha="center", va="center", transform=axes.transAxes)
 
 
-def _show_outlines(axes: Axes, plane: Plane) -> None:
+def _show_outlines(axes: Axes, plane: Plane, thresholds: dict[str, float]) -> None:
     _anatomy(axes, plane)
     rim = plane.images["whole"] * (1 - plane.images["core"])
-    for name, filled, colour, level in (
-        ("whole", rim, WHOLE_COLOUR, 0.2),
-        ("core", plane.images["core"], CORE_COLOUR, 0.6),
-    ):
-        mask = plane.images[name]
+    for name, filled, colour in (("whole", rim, WHOLE_COLOUR), ("core", plane.images["core"], CORE_COLOUR)):
+        mask, level = plane.images[name], thresholds[name]
         drawable = min(mask.shape) > 1  # contours need two rows and columns
         if mask.any():
             axes.imshow(
@@ -184,11 +183,14 @@ def _show_density(axes: Axes, plane: Plane) -> mpl.image.AxesImage:
     )
 
 
-def _legend() -> list[Line2D]:
-    colours = (("whole (FLAIR)", 0.2, WHOLE_COLOUR), ("core (T1Gd)", 0.6, CORE_COLOUR))
+def _legend(thresholds: dict[str, float]) -> list[Line2D]:
+    colours = (
+        ("whole (FLAIR)", thresholds["whole"], WHOLE_COLOUR),
+        ("core (T1Gd)", thresholds["core"], CORE_COLOUR),
+    )
     filled = [Line2D([], [], color=c, linewidth=7, alpha=0.5, label=f"patient, {name}") for name, _, c in colours]
     dashed = [
-        Line2D([], [], color=c, linewidth=2.2, linestyle="--", label=f"model, density {level:g}")
+        Line2D([], [], color=c, linewidth=2.2, linestyle="--", label=f"model, density {level:.3g}")
         for _, level, c in colours
     ]
     return filled + dashed

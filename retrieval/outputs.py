@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OutputError
+from ..index.protocol import Hits
 from ..store.nifti import save_image
 from ..store.parameters import UNITS
 from ..store.reader import TumorStore
@@ -82,6 +83,7 @@ def as_record(
             "score": float(hits.scores[rank - 1]),
             "dice_core": float(hits.dice_core[rank - 1]),
             "dice_whole": float(hits.dice_whole[rank - 1]),
+            "thresholds": _thresholds(hits, store, rank - 1),
             "parameters": _known_parameters(store, int(hits.ids[rank - 1])),
             "provenance": store.provenance(int(hits.ids[rank - 1])),
         }
@@ -111,6 +113,12 @@ def as_record(
         "warnings": list(answer.warnings),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _thresholds(hits: Hits, store: TumorStore, n: int) -> dict[str, float]:
+    if hits.thresholds is None:
+        return store.thresholds
+    return {"core": float(hits.thresholds[0, n]), "whole": float(hits.thresholds[1, n])}
 
 
 def _known_parameters(store: TumorStore, tumour: int) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..index import DiceIndex, Retriever, cluster_index
+from ..index import Retriever, cluster_index, open_retriever
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
@@ -41,6 +41,9 @@ class QueryRequest:
         seed, threads: of the registration.
         distinct: list no more than the best tumour of each simulation.
         scheduler: address of a Dask scheduler whose workers search.
+        method: way of searching, one of `index.METHODS`.
+        search_thresholds: find the thresholds too, by exact Dice.
+        rerank: candidates of a method other than exact search to put in the order of their Dice.
     """
 
     store: str
@@ -59,6 +62,9 @@ class QueryRequest:
     threads: int | None = None
     distinct: bool = False
     scheduler: str | None = None
+    method: str = "dice"
+    rerank: int = 0
+    search_thresholds: bool = False
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -89,7 +95,9 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                 retriever: Retriever = (
                     opened.enter_context(cluster_index(store, request.scheduler))
                     if request.scheduler
-                    else DiceIndex.open(store)
+                    else open_retriever(
+                        store, request.method, rerank=request.rerank, search_thresholds=request.search_thresholds
+                    )
                 )
             found = answer(
                 store, retriever, segmentation, spatial, top_k=request.top_k, distinct=request.distinct, watch=watch
@@ -116,6 +124,12 @@ def _check_options(request: QueryRequest) -> None:
         raise InputError(f"--threads must be at least 1, not {request.threads}")
     if request.seed < 0:
         raise InputError(f"--registration-seed must not be negative, not {request.seed}")
+    if request.rerank < 0:
+        raise InputError(f"--rerank must not be negative, not {request.rerank}")
+    if request.search_thresholds and (request.method != "dice" or request.scheduler is not None):
+        raise InputError("--thresholds search is exact search on this machine: leave out --method and --scheduler")
+    if request.scheduler is not None and request.method != "dice":
+        raise InputError(f"a cluster searches by --method dice, not {request.method}: leave out --scheduler")
     masks = request.core_mask, request.whole_mask
     if (request.seg is None) == (masks == (None, None)):
         raise InputError("give either --seg, or --core-mask and --whole-mask")
@@ -171,7 +185,9 @@ def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[
 
 def _settings(request: QueryRequest) -> dict[str, object]:
     settings: dict[str, object] = {
-        "method": DiceIndex.name,
+        "method": request.method,
+        "rerank": request.rerank,
+        "thresholds": "search" if request.search_thresholds else "fixed",
         "top_k": request.top_k,
         "distinct": request.distinct,
         "refine": "none",

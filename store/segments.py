@@ -127,10 +127,9 @@ class Segment:
         """Return a row as it was written, for another segment."""
         self.integers(row)  # a damaged one shall not get a fresh checksum
         whole, core, peak = (float(v) for v in self.table[row, 6:9])
-        x, y, z, x_stop, y_stop, z_stop = (int(v) for v in self.table[row, 9:15])
+        low, high = self.box(row)
         draw, snapshot = (int(self.column(name)[row]) for name in ("draw", "snapshot"))
-        box = (x, y, z, x_stop, y_stop, z_stop)
-        return EncodedTumour(self.parameters(row), self._chunk(row), whole, core, peak, box, draw, snapshot)
+        return EncodedTumour(self.parameters(row), self._chunk(row), whole, core, peak, (*low, *high), draw, snapshot)
 
     def _chunk(self, row: int) -> bytes:
         start, count = (int(v) for v in self._chunk_index[row])
@@ -142,6 +141,11 @@ class Segment:
         if math.isnan(duration):
             return None
         return GrowthParameters((x, y, z), diffusivity, proliferation, duration)
+
+    def box(self, row: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """Low and high voxel of the box around a row's nonzero integers; high is not included."""
+        x, y, z, x_stop, y_stop, z_stop = (int(v) for v in self.table[row, 9:15])
+        return (x, y, z), (x_stop, y_stop, z_stop)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One column of the table; zeros where it did not exist yet."""

@@ -15,7 +15,7 @@ from gliodex.store.lock import committer_lock
 
 from ..store.breaking import fails_at, flip, in_fork, killed_at
 from .retriever_conformance import (
-    RetrieverTests,
+    ExactRetrieverTests,
     assert_same_hits,
     brute_force,
     commit_drawn,
@@ -27,7 +27,7 @@ from .retriever_conformance import (
 )
 
 
-class TestDiceIndexConforms(RetrieverTests):
+class TestDiceIndexConforms(ExactRetrieverTests):
     def open(self, store):
         return DiceIndex.open(store)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import DamagedStoreError, OutputError
-from gliodex.index.dice_file import Directory, append, check_head, damaged_segments, data_path, mapped
+from gliodex.index.segment_file import Directory, append, check_head, damaged_segments, data_path, mapped
 
 from ..store.breaking import fails_at, flip, killed_at
 

@@ -30,7 +30,8 @@ def pretended(whole, frame, core=None, density=None):
     """As much of an answer as a picture needs."""
     core = whole if core is None else core
     density = np.zeros(whole.shape, np.float32) if density is None else density
-    return SimpleNamespace(segmentation=Segmentation(core, whole, frame), density=density)
+    thresholds = {"core": 0.6, "whole": 0.2}
+    return SimpleNamespace(segmentation=Segmentation(core, whole, frame), density=density, thresholds=thresholds)
 
 
 @pytest.fixture

@@ -120,7 +120,15 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
     assert record["store"]["tumours"] == 24
     assert record["store"]["atlas"] == "icbm152"
     assert record["method"] == "dice"
-    assert record["settings"] == {"method": "dice", "top_k": 7, "distinct": False, "refine": "none"}
+    assert record["settings"] == {
+        "method": "dice",
+        "rerank": 0,
+        "thresholds": "fixed",
+        "top_k": 7,
+        "distinct": False,
+        "refine": "none",
+    }
+    assert record["matches"][0]["thresholds"] == {"core": 0.6, "whole": 0.2}
     assert list(record["seconds"]) == [
         "read",
         "registration",
