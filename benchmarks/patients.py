@@ -1,6 +1,7 @@
 """How well retrieval explains real patients, and how long `gliodex query` takes for one.
 
-    python benchmarks/patients.py STORE FOLDER [--registration fast] [--with-t1-only] [--name patients]
+    python benchmarks/patients.py STORE FOLDER [--registration fast] [--with-t1-only] [--thresholds fixed]
+        [--name patients]
 
 FOLDER holds a folder a patient with seg.nii.gz (BraTS labels; core is everything but oedema, 2) and perhaps
 t1.nii.gz, which is then registered; the others are taken to be in SRI24 space. Dice is recomputed from the files
@@ -27,6 +28,7 @@ parser.add_argument("folder", type=Path)
 parser.add_argument("--registration", default="fast")
 parser.add_argument("--with-t1-only", action="store_true")
 parser.add_argument("--without-t1", action="store_true", help="never register: all in SRI24 space")
+parser.add_argument("--thresholds", default="fixed")
 parser.add_argument("--name", default="patients")
 arguments = parser.parse_args()
 
@@ -58,6 +60,7 @@ for case in sorted(arguments.folder.iterdir()):
             out,
         ]
         command += ["--core", ",".join(map(str, core)), "--whole", ",".join(map(str, present)), *where]
+        command += ["--thresholds", arguments.thresholds]
         begun = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         took = time.perf_counter() - begun
@@ -92,6 +95,7 @@ keep(
     {
         "tumours": len(gliodex.open_store(arguments.store)),
         "patients": len(rows),
+        "thresholds": arguments.thresholds,
         "registered": len(with_t1),
         "registration": arguments.registration if with_t1 else None,
         "mean_dice_sum_patient_space": round(float(scores.mean()), 4),
@@ -106,5 +110,5 @@ keep(
     f"python benchmarks/patients.py STORE FOLDER --registration {arguments.registration}"
     + (" --with-t1-only" if arguments.with_t1_only else "")
     + (" --without-t1" if arguments.without_t1 else "")
-    + f" --name {arguments.name}",
+    + f" --thresholds {arguments.thresholds} --name {arguments.name}",
 )

@@ -73,9 +73,7 @@ keep(
         "batch_threads": len(os.sched_getaffinity(0)),
         "median_compared": float(np.median(compared)),
         "cold_process_s": round(float(np.median(cold)), 2),
-        "index_bytes_per_tumour": round(
-            sum(p.stat().st_size for p in store.derived.rglob("*") if p.is_file()) / len(store)
-        ),
+        "index_bytes_per_tumour": round(sum(p.stat().st_size for p in (store.derived / "dice").iterdir()) / len(store)),
         "store_bytes_per_tumour": round(sum(s.bytes for s in store.segments) / len(store)),
     },
     f"python benchmarks/search.py STORE --queries {arguments.queries}",
