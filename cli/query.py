@@ -56,7 +56,9 @@ def query(
     registration: Annotated[RegistrationMethod, typer.Option(help="fast; syn: the papers' settings; affine.")] = "fast",
     registration_seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
-    method: Annotated[Method, typer.Option(help="Way of searching.")] = Method.dice,
+    method: Annotated[
+        Method, typer.Option(metavar="METHOD", help=f"Way of searching: {', '.join(Method)}. dice is exact.")
+    ] = Method.dice,
     thresholds: Annotated[
         Thresholds, typer.Option(help="fixed: the store's; search: find the tumour and both thresholds together.")
     ] = Thresholds.fixed,
@@ -123,7 +125,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         )
     out.print(table)
     if record["settings"]["thresholds"] == "search":
-        say("outlines at density " + ", ".join(f"{n} {best['thresholds'][n]:.3g}" for n in ("whole", "core")))
+        say("outlines at density " + ", ".join(f"{n} {record['thresholds'][n]:.3g}" for n in ("whole", "core")))
     say(
         f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"

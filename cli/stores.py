@@ -91,7 +91,9 @@ def info(
 
 def index(
     store: StorePath,
-    method: Annotated[Preparation, typer.Option(help="Way of searching to prepare.")] = Preparation.dice,
+    method: Annotated[
+        Preparation, typer.Option(metavar="METHOD", help=f"Way of searching to prepare: {', '.join(Preparation)}.")
+    ] = Preparation.dice,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
 ) -> None:
     """Prepare a store for searching; only new segments are read."""

@@ -2,15 +2,18 @@
 
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
-from .methods import METHODS, open_retriever, prepare, verify_methods
+from .methods import METHODS, PREPARED, open_retriever, prepare, verify_methods
 from .protocol import Hits, Retriever
+from .threshold_search import best_thresholds
 
 __all__ = [
     "METHODS",
+    "PREPARED",
     "ClusterDiceIndex",
     "DiceIndex",
     "Hits",
     "Retriever",
+    "best_thresholds",
     "build_index",
     "cluster_index",
     "open_retriever",

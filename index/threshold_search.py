@@ -16,13 +16,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..store.integers import LEVELS, level_of
+from ..store.integers import LEVELS, level_of, quantise
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
 from .block_masks import DenseMask, block_grid
 from .derived import Derived, Progress
 from .level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts, SegmentCounts, add_bounds, pack, unpack
 from .protocol import Hits, Mask, best_of, check_query
+
+AtBest = tuple[float, float, int, int]
+"""Dice of core and whole at their best levels, and these levels."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ThresholdSearch:
         self._store, self._counts = store, counts
         self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
         self._bases = np.cumsum([0] + [record.count for record in store.segments])
-        self._usual = tuple(level_of(store.thresholds[name]) for name in ("core", "whole"))
+        self._usual = level_of(store.thresholds["core"]), level_of(store.thresholds["whole"])
 
     @classmethod
     def open(cls, store: TumorStore, progress: Progress | None = None) -> ThresholdSearch:
@@ -85,7 +88,7 @@ class ThresholdSearch:
             bounds = np.concatenate([np.zeros(0), *found_bounds])
             bounds[self._deleted] = _NEVER
             order = np.argsort(-bounds, kind="stable")[: len(self)]
-            found: list[tuple[float, float, int, int]] = []
+            found: list[AtBest] = []
             scores, best, worst = np.zeros(0), np.zeros(0, np.int64), _NEVER
             while len(found) < len(order) and bounds[order[len(found)]] >= worst:  # a lower id wins a tie
                 now = order[len(found) : len(found) + _TOGETHER * threads]
@@ -96,22 +99,47 @@ class ThresholdSearch:
         columns = np.array(found, np.float64).reshape(-1, 4)[best].T
         return Hits(self._ids[order[best]], scores[best], columns[0], columns[1], len(found), columns[2:] / LEVELS)
 
-    def _at_best(self, position: int, query: _Query) -> tuple[float, float, int, int]:
-        """Dice of core and whole at their best levels, and these levels."""
+    def _at_best(self, position: int, query: _Query) -> AtBest:
         n = int(np.searchsorted(self._bases, position, side="right")) - 1
         segment, row = self._store.segment(self._store.segments[n]), position - int(self._bases[n])
-        inside = np.zeros((3, LEVELS + 1), np.int64)
-        _histograms(segment.integers(row), query.masks, *segment.box(row), inside)
-        at_least = inside[:, ::-1].cumsum(axis=1)[:, ::-1]
-        dices, levels = [], []
-        for m, (lowest, highest) in enumerate(((CORE_LEVELS[0], CORE_LEVELS[-1]), (WHOLE_LEVELS[0], WHOLE_LEVELS[-1]))):
-            these = slice(lowest, highest + 1)
-            sizes = at_least[2, these] + query.sizes[m]
-            dice = np.divide(2.0 * at_least[m, these], sizes, out=np.zeros(len(sizes)), where=sizes > 0)
-            equal = lowest + np.flatnonzero(dice == dice.max())
-            dices.append(float(dice.max()))
-            levels.append(int(equal[np.argmin(np.abs(equal - self._usual[m]))]))
-        return dices[0], dices[1], levels[0], levels[1]
+        return _at_best(segment.integers(row), segment.box(row), query.masks, query.sizes, self._usual)
+
+
+def best_thresholds(density: NDArray[np.float32], core: Mask, whole: Mask, usual: dict[str, float]) -> dict[str, float]:
+    """Find the thresholds at which a density's outlines are most like two masks, by Dice, in the ranges searched.
+
+    Args:
+        density: in [0, 1].
+        core: boolean, of its shape.
+        whole: likewise.
+        usual: thresholds to stay near to where many are as good.
+    """
+    levels = level_of(usual["core"]), level_of(usual["whole"])
+    masks, sizes = core + np.uint8(2) * whole, (int(np.count_nonzero(core)), int(np.count_nonzero(whole)))
+    shape = density.shape
+    found = _at_best(quantise(density), ((0, 0, 0), (shape[0], shape[1], shape[2])), masks, sizes, levels)
+    return {"core": found[2] / LEVELS, "whole": found[3] / LEVELS}
+
+
+def _at_best(
+    integers: NDArray[np.uint16],
+    box: tuple[tuple[int, int, int], tuple[int, int, int]],
+    masks: NDArray[np.uint8],
+    sizes: tuple[int, int],
+    usual: tuple[int, int],
+) -> AtBest:
+    inside = np.zeros((3, LEVELS + 1), np.int64)
+    _histograms(integers, masks, *box, inside)
+    at_least = inside[:, ::-1].cumsum(axis=1)[:, ::-1]
+    dices, levels = [], []
+    for m, (lowest, highest) in enumerate(((CORE_LEVELS[0], CORE_LEVELS[-1]), (WHOLE_LEVELS[0], WHOLE_LEVELS[-1]))):
+        these = slice(lowest, highest + 1)
+        totals = at_least[2, these] + sizes[m]
+        dice = np.divide(2.0 * at_least[m, these], totals, out=np.zeros(len(totals)), where=totals > 0)
+        equal = lowest + np.flatnonzero(dice == dice.max())
+        dices.append(float(dice.max()))
+        levels.append(int(equal[np.argmin(np.abs(equal - usual[m]))]))
+    return dices[0], dices[1], levels[0], levels[1]
 
 
 _NEVER = -1.0  # below every bound

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
 from ..store.reader import TumorStore
@@ -46,7 +47,7 @@ class Answer:
         density: of the best match, float32 on the patient's grid.
         core, whole: the model's masks there, density >= `thresholds`.
         density_atlas: the same density on the atlas frame.
-        thresholds: of core and whole, the store's or those that the search found for the best match.
+        thresholds: of core and whole; the store's, or where the search found them, those that fit the patient best.
         core_atlas, whole_atlas: the patient's masks on the atlas frame, as they were searched for.
         dice: of the model's masks with the patient's, in patient space; core, whole and their sum as score.
         volumes_ml: of the masks, by space ("patient", "atlas", "model").
@@ -124,8 +125,10 @@ def answer(
         density_atlas = store.density(int(hits.ids[0]))
         density = np.clip(spatial.to_patient(density_atlas, frame, grid), 0.0, 1.0)
         thresholds = store.thresholds
-        if hits.thresholds is not None:
-            thresholds = dict(zip(("core", "whole"), hits.thresholds[:, 0].tolist(), strict=True))
+        if (
+            hits.thresholds is not None
+        ):  # where the masks were drawn, they can be told a little better than in the atlas
+            thresholds = best_thresholds(density, segmentation.core, segmentation.whole, store.thresholds)
         core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
     dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}

@@ -105,6 +105,7 @@ def as_record(
         "units": UNITS | {"mu1_mm": "mm", "mu2": "1"},
         "matches": matches,
         "patient_space": answer.dice,
+        "thresholds": answer.thresholds,
         "volumes_ml": answer.volumes_ml,
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
         "understood": answer.segmentation.understood,

@@ -99,6 +99,55 @@ def test_top_k_and_an_older_version(ask, indexed_store, out):
     assert {m["id"] for m in record["matches"]} <= {0, 1, 2}
 
 
+@pytest.mark.parametrize("method", ["ds64", "ds32", "radiomics", "radiomics-standardised"])
+def test_every_method_answers_and_candidates_can_be_reranked(ask, out, tmp_path, method):
+    if "radiomics" in method:
+        pytest.importorskip("radiomics", reason="pip install 'gliodex[radiomics]'")
+    assert ask("--method", method).code == 0
+    record = json.loads((out / "matches.json").read_text())
+    assert record["method"] == method
+    assert record["settings"]["rerank"] == 0
+    reranked = tmp_path / "reranked"
+    assert ask("--method", method, "--rerank", "50", to=reranked).code == 0
+    again = json.loads((reranked / "matches.json").read_text())
+    assert again["matches"][0]["id"] == 3
+    for match in again["matches"]:
+        assert match["score"] == match["dice_core"] + match["dice_whole"]
+    assert sorted(m["id"] for m in again["matches"]) == sorted(m["id"] for m in record["matches"])
+
+
+def test_thresholds_are_found_and_told(ask, out, tmp_path):
+    ran = ask("--thresholds", "search")
+    assert ran.code == 0
+    record = json.loads((out / "matches.json").read_text())
+    assert record["settings"]["thresholds"] == "search"
+    assert f"outlines at density whole {record['thresholds']['whole']:.3g}" in ran.joined
+    density = nib.load(out / "density.nii.gz").get_fdata(dtype=np.float32)
+    for name in ("core", "whole"):
+        mask = nib.load(out / f"{name}.nii.gz").get_fdata() > 0
+        np.testing.assert_array_equal(mask, density >= np.float32(record["thresholds"][name]))
+    page = (out / "report.html").read_text()
+    assert f"density ≥ {record['thresholds']['whole']:.3g}" in page
+    fixed = tmp_path / "fixed"
+    assert ask(to=fixed).code == 0
+    told = json.loads((fixed / "matches.json").read_text())
+    assert told["thresholds"] == {"core": 0.6, "whole": 0.2}
+    assert told["patient_space"]["score"] <= record["patient_space"]["score"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--thresholds", "search", "--method", "ds64"), "--thresholds search is exact search"),
+        (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "--thresholds search is exact search"),
+        (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by --method dice"),
+        (("--rerank", "-1", "--method", "ds64"), "--rerank must not be negative"),
+    ],
+)
+def test_ways_of_searching_that_do_not_go_together_are_refused(ask, out, options, said):
+    refused(ask(*options), out, said)
+
+
 @pytest.fixture
 def snapshot_seg(snapshots_store, tmp_path):
     """Labels of tumour 4 of the store with snapshots, the middle one of three of its simulation."""

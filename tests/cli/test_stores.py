@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliodex.index import build_index
+from gliodex.cli.stores import Method, Preparation
+from gliodex.index import METHODS, PREPARED, build_index
 from gliodex.store import open_store, writing
 
 from ..retrieval.anatomy import files_below, flip_byte, shard_of
@@ -324,3 +325,21 @@ def test_index_of_a_copied_store_is_used(gliodex, copied_store):
     build_index(open_store(copied_store))
     assert gliodex("index", copied_store).code == 0
     assert files_below(copied_store) == before
+
+
+def test_the_command_line_knows_all_methods_and_all_that_can_be_prepared():
+    assert tuple(method.value for method in Method) == METHODS
+    assert {preparation.value for preparation in Preparation} == set(PREPARED)
+
+
+@pytest.mark.parametrize("method", ["ds64", "ds32", "thresholds"])
+def test_every_method_can_be_prepared_verified_and_made_anew(gliodex, indexed_store, method):
+    ran = gliodex("index", indexed_store, "--method", method)
+    assert (ran.code, f"{method} index of 5 tumours is ready" in ran.joined) == (0, True)
+    assert gliodex("verify", indexed_store).code == 0
+    flip_byte(indexed_store / "derived" / method / "blocks.bin", 30)
+    ran = gliodex("verify", indexed_store)
+    assert ran.code == 2
+    assert f"--method {method} --rebuild" in ran.out
+    assert gliodex("index", indexed_store, "--method", method, "--rebuild").code == 0
+    assert gliodex("verify", indexed_store).code == 0

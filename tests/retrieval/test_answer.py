@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.index import DiceIndex
+from gliodex.index import DiceIndex, open_retriever
 from gliodex.retrieval import AffineMap, Segmentation, Stopwatch, answer, dice
 from gliodex.store import Frame, open_store
 
@@ -41,6 +41,22 @@ def test_a_stored_tumour_is_found_and_returned_as_stored(store, tumour):
     np.testing.assert_array_equal(found.core, core)
     np.testing.assert_array_equal(found.whole, whole)
     assert found.density.dtype == np.float32
+
+
+@pytest.mark.parametrize("tumour", range(5))
+def test_thresholds_that_were_searched_are_those_of_the_outlines(store, tumour):
+    """Outlines at densities that nobody told are met exactly; the masks written are at these densities."""
+    density = store.density(tumour)
+    core, whole = density >= np.float32(0.7), density >= np.float32(0.1)
+    segmentation = Segmentation(core, whole, store.frame)
+    found = answer(store, open_retriever(store, search_thresholds=True), segmentation, IDENTITY)
+    assert found.dice["score"] == pytest.approx(2)
+    np.testing.assert_array_equal(found.core, core)
+    np.testing.assert_array_equal(found.whole, whole)
+    np.testing.assert_array_equal(found.density >= np.float32(found.thresholds["core"]), core)
+    fixed = answer(store, DiceIndex.open(store), segmentation, IDENTITY)
+    assert fixed.thresholds == store.thresholds
+    assert fixed.dice["score"] < found.dice["score"]
 
 
 def test_masks_in_the_atlas_are_what_was_searched_for(store):
