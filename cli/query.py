@@ -17,6 +17,14 @@ from .console import errors, out, say, stages
 from .stores import Method
 
 
+class Measure(StrEnum):
+    """What exact search ranks by: `MEASURES`."""
+
+    dice = "dice"
+    jaccard = "jaccard"
+    l2 = "l2"
+
+
 class Thresholds(StrEnum):
     """Densities at which MRI shows the outlines."""
 
@@ -59,6 +67,9 @@ def query(
     method: Annotated[
         Method, typer.Option(metavar="METHOD", help=f"Way of searching: {', '.join(Method)}. dice is exact.")
     ] = Method.dice,
+    measure: Annotated[
+        Measure, typer.Option(help="What exact search ranks by, summed over core and whole.")
+    ] = Measure.dice,
     thresholds: Annotated[
         Thresholds, typer.Option(help="fixed: the store's; search: find the tumour and both thresholds together.")
     ] = Thresholds.fixed,
@@ -97,6 +108,7 @@ def query(
         distinct,
         scheduler,
         method.value,
+        measure.value,
         rerank,
         thresholds is Thresholds.search,
     )

@@ -2,11 +2,13 @@
 
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
+from .measures import MEASURES
 from .methods import METHODS, PREPARED, open_retriever, prepare, verify_methods
 from .protocol import Hits, Retriever
 from .threshold_search import best_thresholds
 
 __all__ = [
+    "MEASURES",
     "METHODS",
     "PREPARED",
     "ClusterDiceIndex",

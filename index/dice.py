@@ -8,7 +8,7 @@ the same order, and rounding is monotone, so no tolerance is needed: ids and fp6
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 
@@ -22,6 +22,7 @@ from ..store.segments import SegmentRecord
 from .block_masks import DenseMask, SparseMask, block_grid, block_words
 from .derived import Derived, Progress
 from .grids import FULL, Grid
+from .measures import DICE, Measure, dice
 from .protocol import Hits, Mask, best_of, check_query
 from .segment_file import Directory, PackedSegment, data_path
 from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side
@@ -34,14 +35,19 @@ class DiceIndex:
     >>> hits.ids, hits.scores, hits.dice_core, hits.dice_whole
 
     A Dice of two empty masks is 0, as in the authors' code. On a coarser grid, the same search over the masks that are
-    left of all tumours and of the query.
+    left of all tumours and of the query. By another measure, the same search for the largest sum of that.
     """
 
     def __init__(
-        self, store: TumorStore, data: NDArray[np.uint8], packed: list[PackedSegment], grid: Grid = FULL
+        self,
+        store: TumorStore,
+        data: NDArray[np.uint8],
+        packed: list[PackedSegment],
+        grid: Grid = FULL,
+        measure: Measure = DICE,
     ) -> None:
         self.name = grid.name
-        self._store, self._grid = store, grid
+        self._store, self._grid, self._measure = store, grid, measure
         self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
         self._u16, self._u32, self._u64 = (data.view(t) for t in (np.uint16, np.uint32, np.uint64))
         self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), len(FIELDS))
@@ -50,14 +56,16 @@ class DiceIndex:
         self._sizes = np.concatenate(sizes, axis=1) if sizes else np.zeros((2, 0), np.int64)
 
     @classmethod
-    def open(cls, store: TumorStore, progress: Progress | None = None, grid: Grid = FULL) -> DiceIndex:
+    def open(
+        cls, store: TumorStore, progress: Progress | None = None, grid: Grid = FULL, measure: Measure = DICE
+    ) -> DiceIndex:
         """Open the index of a snapshot on a grid, adding the segments that it does not hold yet.
 
         Raises:
             DamagedStoreError: a byte of the index or of the store is not what was written.
             OutputError, StoreLockedError: segments are missing and the index cannot be written.
         """
-        return cls(store, *dice_data(grid).open(store, progress), grid)
+        return cls(store, *dice_data(grid).open(store, progress), grid, measure)
 
     def __len__(self) -> int:
         return len(self._ids) - len(self._deleted)
@@ -77,27 +85,28 @@ class DiceIndex:
         """
         check_query(self._store.frame.shape, core, whole, k)
         queries = self._queries(core, whole)
-        bounds = self._scores(self._bounds(queries), slice(None), queries)[0]
-        bounds[self._deleted] = _NEVER
+        bounds = self._measured(self._measure.of, self._bounds(queries), slice(None), queries).sum(axis=0)
+        bounds[self._deleted] = -np.inf
         words = np.stack([q.words for q in queries])
         runs = self._store.trajectories if distinct else None
 
         first = min(len(self), max(2 * k, _FIRST_LOOK))
         chosen = np.argpartition(-bounds, first - 1)[:first] if first else np.zeros(0, np.int64)
         shared = self._compare(chosen, words)
-        scores, dices = self._scores(shared, chosen, queries)
+        scores = self._measured(self._measure.of, shared, chosen, queries).sum(axis=0)
         best = best_of(chosen, scores, k, runs)
-        worst = scores[best[-1]] if len(best) == k else 0.0
+        worst = scores[best[-1]] if len(best) == k else _LOWEST
         rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
         rest = rest[np.argsort(-bounds[rest], kind="stable")]
         while len(rest) and bounds[rest[0]] >= worst:  # equal bounds too: a lower id wins a tie
             now, rest = rest[:_NEXT_LOOK], rest[_NEXT_LOOK:]
-            more, more_dices = self._scores(self._compare(now, words), now, queries)
-            chosen = np.concatenate([chosen, now])
-            scores, dices = np.concatenate([scores, more]), np.concatenate([dices, more_dices], axis=1)
+            more = self._compare(now, words)
+            chosen, shared = np.concatenate([chosen, now]), np.concatenate([shared, more], axis=1)
+            scores = np.concatenate([scores, self._measured(self._measure.of, more, now, queries).sum(axis=0)])
             best = best_of(chosen, scores, k, runs)
-            worst = scores[best[-1]] if len(best) == k else 0.0
-        return Hits(self._ids[chosen[best]], scores[best], dices[0, best], dices[1, best], len(chosen))
+            worst = scores[best[-1]] if len(best) == k else _LOWEST
+        core_dice, whole_dice = self._measured(dice, shared[:, best], chosen[best], queries)
+        return Hits(self._ids[chosen[best]], scores[best], core_dice, whole_dice, len(chosen))
 
     def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Ids and scores of the `k` best: what a `Candidates` tells."""
@@ -144,7 +153,8 @@ class DiceIndex:
             raise UnknownTumourError(
                 f"{self._store.path} version {self._store.version} holds no tumour {ids[~known][0]}"
             )
-        return self._scores(self._compare(positions, np.stack([q.words for q in queries])), positions, queries)[1]
+        shared = self._compare(positions, np.stack([q.words for q in queries]))
+        return self._measured(dice, shared, positions, queries)
 
     def _queries(self, core: Mask, whole: Mask) -> tuple[DenseMask, ...]:
         return tuple(DenseMask.from_mask(np.ascontiguousarray(self._grid.of(mask))) for mask in (core, whole))
@@ -170,15 +180,15 @@ class DiceIndex:
             )
         return found.T
 
-    def _scores(
-        self, shared: NDArray[np.integer], which: slice | NDArray[np.int64], queries: tuple[DenseMask, ...]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Dice sum (n,) and the two Dice values (2, n); also of bounds, with the same rounding."""
-        dices = np.empty(shared.shape)
-        for m, query in enumerate(queries):
-            sizes = self._sizes[m, which] + query.size
-            dices[m] = np.divide(2.0 * shared[m], sizes, out=np.zeros(shared.shape[1]), where=sizes > 0)
-        return dices[0] + dices[1], dices
+    def _measured(
+        self,
+        measure: Callable[[NDArray[np.integer], NDArray[np.integer]], NDArray[np.float64]],
+        shared: NDArray[np.integer],
+        which: slice | NDArray[np.int64],
+        queries: tuple[DenseMask, ...],
+    ) -> NDArray[np.float64]:
+        """Measure of core and of whole, (2, n), from voxels shared; also of bounds, with the same rounding."""
+        return np.stack([measure(shared[m], self._sizes[m, which] + query.size) for m, query in enumerate(queries)])
 
 
 def dice_data(grid: Grid = FULL) -> Derived:
@@ -201,7 +211,7 @@ def verify_index(store: TumorStore) -> list[str]:
 
 _LAYOUT = "dice blocks 1"  # changes whenever the layout of the packed bytes does: older files are then rebuilt
 _TOGETHER = 32
-_NEVER = -1.0  # below every bound
+_LOWEST = -1e300  # below every score, above what stands for a deleted tumour's bound
 _FIRST_LOOK = 64  # compared before any bound is known to be too low; best scores are nearly always among them
 _NEXT_LOOK = 64
 

@@ -8,6 +8,7 @@ from .candidates import CandidateRetriever, Candidates
 from .derived import Derived, Progress
 from .dice import DiceIndex, dice_data
 from .grids import DS32, DS64, FULL
+from .measures import DICE, MEASURES
 from .protocol import Retriever
 from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates
 from .threshold_search import LEVEL_COUNTS, ThresholdSearch
@@ -25,27 +26,37 @@ PREPARED = tuple(_DERIVED)
 
 
 def open_retriever(
-    store: TumorStore, method: str = FULL.name, *, rerank: int = 0, search_thresholds: bool = False
+    store: TumorStore,
+    method: str = FULL.name,
+    *,
+    measure: str = DICE.name,
+    rerank: int = 0,
+    search_thresholds: bool = False,
 ) -> Retriever:
     """Open a way of searching a snapshot, adding the segments that its index does not hold yet.
 
     Args:
         store: to search.
         method: one of `METHODS`.
+        measure: of exact search, one of `MEASURES`.
         rerank: candidates to put in the order of their exact Dice; of no use to exact search.
         search_thresholds: find the thresholds too, by exact Dice.
 
     Raises:
-        InputError: thresholds are to be found by another method.
+        InputError: thresholds are to be found, or another measure taken, by a method that cannot.
         DamagedStoreError, OutputError, StoreLockedError: see `DiceIndex.open`.
     """
     if search_thresholds:
         if method != FULL.name:
             raise InputError(f"thresholds are found by the method {FULL.name} alone, not by {method}")
+        if measure != DICE.name:
+            raise InputError(f"thresholds are found by Dice alone, not by {measure}")
         return ThresholdSearch.open(store)
-    exact = DiceIndex.open(store)
     if method == FULL.name:
-        return exact
+        return DiceIndex.open(store, measure=MEASURES[measure])
+    if measure != DICE.name:
+        raise InputError(f"the measure {measure} is one of exact search: leave out the method {method}")
+    exact = DiceIndex.open(store)
     candidates: Candidates
     if method in _GRIDS:
         candidates = DiceIndex.open(store, grid=_GRIDS[method])

@@ -42,6 +42,7 @@ class QueryRequest:
         distinct: list no more than the best tumour of each simulation.
         scheduler: address of a Dask scheduler whose workers search.
         method: way of searching, one of `index.METHODS`.
+        measure: of exact search, one of `index.MEASURES`.
         search_thresholds: find the thresholds too, by exact Dice.
         rerank: candidates of a method other than exact search to put in the order of their Dice.
     """
@@ -63,6 +64,7 @@ class QueryRequest:
     distinct: bool = False
     scheduler: str | None = None
     method: str = "dice"
+    measure: str = "dice"
     rerank: int = 0
     search_thresholds: bool = False
 
@@ -96,7 +98,11 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                     opened.enter_context(cluster_index(store, request.scheduler))
                     if request.scheduler
                     else open_retriever(
-                        store, request.method, rerank=request.rerank, search_thresholds=request.search_thresholds
+                        store,
+                        request.method,
+                        measure=request.measure,
+                        rerank=request.rerank,
+                        search_thresholds=request.search_thresholds,
                     )
                 )
             found = answer(
@@ -124,12 +130,7 @@ def _check_options(request: QueryRequest) -> None:
         raise InputError(f"--threads must be at least 1, not {request.threads}")
     if request.seed < 0:
         raise InputError(f"--registration-seed must not be negative, not {request.seed}")
-    if request.rerank < 0:
-        raise InputError(f"--rerank must not be negative, not {request.rerank}")
-    if request.search_thresholds and (request.method != "dice" or request.scheduler is not None):
-        raise InputError("--thresholds search is exact search on this machine: leave out --method and --scheduler")
-    if request.scheduler is not None and request.method != "dice":
-        raise InputError(f"a cluster searches by --method dice, not {request.method}: leave out --scheduler")
+    _check_search(request)
     masks = request.core_mask, request.whole_mask
     if (request.seg is None) == (masks == (None, None)):
         raise InputError("give either --seg, or --core-mask and --whole-mask")
@@ -145,6 +146,21 @@ def _check_options(request: QueryRequest) -> None:
             "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS "
             "without MRI), --space atlas (masks already there), or --transform (of an earlier query)"
         )
+
+
+def _check_search(request: QueryRequest) -> None:
+    if request.rerank < 0:
+        raise InputError(f"--rerank must not be negative, not {request.rerank}")
+    if request.search_thresholds and (request.method != "dice" or request.scheduler is not None):
+        raise InputError("--thresholds search is exact search on this machine: leave out --method and --scheduler")
+    if request.measure != "dice" and (request.method != "dice" or request.scheduler is not None):
+        raise InputError(
+            f"--measure {request.measure} is one of exact search on this machine: leave out --method and --scheduler"
+        )
+    if request.measure != "dice" and request.search_thresholds:
+        raise InputError(f"thresholds are searched by Dice: leave out --measure {request.measure}")
+    if request.scheduler is not None and request.method != "dice":
+        raise InputError(f"a cluster searches by --method dice, not {request.method}: leave out --scheduler")
 
 
 def _segmentation(request: QueryRequest) -> Segmentation:
@@ -186,6 +202,7 @@ def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[
 def _settings(request: QueryRequest) -> dict[str, object]:
     settings: dict[str, object] = {
         "method": request.method,
+        "measure": request.measure,
         "rerank": request.rerank,
         "thresholds": "search" if request.search_thresholds else "fixed",
         "top_k": request.top_k,

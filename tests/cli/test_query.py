@@ -7,6 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gliodex.cli.query import Measure
+from gliodex.index import MEASURES
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, files_below, flip_byte, shard_of, write_nifti
@@ -135,6 +137,17 @@ def test_thresholds_are_found_and_told(ask, out, tmp_path):
     assert told["patient_space"]["score"] <= record["patient_space"]["score"]
 
 
+@pytest.mark.parametrize("measure", ["jaccard", "l2"])
+def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
+    assert set(MEASURES) == {each.value for each in Measure}
+    assert ask("--measure", measure).code == 0
+    record = json.loads((out / "matches.json").read_text())
+    assert record["settings"]["measure"] == measure
+    best, second = record["matches"][:2]
+    assert best["id"] == 3
+    assert second["score"] != second["dice_core"] + second["dice_whole"]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -142,6 +155,8 @@ def test_thresholds_are_found_and_told(ask, out, tmp_path):
         (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "--thresholds search is exact search"),
         (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by --method dice"),
         (("--rerank", "-1", "--method", "ds64"), "--rerank must not be negative"),
+        (("--measure", "l2", "--method", "ds64"), "--measure l2 is one of exact search"),
+        (("--measure", "l2", "--thresholds", "search"), "thresholds are searched by Dice"),
     ],
 )
 def test_ways_of_searching_that_do_not_go_together_are_refused(ask, out, options, said):

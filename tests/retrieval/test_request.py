@@ -122,6 +122,7 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
     assert record["method"] == "dice"
     assert record["settings"] == {
         "method": "dice",
+        "measure": "dice",
         "rerank": 0,
         "thresholds": "fixed",
         "top_k": 7,
