@@ -30,12 +30,12 @@ class Measure:
 
 def dice(shared: NDArray[np.integer], sizes: NDArray[np.integer]) -> Numbers:
     """2 |A∩B| / (|A| + |B|); 0 where both are empty, as in the authors' code."""
-    return np.divide(2.0 * shared, sizes, out=np.zeros(shared.shape), where=sizes > 0)
+    return np.asarray(np.divide(2.0 * shared, sizes, out=np.zeros(shared.shape), where=sizes > 0))
 
 
 def jaccard(shared: NDArray[np.integer], sizes: NDArray[np.integer]) -> Numbers:
     """|A∩B| / |A∪B|; 0 where both are empty."""
-    return np.divide(shared, sizes - shared, out=np.zeros(shared.shape), where=sizes > 0)
+    return np.asarray(np.divide(shared, sizes - shared, out=np.zeros(shared.shape), where=sizes > 0))
 
 
 def euclidean(shared: NDArray[np.integer], sizes: NDArray[np.integer]) -> Numbers:
