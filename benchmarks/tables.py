@@ -30,7 +30,7 @@ def _solver_rows() -> list[tuple[str, str, str]]:
             rows.append(("all that a kept tumour costs", f"{solver['all_in_ms']} ms", how))
     if bias := latest("preview_bias"):
         what = "draws lost by early rejection"
-        figure = f"{bias['lost']} of {bias['kept_by_simulation']} (95 % at most {bias['lost_share_upper_95']:.1%})"
+        figure = f"{bias['lost']} of {bias['kept_by_simulation']:,} (95 % at most {bias['lost_share_upper_95']:.1%})"
         rows.append((what, figure, f"{bias['draws']:,} draws"))
     for name in ("build", "build_large"):
         if build := latest(name):
@@ -59,6 +59,10 @@ def _search_rows() -> list[tuple[str, str, str]]:
             rows.append(
                 ("first answer of a cold process", f"{search['cold_process_s']} s", "median of 5, imports counted")
             )
+    if found := latest("thresholds"):
+        how = f"{found['queries']} queries, {found['threads']} cores; brute force {found['brute_force_s_a_query']} s"
+        figure = f"{found['median_ms']} ms median, {found['p99_ms']} ms p99"
+        rows.append((f"search of {found['tumours']:,} tumours and all thresholds", figure, how))
     if search := latest("search"):
         disk = f"{search['store_bytes_per_tumour']:,} bytes store, {search['index_bytes_per_tumour']:,} index"
         rows.append(("disk a tumour", disk, f"{search['tumours']:,} tumours"))
@@ -75,6 +79,8 @@ def _patient_rows() -> list[tuple[str, str, str]]:
     rows = []
     whats = {
         "patients": "mean Dice sum in the patient",
+        "patients_fixed": "the same with a smaller store",
+        "patients_thresholds": "with it and `--thresholds search`",
         "patients_fast": "those with T1, default registration",
         "patients_syn": "the same with `syn`",
     }
