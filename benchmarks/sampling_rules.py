@@ -18,24 +18,16 @@ from record import interval, keep
 from unseen import unseen_masks
 
 import gliodex
-from gliodex.index.block_masks import DenseMask
 from gliodex.simulate import FisherKolmogorovSettings, Prior
 from gliodex.simulate.maker import TumourMaker
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 PICTURE = Path(__file__).parent.parent / "docs" / "sampling_rules.png"
 RULES = {0: (0,), 1: (0, 4), 2: (0, 3, 6), 4: (0, 2, 4, 6, 8), 8: tuple(range(9))}
 """Snapshots of each simulation -> which of the store's nine moments are kept."""
-
-
-def all_scores(index: gliodex.DiceIndex, core: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Dice sum of a query with every tumour."""
-    queries = tuple(DenseMask.from_mask(np.ascontiguousarray(mask)) for mask in (core, whole))
-    everything = np.arange(len(index))
-    shared = index._compare(everything, np.stack([q.words for q in queries]))
-    return index._scores(shared, everything, queries)[0]
 
 
 def costs(store: gliodex.TumorStore, seed: int) -> tuple[float, float]:
@@ -62,7 +54,7 @@ store = gliodex.open_store(arguments.store)
 index = gliodex.DiceIndex.open(store)
 run_ms, tumour_ms = costs(store, arguments.seed)
 queries = unseen_masks(store, arguments.unseen, arguments.seed)
-scores = np.stack([all_scores(index, core, whole).astype(np.float32) for core, whole in queries])
+scores = np.stack([index.compare(store.ids, core, whole).sum(axis=0).astype(np.float32) for core, whole in queries])
 moment = np.concatenate([store.segment(s).column("snapshot") for s in store.segments])
 runs = np.unique(store.trajectories, return_inverse=True)[1]
 sizes = np.concatenate([store.segment(s)._chunk_index[:, 1].astype(np.int64) for s in store.segments])
@@ -104,6 +96,10 @@ for axis, column, label in zip(
         values = [[point[name] for point in curve] for name in (column, "mean_best_dice_sum")]
         axis.plot(*values, marker="o", markersize=3, color=shade, label=f"{snapshots} snapshots")
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(axis="x", labelsize=8)
     axis.set_xlabel(label)
     axis.grid(visible=True, alpha=0.3)
 axes[0].set_ylabel("mean best Dice sum, of 2")
