@@ -42,12 +42,12 @@ class LevelCounts:
     """Of one tumour and one mask.
 
     Args:
-        blocks: that reach the lowest level, ascending, (b,) uint16.
+        blocks: that reach the lowest level, ascending, (b,) int64.
         counts: half the voxels of each that reach each level, rounded up, (b, L) uint8.
         sizes: voxels of the tumour that reach each level, (L,) uint32.
     """
 
-    blocks: NDArray[np.uint16]
+    blocks: NDArray[np.int64]
     counts: NDArray[np.uint8]
     sizes: NDArray[np.uint32]
 
@@ -67,7 +67,7 @@ class LevelCounts:
         at_least = found[:, :0:-1].cumsum(axis=1, dtype=np.uint16)[:, ::-1]
         blocks = np.flatnonzero(at_least[:, 0])
         halves = np.minimum((at_least[blocks] + 1) // 2, 255)
-        return cls(blocks.astype(np.uint16), halves.astype(np.uint8), at_least.sum(axis=0, dtype=np.uint32))
+        return cls(blocks, halves.astype(np.uint8), at_least.sum(axis=0, dtype=np.uint32))
 
 
 def pack(tumours: list[tuple[LevelCounts, LevelCounts]], blocks: int) -> tuple[bytes, dict[str, int]]:
@@ -76,6 +76,8 @@ def pack(tumours: list[tuple[LevelCounts, LevelCounts]], blocks: int) -> tuple[b
     Returns:
         The bytes, all of them checked when the file is opened, and the layout: byte offset of each array, and `rows`.
     """
+    if len(tumours) > 2**16:
+        raise ValueError(f"a segment of {len(tumours)} tumours is too large for the index: at most {2**16}")
     layout, out = {"rows": len(tumours)}, bytearray()
     for m, name in enumerate(("core", "whole")):
         chosen = [pair[m] for pair in tumours]

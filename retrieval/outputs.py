@@ -102,6 +102,7 @@ def as_record(
         },
         "settings": settings,
         "method": settings["method"],
+        "ranked_by": _ranked_by(settings),
         "units": UNITS | {"mu1_mm": "mm", "mu2": "1"},
         "matches": matches,
         "patient_space": answer.dice,
@@ -114,6 +115,13 @@ def as_record(
         "warnings": list(answer.warnings),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _ranked_by(settings: dict[str, object]) -> str:
+    if settings.get("rerank") or settings["method"] == "dice":
+        measure = settings.get("measure", "dice")
+        return "Dice" if measure == "dice" else str(measure)
+    return str(settings["method"])
 
 
 def _thresholds(hits: Hits, store: TumorStore, n: int) -> dict[str, float]:

@@ -109,10 +109,13 @@ def test_every_method_answers_and_candidates_can_be_reranked(ask, out, tmp_path,
     record = json.loads((out / "matches.json").read_text())
     assert record["method"] == method
     assert record["settings"]["rerank"] == 0
+    assert record["ranked_by"] == method
+    assert f"matches are ranked by {method}" in (out / "report.html").read_text()
     reranked = tmp_path / "reranked"
     assert ask("--method", method, "--rerank", "50", to=reranked).code == 0
     again = json.loads((reranked / "matches.json").read_text())
     assert again["matches"][0]["id"] == 3
+    assert again["ranked_by"] == "Dice"
     for match in again["matches"]:
         assert match["score"] == match["dice_core"] + match["dice_whole"]
     assert sorted(m["id"] for m in again["matches"]) == sorted(m["id"] for m in record["matches"])
@@ -143,6 +146,8 @@ def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
     assert ask("--measure", measure).code == 0
     record = json.loads((out / "matches.json").read_text())
     assert record["settings"]["measure"] == measure
+    assert record["ranked_by"] == measure
+    assert f"matches are ranked by {measure}" in (out / "report.html").read_text()
     best, second = record["matches"][:2]
     assert best["id"] == 3
     assert second["score"] != second["dice_core"] + second["dice_whole"]
