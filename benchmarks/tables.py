@@ -63,6 +63,11 @@ def _search_rows() -> list[tuple[str, str, str]]:
         how = f"{found['queries']} queries, {found['threads']} cores; brute force {found['brute_force_s_a_query']} s"
         figure = f"{found['median_ms']} ms median, {found['p99_ms']} ms p99"
         rows.append((f"search of {found['tumours']:,} tumours and all thresholds", figure, how))
+    if found := latest("methods"):
+        for name, row in found["methods"].items():
+            shares = (f"top-{n} {row[f'top_{n}']['found'] / found['unseen']:.1%}" for n in (1, 15))
+            how = f"{found['unseen']:,} unseen simulations, {found['tumours']:,} tumours"
+            rows.append((f"exact search's best, found by {name}", f"{', '.join(shares)}, {row['median_ms']} ms", how))
     if search := latest("search"):
         disk = f"{search['store_bytes_per_tumour']:,} bytes store, {search['index_bytes_per_tumour']:,} index"
         rows.append(("disk a tumour", disk, f"{search['tumours']:,} tumours"))
