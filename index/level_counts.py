@@ -11,6 +11,7 @@ segment as one run of bytes:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..store.integers import LEVELS
 from .block_masks import BLOCK, block_grid
+from .segment_pack import together
 
 
 def _evenly_along_a_front(lowest: float, highest: float, count: int) -> tuple[int, ...]:
@@ -68,6 +70,12 @@ class LevelCounts:
         blocks = np.flatnonzero(at_least[:, 0])
         halves = np.minimum((at_least[blocks] + 1) // 2, 255)
         return cls(blocks, halves.astype(np.uint8), at_least.sum(axis=0, dtype=np.uint32))
+
+
+def side_by_side(counted: Sequence[LevelCounts]) -> list[LevelCounts]:
+    """Copy counts at the same levels into a few large arrays: see `segment_pack.together`."""
+    fields = [together([getattr(c, name) for c in counted]) for name in ("blocks", "counts", "sizes")]
+    return [LevelCounts(*parts) for parts in zip(*fields, strict=True)]
 
 
 def pack(tumours: list[tuple[LevelCounts, LevelCounts]], blocks: int) -> tuple[bytes, dict[str, int]]:

@@ -19,6 +19,7 @@ The head is checked when the file is opened, a tumour's part of the body wheneve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numba import njit, uint32, uint64
@@ -56,20 +57,22 @@ _DTYPES = {
 _HEAD = ("sizes", "checks", "blocks", "words_from", "postings", "post_rows", "post_counts")
 
 
-def side_by_side(pairs: Sequence[tuple[SparseMask, SparseMask]]) -> list[tuple[SparseMask, SparseMask]]:
-    """Copy masks into a few large arrays.
+def together(parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Copy arrays into one large one, and return its parts.
 
     Small arrays that are kept, each made beside megabytes of scratch, leave the memory full of holes: gigabytes for a
     segment of a thousand tumours.
     """
+    return np.split(np.concatenate(parts), np.cumsum([len(part) for part in parts])[:-1])
+
+
+def side_by_side(pairs: Sequence[tuple[SparseMask, SparseMask]]) -> list[tuple[SparseMask, SparseMask]]:
+    """Copy masks into a few large arrays: see `together`."""
     flat = [mask for pair in pairs for mask in pair]
-    fields = {}
-    for name in ("ids", "kinds", "counts", "words"):
-        parts = [getattr(mask, name) for mask in flat]
-        fields[name] = np.split(np.concatenate(parts), np.cumsum([len(part) for part in parts])[:-1])
+    fields = [together([getattr(mask, name) for mask in flat]) for name in ("ids", "kinds", "counts", "words")]
     again = [
         SparseMask(ids, kinds, counts, words, mask.size)
-        for ids, kinds, counts, words, mask in zip(*fields.values(), flat, strict=True)
+        for ids, kinds, counts, words, mask in zip(*fields, flat, strict=True)
     ]
     return list(zip(again[0::2], again[1::2], strict=True))
 

@@ -21,7 +21,8 @@ from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
 from .block_masks import DenseMask, block_grid
 from .derived import Derived, Progress
-from .level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts, SegmentCounts, add_bounds, pack, unpack
+from .level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts, SegmentCounts, add_bounds, pack, side_by_side, unpack
+from .measures import dice
 from .protocol import Hits, Mask, best_of, check_query
 
 AtBest = tuple[float, float, int, int]
@@ -135,15 +136,16 @@ def _at_best(
     for m, (lowest, highest) in enumerate(((CORE_LEVELS[0], CORE_LEVELS[-1]), (WHOLE_LEVELS[0], WHOLE_LEVELS[-1]))):
         these = slice(lowest, highest + 1)
         totals = at_least[2, these] + sizes[m]
-        dice = np.divide(2.0 * at_least[m, these], totals, out=np.zeros(len(totals)), where=totals > 0)
-        equal = lowest + np.flatnonzero(dice == dice.max())
-        dices.append(float(dice.max()))
+        of_levels = dice(at_least[m, these], totals)
+        equal = lowest + np.flatnonzero(of_levels == of_levels.max())
+        dices.append(float(of_levels.max()))
         levels.append(int(equal[np.argmin(np.abs(equal - usual[m]))]))
     return dices[0], dices[1], levels[0], levels[1]
 
 
 _NEVER = -1.0  # below every bound
 _TOGETHER = 16  # densities that a thread reads before bounds are looked at again
+_COUNTED_TOGETHER = 32
 
 
 def _pack_segment(store: TumorStore, record: SegmentRecord, pool: Executor) -> tuple[bytes, dict[str, int]]:
@@ -152,7 +154,12 @@ def _pack_segment(store: TumorStore, record: SegmentRecord, pool: Executor) -> t
         integers, box = segment.integers(row), segment.box(row)
         return LevelCounts.of(integers, CORE_LEVELS, *box), LevelCounts.of(integers, WHOLE_LEVELS, *box)
 
-    return pack(list(pool.map(counts, range(record.count))), _blocks(store))
+    counted: list[tuple[LevelCounts, LevelCounts]] = []
+    for first in range(0, record.count, _COUNTED_TOGETHER):
+        found = list(pool.map(counts, range(first, min(first + _COUNTED_TOGETHER, record.count))))
+        cores, wholes = (side_by_side([pair[m] for pair in found]) for m in range(2))
+        counted += zip(cores, wholes, strict=True)
+    return pack(counted, _blocks(store))
 
 
 LEVEL_COUNTS = Derived(

@@ -45,7 +45,7 @@ INDEPENDENT_TUMOURS, LARGE_STORE_SNAPSHOTS = 100_000, 4
 besides. Per minute of building, snapshots find better matches from the first minute on; per tumour they do not
 (`benchmarks/sampling_rules.py`)."""
 
-BYTES_A_TUMOUR = 46_000
+BYTES_A_TUMOUR = 48_000
 """Disk that a tumour takes in store and index, rounded up; to refuse a build that cannot fit."""
 
 _BLOCK_DRAWS = 32  # handed to a worker at a time: about three simulations

@@ -29,7 +29,7 @@ _LONGEST_WAIT = 32  # stages; a run that outgrows its limit shall end soon
 _LN_TAIL = np.float64(-np.log(TAIL))
 
 
-class _SeparateArrays(CompilerBase):  # type: ignore[misc]  # numba has no types
+class _SeparateArrays(CompilerBase):
     """For arrays that never share memory: to find that out for every row took longer than the row itself."""
 
     def define_pipelines(self) -> list[PassManager]:
