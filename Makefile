@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TYPED := .venv/typed
-ROOMS := cli index retrieval simulate store
+ROOMS := cli index learn retrieval simulate store
 
 .PHONY: setup demo test test-all lint format bench clean
 

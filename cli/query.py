@@ -13,16 +13,19 @@ from ..errors import InputError
 from ..retrieval.ants_map import Method as RegistrationMethod
 from ..retrieval.request import QueryRequest, run_query
 from ..retrieval.spaces import Space
+from .build import Device
 from .console import errors, out, say, stages
-from .stores import Method
+from .stores import Engine, Method
 
 
 class Measure(StrEnum):
-    """What exact search ranks by: `MEASURES`."""
+    """What is ranked by: `MEASURES`, or of the best candidates `RANKINGS`."""
 
     dice = "dice"
     jaccard = "jaccard"
     l2 = "l2"
+    hausdorff = "hausdorff"
+    bernoulli = "bernoulli"
 
 
 class Thresholds(StrEnum):
@@ -68,14 +71,26 @@ def query(
         Method, typer.Option(metavar="METHOD", help=f"Way of searching: {', '.join(Method)}. dice is exact.")
     ] = Method.dice,
     measure: Annotated[
-        Measure, typer.Option(help="What exact search ranks by, summed over core and whole.")
+        Measure,
+        typer.Option(
+            help="What is ranked by, summed over core and whole; hausdorff (95 %) and bernoulli rank only the best "
+            "by Dice, or by --method."
+        ),
     ] = Measure.dice,
     thresholds: Annotated[
         Thresholds, typer.Option(help="fixed: the store's; search: find the tumour and both thresholds together.")
     ] = Thresholds.fixed,
     rerank: Annotated[
-        int, typer.Option(metavar="N", help="Put the N best of --method in the order of their exact Dice; 0: do not.")
+        int,
+        typer.Option(
+            metavar="N",
+            help="Put the N best of --method in the order of their exact Dice, or of --measure. (default: 0, for "
+            "hausdorff and bernoulli 200)",
+            show_default=False,
+        ),
     ] = 0,
+    engine: Annotated[Engine, typer.Option(help="Of ae and vae.")] = Engine.flat,
+    device: Annotated[Device, typer.Option(help="Of --method ae, vae, hash.")] = Device.cpu,
     top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
     distinct: Annotated[
         bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")
@@ -111,6 +126,8 @@ def query(
         measure.value,
         rerank,
         thresholds is Thresholds.search,
+        engine.value,
+        device.value,
     )
     with stages() as announce:
         _, record = run_query(request, announce)

@@ -25,6 +25,9 @@ class Method(StrEnum):
     dice = "dice"
     ds64 = "ds64"
     ds32 = "ds32"
+    ae = "ae"
+    vae = "vae"
+    hash = "hash"
     radiomics = "radiomics"
     radiomics_standardised = "radiomics-standardised"
 
@@ -37,6 +40,17 @@ class Preparation(StrEnum):
     ds32 = "ds32"
     thresholds = "thresholds"
     radiomics = "radiomics"
+    ae = "ae"
+    vae = "vae"
+    hash = "hash"
+
+
+class Engine(StrEnum):
+    """What finds near codes: `ENGINES`."""
+
+    flat = "flat"
+    ivf = "ivf"
+    hnsw = "hnsw"
 
 
 def info(
@@ -94,12 +108,15 @@ def index(
     method: Annotated[
         Preparation, typer.Option(metavar="METHOD", help=f"Way of searching to prepare: {', '.join(Preparation)}.")
     ] = Preparation.dice,
+    engine: Annotated[
+        Engine, typer.Option(help="Of ae and vae: hnsw makes its graph too; the others need nothing more.")
+    ] = Engine.flat,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
 ) -> None:
     """Prepare a store for searching; only new segments are read."""
     snapshot = open_store(store)
     with counting("indexing") as progress:
-        prepare(snapshot, method.value, rebuild=rebuild, progress=progress)
+        prepare(snapshot, method.value, engine=engine.value, rebuild=rebuild, progress=progress)
     say(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
 
 

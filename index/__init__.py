@@ -2,21 +2,26 @@
 
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
+from .engines import ENGINES
 from .measures import MEASURES
-from .methods import METHODS, PREPARED, open_retriever, prepare, verify_methods
+from .methods import METHODS, PREPARED, check_search, open_retriever, prepare, verify_methods
 from .protocol import Hits, Retriever
+from .rankings import RANKINGS
 from .threshold_search import best_thresholds
 
 __all__ = [
+    "ENGINES",
     "MEASURES",
     "METHODS",
     "PREPARED",
+    "RANKINGS",
     "ClusterDiceIndex",
     "DiceIndex",
     "Hits",
     "Retriever",
     "best_thresholds",
     "build_index",
+    "check_search",
     "cluster_index",
     "open_retriever",
     "prepare",

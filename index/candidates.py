@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..store.reader import TumorStore
 from .dice import DiceIndex
 from .protocol import Hits, Mask
+from .rankings import Ranking
 
 
 class Candidates(Protocol):
@@ -41,13 +42,22 @@ class CandidateRetriever:
         candidates: rank tumours.
         exact: tells the Dice of what is found.
         rerank: how many candidates to put in the order of their Dice; 0 leaves them as they are ranked.
+        ranking: what to put them in the order of instead.
     """
 
-    def __init__(self, store: TumorStore, candidates: Candidates, exact: DiceIndex, rerank: int = 0) -> None:
+    def __init__(
+        self,
+        store: TumorStore,
+        candidates: Candidates,
+        exact: DiceIndex,
+        rerank: int = 0,
+        ranking: Ranking | None = None,
+    ) -> None:
         if rerank < 0:
             raise InputError(f"rerank must not be negative, not {rerank}")
         self.name = candidates.name
-        self._store, self._candidates, self._exact, self._rerank = store, candidates, exact, rerank
+        self._store, self._candidates, self._exact = store, candidates, exact
+        self._rerank, self._ranking = rerank, ranking
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -66,7 +76,7 @@ class CandidateRetriever:
             dices = self._exact.compare(ids, core, whole)
             evaluated = len(ids)
             if self._rerank:
-                scores = dices[0] + dices[1]
+                scores = dices[0] + dices[1] if self._ranking is None else self._ranking(ids, core, whole)
                 order = np.lexsort((ids, -scores))
                 ids, scores, dices = ids[order], scores[order], dices[:, order]
             kept = self._first_of_each_run(ids) if distinct else np.arange(len(ids))

@@ -98,8 +98,10 @@ class DiceIndex:
         worst = scores[best[-1]] if len(best) == k else _LOWEST
         rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
         rest = rest[np.argsort(-bounds[rest], kind="stable")]
+        look = _NEXT_LOOK
         while len(rest) and bounds[rest[0]] >= worst:  # equal bounds too: a lower id wins a tie
-            now, rest = rest[:_NEXT_LOOK], rest[_NEXT_LOOK:]
+            now, rest = rest[:look], rest[look:]
+            look *= 2  # where bounds tell little, to rank anew after each look would take longer than to compare
             more = self._compare(now, words)
             chosen, shared = np.concatenate([chosen, now]), np.concatenate([shared, more], axis=1)
             scores = np.concatenate([scores, self._measured(self._measure.of, more, now, queries).sum(axis=0)])

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from ..errors import InputError
+from ..learn import KINDS
 from ..store.reader import TumorStore
 from .candidates import CandidateRetriever, Candidates
 from .derived import Derived, Progress
 from .dice import DiceIndex, dice_data
+from .engines import ENGINES
 from .grids import DS32, DS64, FULL
+from .latents import LatentCandidates, latent_data, refresh_graph, verify_latents
 from .measures import DICE, MEASURES
 from .protocol import Retriever
 from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates
+from .rankings import RANKED, RANKINGS
 from .threshold_search import LEVEL_COUNTS, ThresholdSearch
 
 _GRIDS = {grid.name: grid for grid in (FULL, DS64, DS32)}
 
-METHODS = (*_GRIDS, RADIOMICS.method, STANDARDISED)
+METHODS = (*_GRIDS, *KINDS, RADIOMICS.method, STANDARDISED)
 """Names of all ways of ranking tumours."""
 
-_DERIVED: dict[str, Derived] = {name: dice_data(grid) for name, grid in _GRIDS.items()} | {
+_UNTRAINED: dict[str, Derived] = {name: dice_data(grid) for name, grid in _GRIDS.items()} | {
     derived.method: derived for derived in (LEVEL_COUNTS, RADIOMICS)
 }
-PREPARED = tuple(_DERIVED)
+PREPARED = (*_UNTRAINED, *KINDS)
 """Names of all that can be prepared for searching."""
 
 
@@ -32,54 +36,98 @@ def open_retriever(
     measure: str = DICE.name,
     rerank: int = 0,
     search_thresholds: bool = False,
+    engine: str = ENGINES[0],
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> Retriever:
     """Open a way of searching a snapshot, adding the segments that its index does not hold yet.
 
     Args:
         store: to search.
         method: one of `METHODS`.
-        measure: of exact search, one of `MEASURES`.
+        measure: what exact search ranks by, one of `MEASURES`; or what the `rerank` best are put in the order of, one
+            of `RANKINGS`.
         rerank: candidates to put in the order of their exact Dice; of no use to exact search.
         search_thresholds: find the thresholds too, by exact Dice.
+        engine: of "ae" and "vae", one of `ENGINES`.
+        device: of encoders and their engines, "cpu" or "cuda".
+        progress: told how far the index has come.
 
     Raises:
-        InputError: thresholds are to be found, or another measure taken, by a method that cannot.
+        InputError: options that do not go together, or a method that lacks what it needs.
         DamagedStoreError, OutputError, StoreLockedError: see `DiceIndex.open`.
     """
+    check_search(method, measure, rerank, search_thresholds, engine, device)
     if search_thresholds:
-        if method != FULL.name:
-            raise InputError(f"thresholds are found by the method {FULL.name} alone, not by {method}")
-        if measure != DICE.name:
-            raise InputError(f"thresholds are found by Dice alone, not by {measure}")
-        return ThresholdSearch.open(store)
-    if method == FULL.name:
-        return DiceIndex.open(store, measure=MEASURES[measure])
-    if measure != DICE.name:
-        raise InputError(f"the measure {measure} is one of exact search: leave out the method {method}")
-    exact = DiceIndex.open(store)
+        return ThresholdSearch.open(store, progress)
+    exact = DiceIndex.open(store, measure=MEASURES.get(measure, DICE), progress=progress)
+    if method == FULL.name and measure in MEASURES:
+        return exact
     candidates: Candidates
     if method in _GRIDS:
-        candidates = DiceIndex.open(store, grid=_GRIDS[method])
+        candidates = DiceIndex.open(store, grid=_GRIDS[method], progress=progress)
+    elif method in KINDS:
+        candidates = LatentCandidates.open(store, method, engine, device, progress)
     else:
-        candidates = RadiomicsCandidates.open(store, standardised=method == STANDARDISED)
+        candidates = RadiomicsCandidates.open(store, standardised=method == STANDARDISED, progress=progress)
+    if measure in RANKINGS:
+        return CandidateRetriever(store, candidates, exact, rerank or RANKED, RANKINGS[measure](store))
     return CandidateRetriever(store, candidates, exact, rerank)
 
 
-def prepare(store: TumorStore, name: str, *, rebuild: bool = False, progress: Progress | None = None) -> None:
+def check_search(method: str, measure: str, rerank: int, search_thresholds: bool, engine: str, device: str) -> None:
+    """Refuse options of a search that do not go together.
+
+    Raises:
+        InputError: says which, and what to leave out.
+    """
+    if rerank < 0:
+        raise InputError(f"--rerank must not be negative, not {rerank}")
+    if search_thresholds and method != FULL.name:
+        raise InputError(f"thresholds are searched by exact Dice: leave out --method {method}")
+    if search_thresholds and measure != DICE.name:
+        raise InputError(f"thresholds are searched by Dice: leave out --measure {measure}")
+    if measure != DICE.name and measure in MEASURES and method != FULL.name:
+        raise InputError(f"--measure {measure} is one of exact search: leave out --method {method}")
+    if engine != ENGINES[0] and method not in KINDS[:2]:
+        raise InputError(f"--engine {engine} is one of ae and vae: leave it out, or take one of these with --method")
+    if device != "cpu" and method not in KINDS:
+        raise InputError(
+            f"--device {device} is for {', '.join(KINDS)}: leave it out, or take one of these with --method"
+        )
+    if device != "cpu" and engine == "hnsw":
+        raise InputError("FAISS has no graphs on a GPU: leave out --device, or take another --engine")
+
+
+def prepare(
+    store: TumorStore,
+    name: str,
+    *,
+    engine: str = ENGINES[0],
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Bring what a way of searching needs up to a snapshot; only new segments are read.
 
     Args:
         store: to search.
         name: one of `PREPARED`.
+        engine: of "ae" and "vae": "hnsw" makes its graph too.
         rebuild: make it anew.
         progress: told how far it has come.
 
     Raises:
+        InputError: there is no encoder of this name, or the engine is not one of this method.
         DamagedStoreError, OutputError, StoreLockedError: see `Derived.refresh`.
     """
-    _DERIVED[name].refresh(store, rebuild=rebuild, progress=progress)
+    check_search(name, DICE.name, 0, False, engine, "cpu")
+    derived = latent_data(store, name) if name in KINDS else _UNTRAINED[name]
+    derived.refresh(store, rebuild=rebuild, progress=progress)
+    if engine == "hnsw":
+        refresh_graph(store, name, rebuild=rebuild, progress=progress)
 
 
 def verify_methods(store: TumorStore) -> list[str]:
     """List all that is damaged in what the ways of searching keep beside a store."""
-    return [line for derived in _DERIVED.values() for line in derived.verify(store)]
+    found = [line for derived in _UNTRAINED.values() for line in derived.verify(store)]
+    return found + [line for kind in KINDS for line in verify_latents(store, kind)]

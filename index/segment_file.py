@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, OutputError
-from ..store.durable import make_directories, sync_directory
-from ..store.files import PARTIAL
+from ..store.durable import make_directories, replace_file
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,7 @@ class Directory:
             "segments": {name: vars(s) for name, s in self.segments.items()},
         }
         text = json.dumps({"sha256": _digest(record), "directory": record})
-        aside = folder / f"directory.json{PARTIAL}"
-        try:
-            with aside.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(folder / "directory.json")
-            sync_directory(folder)
-        except OSError as error:
-            raise OutputError(f"cannot write the index in {folder}: {error.strerror}") from error
+        replace_file(folder / "directory.json", text.encode())
 
     @classmethod
     def load(cls, folder: Path, made_with: dict[str, object]) -> Directory:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ def pack_rows(rows: NDArray[np.generic]) -> tuple[bytes, dict[str, int]]:
 
 def open_rows(
     store: TumorStore, derived: Derived, width: int, dtype: str, progress: Progress | None = None
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     """Rows of all of `store.ids_in_segments`, (n, width), made where they are missing.
 
     Raises:

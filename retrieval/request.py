@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..index import Retriever, cluster_index, open_retriever
+from ..index import Retriever, check_search, cluster_index, open_retriever
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
@@ -67,6 +67,8 @@ class QueryRequest:
     measure: str = "dice"
     rerank: int = 0
     search_thresholds: bool = False
+    engine: str = "flat"
+    device: str = "cpu"
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -103,6 +105,9 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                         measure=request.measure,
                         rerank=request.rerank,
                         search_thresholds=request.search_thresholds,
+                        engine=request.engine,
+                        device=request.device,
+                        progress=announce and _making_of(announce),
                     )
                 )
             found = answer(
@@ -121,6 +126,10 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     if isinstance(spatial, AntsMap) and image is not None:
         spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
+
+
+def _making_of(announce: Callable[[str], None]) -> Callable[[int, int], None]:
+    return lambda done, total: announce(f"making the index: {done:,} of {total:,} tumours")
 
 
 def _check_options(request: QueryRequest) -> None:
@@ -149,18 +158,19 @@ def _check_options(request: QueryRequest) -> None:
 
 
 def _check_search(request: QueryRequest) -> None:
-    if request.rerank < 0:
-        raise InputError(f"--rerank must not be negative, not {request.rerank}")
-    if request.search_thresholds and (request.method != "dice" or request.scheduler is not None):
-        raise InputError("--thresholds search is exact search on this machine: leave out --method and --scheduler")
-    if request.measure != "dice" and (request.method != "dice" or request.scheduler is not None):
+    check_search(
+        request.method,
+        request.measure,
+        request.rerank,
+        request.search_thresholds,
+        request.engine,
+        request.device,
+    )
+    exact = request.method == request.measure == "dice" and not request.search_thresholds
+    if request.scheduler is not None and not exact:
         raise InputError(
-            f"--measure {request.measure} is one of exact search on this machine: leave out --method and --scheduler"
+            "a cluster searches by exact Dice alone: leave out --scheduler, or --method, --measure and --thresholds"
         )
-    if request.measure != "dice" and request.search_thresholds:
-        raise InputError(f"thresholds are searched by Dice: leave out --measure {request.measure}")
-    if request.scheduler is not None and request.method != "dice":
-        raise InputError(f"a cluster searches by --method dice, not {request.method}: leave out --scheduler")
 
 
 def _segmentation(request: QueryRequest) -> Segmentation:
@@ -203,6 +213,7 @@ def _settings(request: QueryRequest) -> dict[str, object]:
     settings: dict[str, object] = {
         "method": request.method,
         "measure": request.measure,
+        "engine": request.engine,
         "rerank": request.rerank,
         "thresholds": "search" if request.search_thresholds else "fixed",
         "top_k": request.top_k,

@@ -9,7 +9,7 @@ from ..errors import InputError
 from ..store.density import EncodedTumour
 from ..store.parameters import GrowthParameters
 from ..store.writer import writing
-from .fisher_kolmogorov import MODEL_VERSION, FisherKolmogorov, FisherKolmogorovSettings
+from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
 
 
 def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenance: dict[str, object]) -> list[int]:
@@ -20,13 +20,7 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
     """
     with writing(path, "gliodex add") as writer:
-        choices = dict(writer.manifest.model)
-        if choices.pop("model", None) != MODEL_VERSION:
-            raise InputError(
-                f"{path} was built with the growth model {writer.manifest.model.get('model')}, this gliodex has "
-                f"{MODEL_VERSION}: add the density itself, or build the store anew"
-            )
-        settings = FisherKolmogorovSettings(**choices)  # type: ignore[arg-type]
+        settings = FisherKolmogorovSettings.from_record(writer.manifest.model, path)
         solver = FisherKolmogorov(writer.atlas, settings)
         tumours = []
         for parameters in wanted:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -75,6 +76,21 @@ class FisherKolmogorovSettings:
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON."""
         return {"model": MODEL_VERSION} | asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, object], store: str | Path) -> FisherKolmogorovSettings:
+        """Inverse of `as_record`, for the record of a store.
+
+        Raises:
+            InputError: the store was built with another version of the model.
+        """
+        choices = dict(record)
+        if choices.pop("model", None) != MODEL_VERSION:
+            raise InputError(
+                f"{store} was built with the growth model {record.get('model')}, this gliodex has {MODEL_VERSION}: "
+                "add tumours as densities, or build the store anew"
+            )
+        return cls(**choices)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

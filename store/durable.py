@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..errors import OutputError
+from .files import PARTIAL
+
 
 def make_directories(path: Path) -> None:
     """Create a folder and its parents so that they survive a power cut."""
@@ -21,3 +24,22 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes | memoryview) -> None:
+    """Put a file in the place of another so that a kill, or a power cut, leaves the one or the other.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    aside = path.with_name(path.name + PARTIAL)
+    try:
+        make_directories(path.parent)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -10,13 +10,14 @@ import pytest
 import gliodex
 
 ROOT = Path(gliodex.__file__).parent
-FLOORS = ["store", "simulate", "index", "retrieval", "cli"]
+FLOORS = ["store", "simulate", "learn", "index", "retrieval", "cli"]
 MAY_IMPORT = {
     "store": set(),
     "simulate": {"store"},
-    "index": {"store"},
+    "learn": {"store", "simulate"},
+    "index": {"store", "learn"},
     "retrieval": {"store", "simulate", "index"},
-    "cli": {"store", "simulate", "index", "retrieval"},
+    "cli": {"store", "simulate", "learn", "index", "retrieval"},
 }
 
 

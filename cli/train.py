@@ -1,0 +1,93 @@
+"""`gliodex train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..learn import DESIGNS, Epoch, TrainingSettings
+from ..learn import train as train_encoder
+from ..store import open_store
+from .build import Device
+from .console import errors, say
+from .stores import StorePath
+
+
+class Kind(StrEnum):
+    """Encoders of masks: `KINDS`."""
+
+    ae = "ae"
+    vae = "vae"
+    hash = "hash"
+
+
+class DesignName(StrEnum):
+    """Sizes of encoders: `DESIGNS`."""
+
+    small = "small"
+    authors = "authors"
+
+
+def train(
+    kind: Annotated[
+        Kind,
+        typer.Argument(metavar="WHAT", help="ae: autoencoder; vae: variational autoencoder; hash: Bi-half hash."),
+    ],
+    store: StorePath,
+    design: Annotated[
+        DesignName, typer.Option(help="small trains on two cores; authors: the paper's 604 million weights, for a GPU.")
+    ] = DesignName.small,
+    tumours: Annotated[
+        int, typer.Option(min=2, help="Tumours to learn from; a tenth as many more tell when to stop.")
+    ] = TrainingSettings.tumours,
+    learn_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE2",
+            help="Another store, to learn from. (default: tumours simulated for it, held apart from STORE)",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: the design's)")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and noise.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
+    restart: Annotated[bool, typer.Option("--restart", help="Train anew even where an encoder is there.")] = False,
+) -> None:
+    """Train an encoder of masks for `--method ae`, `vae` or `hash`. Killed, it goes on when called again."""
+    settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumours, epochs, device.value)
+    snapshot = open_store(store)
+    trained: list[Epoch] = []
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as bar:
+        preparing = bar.add_task("preparing tumours", total=None, loss="")
+        training = bar.add_task("training", total=None, loss="", visible=False)
+
+        def prepared(done: int, total: int) -> None:
+            bar.update(preparing, completed=done, total=total)
+
+        def show(epoch: Epoch) -> None:
+            trained.append(epoch)
+            loss = f"loss {epoch.validation:.3f}, best {epoch.best:.3f}"
+            bar.update(training, completed=epoch.number, total=epoch.of, loss=loss, visible=True)
+
+        record = train_encoder(
+            snapshot, settings, learn_from=learn_from, restart=restart, prepared=prepared, on_epoch=show
+        )
+    if not trained:
+        say(f"{store}: nothing to do, {kind.value} is trained so already; --restart trains it anew")
+        return
+    best = min(validation for _, validation in record["history"])
+    say(
+        f"{store}: {kind.value} trained in {record['seconds'] / 60:.1f} min, {len(record['history'])} epochs, "
+        f"validation loss {best:.3f}, {record['weights'] / 1e6:.1f} million weights; now `gliodex index {store} "
+        f"--method {kind.value}`"
+    )

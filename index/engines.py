@@ -1,0 +1,201 @@
+"""FAISS over the codes of a snapshot's tumours: which are nearest by the sum of both masks' distances.
+
+Codes have unit length, so that distances are sqrt(2 - 2 <a, b>). The sum over two masks is the distance in no single
+space: the flat engine adds up the distances to all; the others search the codes side by side, whose squared distance
+is the sum of squares, and put what they find in the order of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+
+Found = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Rows, and their distances."""
+
+ENGINES = ("flat", "ivf", "hnsw")
+"""Names of the engines of codes that are not bits: all compared; inverted lists; a graph of near neighbours."""
+
+
+WIDER = 200
+"""Rows that an engine of squared distances finds at least, to be put in the order of the sums."""
+
+LISTS, PROBED = 64, 8
+"""Inverted lists, and how many of them are looked at."""
+
+_ADDED_AT_ONCE = 4096
+_MOST_ON_GPU = 2048
+
+
+class Engine(Protocol):
+    """Finds rows near a query."""
+
+    def nearest(self, query: NDArray[Any], k: int) -> Found:
+        """About `k` nearest rows, no fewer unless there are fewer, in no order."""
+        ...
+
+
+class FlatEngine:
+    """All codes compared, their distances summed.
+
+    Args:
+        codes: of core and whole, (n, 2, latent).
+    """
+
+    def __init__(self, codes: NDArray[np.floating]) -> None:
+        self._halves = [np.ascontiguousarray(codes[:, n], np.float32) for n in (0, 1)]
+
+    def nearest(self, query: NDArray[np.float32], k: int) -> Found:
+        """See `Engine.nearest`; all rows as near as the last are found."""
+        products = [
+            faiss.pairwise_distances(query[n : n + 1], half, faiss.METRIC_INNER_PRODUCT)[0]
+            for n, half in enumerate(self._halves)
+        ]
+        distances = np.sum([_distances(p) for p in products], axis=0)
+        if k >= len(distances):
+            return np.arange(len(distances)), distances
+        rows = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
+        return rows, distances[rows]
+
+
+class SideBySideEngine:
+    """An index of FAISS over the codes of core and whole side by side.
+
+    Args:
+        index: over (n, 2 * latent), by L2.
+        codes: of core and whole, (n, 2, latent).
+        rows: of `codes`, that the index knows its entries by; -1 for entries that are not searched.
+        parameters: of its search, which leave those entries out.
+        most: how many it can find at once.
+    """
+
+    def __init__(
+        self,
+        index: Any,
+        codes: NDArray[np.floating],
+        rows: NDArray[np.int64],
+        parameters: Callable[[int], Any] = lambda _: None,
+        most: int = 2**31,
+    ) -> None:
+        self._index, self._codes, self._rows, self._parameters, self._most = index, codes, rows, parameters, most
+
+    def nearest(self, query: NDArray[np.float32], k: int) -> Found:
+        """See `Engine.nearest`."""
+        total = int((self._rows >= 0).sum())
+        wanted = min(max(k, WIDER), total, self._most)
+        flat = np.ascontiguousarray(query.reshape(1, -1), np.float32)
+        entries = self._index.search(flat, wanted, params=self._parameters(wanted))[1][0]
+        rows = self._rows[entries[entries >= 0]]
+        if len(rows) < min(k, total):  # inverted lists or a graph may end too soon: then all are compared
+            rows = np.flatnonzero(np.bincount(self._rows[self._rows >= 0], minlength=len(self._codes)))
+        products = np.einsum("rmd,md->mr", self._codes[rows].astype(np.float32), query)
+        return rows, np.asarray(_distances(products).sum(axis=0))
+
+
+class BinaryEngine:
+    """All bits compared: the Hamming distance of both masks' bits side by side is the sum of both distances.
+
+    Args:
+        codes: bits of core and whole side by side, (n, bytes).
+        gpu: resources of `gpu_resources`; None stays on the CPU.
+    """
+
+    def __init__(self, codes: NDArray[np.uint8], gpu: Any = None) -> None:
+        self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
+        self._index.add(np.ascontiguousarray(codes))
+        if gpu is not None:
+            self._index = faiss.index_binary_cpu_to_gpu(gpu, 0, self._index)
+
+    def nearest(self, query: NDArray[np.uint8], k: int) -> Found:
+        """See `Engine.nearest`; all rows as near as the last are found."""
+        total = self._index.ntotal
+        wanted = k
+        while True:
+            distances, rows = self._index.search(query.reshape(1, -1), min(wanted, total))
+            # FAISS keeps any of those as far as the last: ask for more until one is farther
+            if wanted >= total or distances[0, -1] > distances[0, k - 1]:
+                return rows[0].astype(np.int64), distances[0].astype(np.float64)
+            wanted *= 4
+
+
+def inverted_lists(
+    codes: NDArray[np.floating],
+    anchors: NDArray[np.float32],
+    gpu: Any = None,
+) -> SideBySideEngine:
+    """Engine that looks only at the lists whose centres are nearest to a query.
+
+    The centres are those of the tumours that the encoder was trained with: they do not depend on the store.
+
+    Args:
+        codes: of core and whole, (n, 2, latent).
+        anchors: codes of the training tumours, (tumours, 2 * latent).
+        gpu: resources of `gpu_resources`; None stays on the CPU.
+    """
+    width = anchors.shape[1]
+    lists = int(np.clip(len(anchors) // 20, 1, LISTS))
+    centres = faiss.Kmeans(width, lists, niter=10, seed=1, min_points_per_centroid=1)
+    centres.train(anchors)
+    quantiser = faiss.IndexFlatL2(width)
+    quantiser.add(centres.centroids)
+    index = faiss.IndexIVFScalarQuantizer(
+        quantiser, width, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2, False
+    )
+    index.is_trained = True
+    index.nprobe = PROBED
+    if gpu is not None:
+        index = faiss.index_cpu_to_gpu(gpu, 0, index)
+        index.nprobe = PROBED
+    for first in range(0, len(codes), _ADDED_AT_ONCE):
+        index.add(codes[first : first + _ADDED_AT_ONCE].reshape(-1, width).astype(np.float32))
+    most = _MOST_ON_GPU if gpu is not None else 2**31
+    return SideBySideEngine(index, codes, np.arange(len(codes)), most=most)
+
+
+def flat_on_gpu(codes: NDArray[np.floating], gpu: Any) -> SideBySideEngine:
+    """Engine that compares all codes on the GPU, by the squares of distances; what is near is put in order by sums."""
+    index = faiss.index_cpu_to_gpu(gpu, 0, faiss.IndexFlatL2(codes.shape[1] * codes.shape[2]))
+    for first in range(0, len(codes), _ADDED_AT_ONCE):
+        index.add(codes[first : first + _ADDED_AT_ONCE].reshape(-1, index.d).astype(np.float32))
+    return SideBySideEngine(index, codes, np.arange(len(codes)), most=_MOST_ON_GPU)
+
+
+def _distances(products: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Of vectors of unit length, from their inner products."""
+    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * products.astype(np.float64), 0.0)))
+
+
+@cache
+def gpu_resources() -> Any:
+    """Resources of the first NVIDIA GPU, after it has answered a small search as the CPU does.
+
+    Raises:
+        InputError: FAISS was installed without GPUs, finds none, or the one that it finds answers wrongly.
+    """
+    advice = "install faiss-gpu instead of faiss-cpu, or leave out --device cuda"
+    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+        raise InputError(f"FAISS finds no NVIDIA GPU that it can use here: {advice}")
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((1000, 2, 64)).astype(np.float32)
+    codes /= np.linalg.norm(codes, axis=2, keepdims=True)
+    bits = rng.integers(0, 256, (1000, 16), np.uint8)
+    try:
+        resources = faiss.StandardGpuResources()
+        pairs = [
+            (flat_on_gpu(codes, resources).nearest(codes[7], 5), FlatEngine(codes).nearest(codes[7], 5)),
+            (BinaryEngine(bits, resources).nearest(bits[7], 5), BinaryEngine(bits).nearest(bits[7], 5)),
+        ]
+        for there, here in pairs:
+            told, known = (dict(zip(*found, strict=True)) for found in (there, here))
+            if any(abs(told.get(row, np.inf) - distance) > 1e-2 for row, distance in known.items()):
+                raise RuntimeError("it answers otherwise than the CPU")
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise InputError(f"FAISS cannot search on the GPU ({error}): {advice}") from error
+    return resources

@@ -1,0 +1,23 @@
+"""Networks that read and write the store: encoders of tumour masks, for search."""
+
+from .brain_box import BrainBox
+from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
+from .encoder import Encoder, encoder_path, encoder_sha256, load_encoder, verify_encoder
+from .training import Epoch, TrainingSettings, train
+
+__all__ = [
+    "AUTHORS",
+    "DESIGNS",
+    "KINDS",
+    "SMALL",
+    "BrainBox",
+    "Design",
+    "Encoder",
+    "Epoch",
+    "TrainingSettings",
+    "encoder_path",
+    "encoder_sha256",
+    "load_encoder",
+    "train",
+    "verify_encoder",
+]

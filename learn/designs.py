@@ -1,0 +1,70 @@
+"""How large an encoder is, and how it is trained: the authors' network, and one that two cores can train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("ae", "vae", "hash")
+"""Kinds of encoders: autoencoder, variational autoencoder, Bi-half hash (paper 003)."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The shape of an encoder; its decoder mirrors it.
+
+    Args:
+        name: as on the command line's `--design`.
+        pool: edge of the cells that voxels are pooled into first.
+        crop: look at the box of the brain only.
+        widths: channels of each stage; a stage halves the grid and convolves twice, 3 x 3 x 3, with GELU.
+        shift: cells by which training masks are shifted at random along each axis, at most.
+        neck: channels that the last stage is reduced to before the linear layer; None keeps them.
+        latent: numbers (or bits) that describe a mask.
+        rate: Adam's largest learning rate; it falls as a half cosine.
+        batch: masks a step.
+        epochs: at most.
+        patience: epochs without a better validation loss after which training stops.
+    """
+
+    name: str
+    pool: int
+    crop: bool
+    widths: tuple[int, ...]
+    neck: int | None
+    shift: int = 0
+    latent: int = 1024
+    rate: float = 3e-4
+    batch: int = 16
+    epochs: int = 60
+    patience: int = 10
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON: what the weights depend on."""
+        return {
+            "name": self.name,
+            "pool": self.pool,
+            "crop": self.crop,
+            "widths": list(self.widths),
+            "neck": self.neck,
+            "latent": self.latent,
+        }
+
+
+SMALL = Design("small", pool=4, crop=True, widths=(24,), neck=8, shift=2)
+"""The default: 9 million weights describe a mask, 18 million learn to."""
+
+AUTHORS = Design(
+    "authors",
+    pool=1,
+    crop=False,
+    widths=(24, 48, 72),
+    neck=None,
+    rate=1e-5,
+    batch=2,
+    epochs=300,
+    patience=300,
+)
+"""The network of paper 003's authors (MarcelRosier/thesis, network 16_16_16): 604 million weights. Wants a GPU."""
+
+DESIGNS = {design.name: design for design in (SMALL, AUTHORS)}
+"""By name."""

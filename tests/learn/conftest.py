@@ -1,0 +1,16 @@
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def learnable(make_store, small_atlas, ball):
+    """Paths of two stores of balls in the small brain: one to search, one to learn from."""
+
+    def balls(count, seed):
+        rng = np.random.default_rng(seed)
+        tissue = np.argwhere(small_atlas.tissue)
+        frame = small_atlas.frame
+        centres = frame.world(tissue[rng.integers(0, len(tissue), count)])
+        return [ball(frame, c, r) for c, r in zip(centres, rng.uniform(15, 40, count), strict=True)]
+
+    return make_store(small_atlas, balls(12, 1), balls(6, 2)), make_store(small_atlas, balls(26, 3))
