@@ -1,8 +1,9 @@
 """FAISS over the codes of a snapshot's tumours: which are nearest by the sum of both masks' distances.
 
-Codes have unit length, so that distances are sqrt(2 - 2 <a, b>). The sum over two masks is the distance in no single
-space: the flat engine adds up the distances to all; the others search the codes side by side, whose squared distance
-is the sum of squares, and put what they find in the order of the sum.
+The sum over two masks is the distance in no single space: the flat engine adds up the distances to all; the others
+search the codes side by side, whose squared distance is the sum of squares, and put what they find in the order of the
+sum. Distances that are returned are computed row by row: they do not depend on what else is searched, so equal codes
+are equally far.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ WIDER = 200
 LISTS, PROBED = 64, 8
 """Inverted lists, and how many of them are looked at."""
 
+_SLACK = 4e-3
+"""What the products of matrices may be wrong by, of distances of about 1 summed over two masks."""
+
 _ADDED_AT_ONCE = 4096
 _MOST_ON_GPU = 2048
 
@@ -50,19 +54,20 @@ class FlatEngine:
     """
 
     def __init__(self, codes: NDArray[np.floating]) -> None:
+        self._codes = codes
         self._halves = [np.ascontiguousarray(codes[:, n], np.float32) for n in (0, 1)]
+        # in half precision codes are no longer quite of unit length
+        self._squares = [np.einsum("rd,rd->r", half, half) for half in self._halves]
 
     def nearest(self, query: NDArray[np.float32], k: int) -> Found:
         """See `Engine.nearest`; all rows as near as the last are found."""
-        products = [
-            faiss.pairwise_distances(query[n : n + 1], half, faiss.METRIC_INNER_PRODUCT)[0]
-            for n, half in enumerate(self._halves)
-        ]
-        distances = np.sum([_distances(p) for p in products], axis=0)
-        if k >= len(distances):
-            return np.arange(len(distances)), distances
-        rows = np.flatnonzero(distances <= np.partition(distances, k - 1)[k - 1])
-        return rows, distances[rows]
+        distances = np.zeros(len(self._halves[0]))
+        for asked, half, squares in zip(query, self._halves, self._squares, strict=True):
+            products = faiss.pairwise_distances(asked[None], half, faiss.METRIC_INNER_PRODUCT)[0]
+            distances += np.sqrt(np.maximum(asked @ asked + squares - 2.0 * products, 0.0))
+        reach = np.inf if k >= len(distances) else np.partition(distances, k - 1)[k - 1] + _SLACK
+        rows = np.flatnonzero(distances <= reach)
+        return rows, _apart(self._codes, rows, query)
 
 
 class SideBySideEngine:
@@ -95,8 +100,7 @@ class SideBySideEngine:
         rows = self._rows[entries[entries >= 0]]
         if len(rows) < min(k, total):  # inverted lists or a graph may end too soon: then all are compared
             rows = np.flatnonzero(np.bincount(self._rows[self._rows >= 0], minlength=len(self._codes)))
-        products = np.einsum("rmd,md->mr", self._codes[rows].astype(np.float32), query)
-        return rows, np.asarray(_distances(products).sum(axis=0))
+        return rows, _apart(self._codes, rows, query)
 
 
 class BinaryEngine:
@@ -167,9 +171,13 @@ def flat_on_gpu(codes: NDArray[np.floating], gpu: Any) -> SideBySideEngine:
     return SideBySideEngine(index, codes, np.arange(len(codes)), most=_MOST_ON_GPU)
 
 
-def _distances(products: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Of vectors of unit length, from their inner products."""
-    return np.asarray(np.sqrt(np.maximum(2.0 - 2.0 * products.astype(np.float64), 0.0)))
+def _apart(codes: NDArray[np.floating], rows: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Distances of rows to a query, summed over core and whole."""
+    found = np.empty(len(rows))
+    for first in range(0, len(rows), _ADDED_AT_ONCE):
+        some = rows[first : first + _ADDED_AT_ONCE]
+        found[first : first + len(some)] = np.linalg.norm(codes[some].astype(np.float32) - query, axis=2).sum(axis=1)
+    return found
 
 
 @cache

@@ -107,7 +107,7 @@ class Graph:
         def parameters(wanted: int) -> Any:
             return faiss.SearchParametersHNSW(sel=selector, efSearch=max(WIDTH_SEARCHING, wanted))
 
-        return SideBySideEngine(index, codes[kept].reshape(len(kept), 2, -1), rows, parameters)
+        return SideBySideEngine(index, codes[kept].reshape(len(kept), 2, codes.shape[1] // 2), rows, parameters)
 
     def verify(self) -> list[str]:
         """List what is damaged; empty where there is no graph."""

@@ -109,7 +109,7 @@ class LatentCandidates:
         elif engine == "hnsw":
             chosen = graph_data(store, kind).engine(store.segments, rows, kept)
         else:
-            codes = rows[kept].reshape(len(kept), 2, -1)
+            codes = rows[kept].reshape(len(kept), 2, encoder.latent)
             if engine == "ivf":
                 chosen = inverted_lists(codes, encoder.anchors, gpu)
             else:

@@ -35,7 +35,7 @@ class Design:
     latent: int = 1024
     rate: float = 3e-4
     batch: int = 16
-    epochs: int = 60
+    epochs: int = 30
     patience: int = 10
 
     def as_record(self) -> dict[str, object]:
