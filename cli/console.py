@@ -45,3 +45,27 @@ def stages() -> Iterator[Callable[[str], None]]:
     """Show which stage is running, and how long it has been."""
     with errors.status("") as status:
         yield lambda name: status.update(f"{name} ...")
+
+
+@contextmanager
+def counting_stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for the stage that is running, counted as (what, done, total)."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        running = ""
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal running
+            if what != running:
+                bar.reset(task, description=what, total=total)
+                running = what
+            bar.update(task, completed=done, total=total)
+
+        yield show

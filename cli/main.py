@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
-from . import build, demo, query, stores, train, tumours
+from . import bench, build, demo, query, stores, train, tumours
 from .console import errors
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ app.command("index")(stores.index)
 app.command("add")(tumours.add)
 app.command("delete")(tumours.delete)
 app.command("export")(tumours.export)
+app.command("bench")(bench.bench)
+app.command("plausibility")(bench.plausibility)
 app.command("train")(train.train)
 app.command("verify")(stores.verify)
 app.command("gc")(stores.gc)

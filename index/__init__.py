@@ -4,7 +4,7 @@ from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
 from .engines import ENGINES
 from .measures import MEASURES
-from .methods import METHODS, PREPARED, check_search, open_retriever, prepare, verify_methods
+from .methods import METHODS, PREPARED, check_search, cost_of, is_ready, open_retriever, prepare, verify_methods
 from .protocol import Hits, Retriever
 from .rankings import RANKINGS
 from .threshold_search import best_thresholds
@@ -23,6 +23,8 @@ __all__ = [
     "build_index",
     "check_search",
     "cluster_index",
+    "cost_of",
+    "is_ready",
     "open_retriever",
     "prepare",
     "verify_index",

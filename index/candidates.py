@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,16 @@ class Candidates(Protocol):
         """Tumours that it ranks."""
         ...
 
-    def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Rank the `k` nearest of two masks on the store's frame, all tumours where there are fewer.
+    def encode(self, core: Mask, whole: Mask) -> Any:
+        """Describe two masks on the store's frame as `nearest` takes them.
+
+        Raises:
+            InputError: a mask is not boolean or not on the frame.
+        """
+        ...
+
+    def nearest(self, code: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Rank the `k` nearest, all tumours where there are fewer.
 
         Returns:
             Ids, and what they are ranked by, largest first; equal ones in the order of their ids.
@@ -56,11 +64,16 @@ class CandidateRetriever:
         if rerank < 0:
             raise InputError(f"rerank must not be negative, not {rerank}")
         self.name = candidates.name
-        self._store, self._candidates, self._exact = store, candidates, exact
+        self.candidates = candidates
+        self._store, self._exact = store, exact
         self._rerank, self._ranking = rerank, ranking
 
     def __len__(self) -> int:
-        return len(self._candidates)
+        return len(self.candidates)
+
+    def reranked(self, rerank: int) -> CandidateRetriever:
+        """Return the same candidates with so many of them put in the order of their exact Dice."""
+        return CandidateRetriever(self._store, self.candidates, self._exact, rerank)
 
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """See `Retriever.search`; scores are what the hits are ranked by.
@@ -71,8 +84,9 @@ class CandidateRetriever:
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
         wanted = max(k, self._rerank)
+        code = self.candidates.encode(core, whole)
         while True:
-            ids, scores = self._candidates.nearest(core, whole, wanted)
+            ids, scores = self.candidates.nearest(code, wanted)
             dices = self._exact.compare(ids, core, whole)
             evaluated = len(ids)
             if self._rerank:

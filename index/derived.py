@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,8 +62,11 @@ class Derived:
                 total, done = sum(record.count for record in missing), 0
                 with self.executor() as pool:
                     for record in missing:
+                        begun = time.perf_counter()
                         data, layout = self.pack(store, record, pool)
-                        directory = segment_file.append(folder, directory, record.name, data, layout)
+                        directory = segment_file.append(
+                            folder, directory, record.name, data, layout, time.perf_counter() - begun
+                        )
                         done += record.count
                         if progress:
                             progress(done, total)
@@ -100,6 +104,11 @@ class Derived:
             f"make it anew with `{self.command(store)} --rebuild`"
             for name in segment_file.damaged_segments(folder, directory)
         ]
+
+    def seconds(self, store: TumorStore) -> float | None:
+        """How long it took to make what the file holds; None where a part was made without keeping the time."""
+        segments = Directory.load(self.folder(store), self._made_with(store)).segments.values()
+        return sum(s.seconds for s in segments) if all(s.seconds for s in segments) else None
 
     def folder(self, store: TumorStore) -> Path:
         """Where it lies."""

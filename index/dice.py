@@ -84,7 +84,9 @@ class DiceIndex:
             DamagedStoreError: a compared tumour's masks are not what was written.
         """
         check_query(self._store.frame.shape, core, whole, k)
-        queries = self._queries(core, whole)
+        return self._search(self.encode(core, whole), k, distinct=distinct)
+
+    def _search(self, queries: tuple[DenseMask, ...], k: int, *, distinct: bool = False) -> Hits:
         bounds = self._measured(self._measure.of, self._bounds(queries), slice(None), queries).sum(axis=0)
         bounds[self._deleted] = -np.inf
         words = np.stack([q.words for q in queries])
@@ -110,9 +112,14 @@ class DiceIndex:
         core_dice, whole_dice = self._measured(dice, shared[:, best], chosen[best], queries)
         return Hits(self._ids[chosen[best]], scores[best], core_dice, whole_dice, len(chosen))
 
-    def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Ids and scores of the `k` best: what a `Candidates` tells."""
-        hits = self.search(core, whole, k)
+    def encode(self, core: Mask, whole: Mask) -> tuple[DenseMask, ...]:
+        """See `Candidates.encode`: both masks as blocks, on the index's grid."""
+        check_query(self._store.frame.shape, core, whole)
+        return tuple(DenseMask.from_mask(np.ascontiguousarray(self._grid.of(mask))) for mask in (core, whole))
+
+    def nearest(self, code: tuple[DenseMask, ...], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """See `Candidates.nearest`."""
+        hits = self._search(code, k)
         return hits.ids, hits.scores
 
     def search_many(
@@ -146,8 +153,7 @@ class DiceIndex:
             InputError, DamagedStoreError: see `search`.
             UnknownTumourError: the snapshot holds no such tumour.
         """
-        check_query(self._store.frame.shape, core, whole)
-        queries = self._queries(core, whole)
+        queries = self.encode(core, whole)
         positions = np.searchsorted(self._ids, ids)
         known = positions < len(self._ids)
         known[known] = (self._ids[positions[known]] == ids[known]) & ~self._store.deleted[positions[known]]
@@ -157,9 +163,6 @@ class DiceIndex:
             )
         shared = self._compare(positions, np.stack([q.words for q in queries]))
         return self._measured(dice, shared, positions, queries)
-
-    def _queries(self, core: Mask, whole: Mask) -> tuple[DenseMask, ...]:
-        return tuple(DenseMask.from_mask(np.ascontiguousarray(self._grid.of(mask))) for mask in (core, whole))
 
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:
         total = np.zeros((2, len(self._ids)), np.uint32)

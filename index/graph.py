@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -73,14 +74,17 @@ class Graph:
             index, sizes = (None if rebuild else self._load()) or (_empty(codes.shape[1]), {})
             missing = _lacks((index, sizes), segments)
             done, total = 0, sum(segment.count for segment in missing)
+            seconds = self.seconds() if sizes else 0.0
             for segment, first in zip(segments, _firsts(segments), strict=True):
                 if segment in missing:
+                    begun = time.perf_counter()
                     _add(index, segment.name, codes[first : first + segment.count])
                     sizes[segment.name] = segment.count
+                    seconds += time.perf_counter() - begun
                     done += segment.count
                     if progress:
                         progress(done, total)
-            self._save(index, sizes)
+            self._save(index, sizes, seconds)
         return index, sizes
 
     def engine(
@@ -109,6 +113,10 @@ class Graph:
 
         return SideBySideEngine(index, codes[kept].reshape(len(kept), 2, codes.shape[1] // 2), rows, parameters)
 
+    def seconds(self) -> float:
+        """How long it took to make, codes not counted."""
+        return float(json.loads((self.folder / "graph.json").read_text())["seconds"])
+
     def verify(self) -> list[str]:
         """List what is damaged; empty where there is no graph."""
         try:
@@ -132,12 +140,13 @@ class Graph:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise DamagedStoreError(f"{data} is damaged ({error}): make it anew with `{self.again}`") from error
 
-    def _save(self, index: Any, sizes: dict[str, int]) -> None:
+    def _save(self, index: Any, sizes: dict[str, int], seconds: float) -> None:
         content = faiss.serialize_index(index)
         told = {
             "made_with": self.made_with | _SETTINGS,
             "sha256": hashlib.sha256(content.data).hexdigest(),
             "segments": sizes,
+            "seconds": seconds,
         }
         (self.folder / "graph.json").unlink(missing_ok=True)  # killed here, the graph is made anew
         replace_file(self.folder / "graph.faiss", content.data)

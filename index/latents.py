@@ -120,16 +120,16 @@ class LatentCandidates:
         return len(self._kept)
 
     def encode(self, core: Mask, whole: Mask) -> NDArray[Any]:
-        """Describe two masks as the engine takes them."""
+        """See `Candidates.encode`."""
+        check_query(self._store.frame.shape, core, whole)
         codes = self._encoder.describe(core, whole)
         return as_rows(self._encoder, codes[None])[0] if self.name == "hash" else codes
 
-    def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def nearest(self, code: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """See `Candidates.nearest`; scores are distances with their sign turned."""
-        check_query(self._store.frame.shape, core, whole, k)
         if not len(self):
             return np.zeros(0, np.int64), np.zeros(0)
-        rows, distances = self._engine.nearest(self.encode(core, whole), k)
+        rows, distances = self._engine.nearest(code, k)
         order = np.lexsort((rows, distances))[:k]
         return self._store.ids_in_segments[self._kept[rows[order]]], -distances[order]
 

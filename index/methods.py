@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..errors import InputError
-from ..learn import KINDS
+from ..learn import KINDS, encoder_path, load_encoder
 from ..store.reader import TumorStore
 from .candidates import CandidateRetriever, Candidates
 from .derived import Derived, Progress
 from .dice import DiceIndex, dice_data
 from .engines import ENGINES
 from .grids import DS32, DS64, FULL
-from .latents import LatentCandidates, latent_data, refresh_graph, verify_latents
+from .latents import LatentCandidates, graph_data, latent_data, refresh_graph, verify_latents
 from .measures import DICE, MEASURES
 from .protocol import Retriever
 from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates
@@ -125,6 +125,30 @@ def prepare(
     derived.refresh(store, rebuild=rebuild, progress=progress)
     if engine == "hnsw":
         refresh_graph(store, name, rebuild=rebuild, progress=progress)
+
+
+def is_ready(store: TumorStore, name: str) -> bool:
+    """Whether a way of searching can be prepared here: encoders must have been trained."""
+    return name not in KINDS or encoder_path(store, name).exists()
+
+
+def cost_of(store: TumorStore, name: str, engine: str = ENGINES[0]) -> dict[str, float | None]:
+    """Say what a way of searching cost to make and keep: `build_s`, `training_s` (0 without any), `bytes`.
+
+    Seconds are None where they were not kept; bytes are all that it has beside the store.
+    """
+    derived = latent_data(store, name) if name in KINDS else _UNTRAINED[name]
+    folders, seconds, training = [derived.folder(store)], derived.seconds(store), 0.0
+    if name in KINDS:
+        training = float(load_encoder(store, name).record.get("seconds", 0.0))
+    if engine == "hnsw":
+        graph = graph_data(store, name)
+        folders.append(graph.folder)
+        seconds = None if seconds is None else seconds + graph.seconds()
+    size = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+    if name in KINDS:
+        size += encoder_path(store, name).stat().st_size
+    return {"build_s": seconds, "training_s": training, "bytes": size}
 
 
 def verify_methods(store: TumorStore) -> list[str]:

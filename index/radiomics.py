@@ -116,16 +116,19 @@ class RadiomicsCandidates:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def nearest(self, core: Mask, whole: Mask, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def encode(self, core: Mask, whole: Mask) -> NDArray[np.float64]:
+        """See `Candidates.encode`: `describe` of both masks, (2, 17)."""
+        check_query(self._store.frame.shape, core, whole)
+        return np.stack([describe(mask, self._store.frame) for mask in (core, whole)])
+
+    def nearest(self, code: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """See `Candidates.nearest`; scores are distances with their sign turned.
 
         Beyond `SHORTLIST`, `k` widens the first step.
         """
-        check_query(self._store.frame.shape, core, whole, k)
-        query = np.stack([describe(mask, self._store.frame) for mask in (core, whole)])
-        away = _centre_distances(self._centres, query[:, :3])
+        away = _centre_distances(self._centres, code[:, :3])
         near = np.argsort(away, kind="stable")[: max(SHORTLIST, k)]
-        apart = np.linalg.norm((self._shapes[near] - query[:, 3:]) / self._scale, axis=2).sum(axis=1)
+        apart = np.linalg.norm((self._shapes[near] - code[:, 3:]) / self._scale, axis=2).sum(axis=1)
         order = np.lexsort((near, apart))[:k]
         return self._store.ids_in_segments[self._kept[near[order]]], -apart[order]
 

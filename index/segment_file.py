@@ -30,6 +30,7 @@ class PackedSegment:
         layout: byte offset of each array in it, and `head`.
         head_crc: CRC-32C of the head.
         body_crc: CRC-32C of the rest, for a full verification.
+        seconds: that it took to make; 0 where nobody knows.
     """
 
     start: int
@@ -37,6 +38,7 @@ class PackedSegment:
     layout: dict[str, int]
     head_crc: int
     body_crc: int
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ def data_path(folder: Path) -> Path:
     return folder / "blocks.bin"
 
 
-def append(folder: Path, directory: Directory, name: str, data: bytes, layout: dict[str, int]) -> Directory:
-    """Add a packed segment durably and publish it; returns the new directory."""
+def append(
+    folder: Path, directory: Directory, name: str, data: bytes, layout: dict[str, int], seconds: float = 0.0
+) -> Directory:
+    """Add a packed segment, which took `seconds` to make, durably and publish it; returns the new directory."""
     head = layout["head"]
     packed = PackedSegment(
         directory.length,
@@ -104,6 +108,7 @@ def append(folder: Path, directory: Directory, name: str, data: bytes, layout: d
         layout,
         int(google_crc32c.value(data[:head])),
         int(google_crc32c.value(data[head:])),
+        round(seconds, 3),
     )
     try:
         make_directories(folder)

@@ -88,7 +88,10 @@ class Backwards:
     def __len__(self):
         return len(self.store)
 
-    def nearest(self, core, whole, k):
+    def encode(self, core, whole):
+        return None
+
+    def nearest(self, code, k):
         self.asked.append(k)
         ids = self.store.ids[::-1][:k]
         return ids, ids.astype(np.float64)

@@ -78,7 +78,7 @@ def test_distances_are_those_of_codes_one_at_a_time(store, kind, engine):
             expected = {t: (asked != c).sum() for t, c in codes.items()}
         else:
             expected = {t: np.linalg.norm(asked - c, axis=1).sum() for t, c in codes.items()}
-        ids, scores = candidates.nearest(*query, 7)
+        ids, scores = candidates.nearest(candidates.encode(*query), 7)
         assert len(ids) == 7
         np.testing.assert_allclose(-scores, [expected[t] for t in ids.tolist()], atol=2e-3)
         assert -scores.min() <= sorted(expected.values())[6] + 2e-3

@@ -1,0 +1,67 @@
+"""`gliodex bench` and `gliodex plausibility`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..retrieval.benchmark import BenchRequest, compare
+from ..retrieval.benchmark import plausibility as compare_with_patients
+from ..retrieval.spaces import Space
+from .console import counting_stages, say
+from .stores import StorePath
+
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
+CohortSpace = Annotated[Space, typer.Option(help="Space that the patients are in; BraTS cases are in sri24.")]
+
+
+def bench(
+    store: StorePath,
+    out_folder: Out,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR2", help="Cohort to ask too: a folder a patient, each with a seg.nii.gz of BraTS labels."
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Compare only these methods with exact search. (default: all that are ready)"),
+    ] = None,
+    unseen: Annotated[int, typer.Option(min=1, help="Simulations to ask that the store has never seen.")] = 1000,
+    perturbed: Annotated[
+        int,
+        typer.Option(min=1, help="How many of them to ask badly drawn, too: shifted, dilated, with gaps, mislabelled."),
+    ] = 400,
+    authors: Annotated[
+        int, typer.Option(min=0, help="Tumours to time the paper's own loop with; 0 leaves it out.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the unseen simulations.")] = 3,
+    space: CohortSpace = "sri24",
+) -> None:
+    """Compare all ways of searching: accuracy against runtime, beside the paper's table."""
+    chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
+    request = BenchRequest(store, out_folder, unseen, perturbed, patients, space, chosen, seed, authors)
+    with counting_stages() as announce:
+        compare(request, announce)
+    typer.echo((out_folder / "table.md").read_text())
+    say(f"written to {out_folder}: bench.jsonl, table.md, accuracy_against_time.png")
+
+
+def plausibility(
+    stores: Annotated[
+        list[str], typer.Argument(metavar="STORE...", help="Stores; the others are compared with the first.")
+    ],
+    cohort: Annotated[
+        Path, typer.Option(metavar="DIR", help="A folder a patient, each with a seg.nii.gz of BraTS labels.")
+    ],
+    out_folder: Out,
+    space: CohortSpace = "sri24",
+) -> None:
+    """Ask how closely the best tumours of a store resemble patients: how plausible its growth model is."""
+    with counting_stages() as announce:
+        compare_with_patients(stores, cohort, out_folder, space, announce)
+    typer.echo((out_folder / "table.md").read_text())
+    say(f"written to {out_folder}: plausibility.jsonl, table.md, plausibility.png")

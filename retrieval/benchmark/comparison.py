@@ -1,0 +1,187 @@
+"""The benchmark as a whole: queries, all ways of searching, tables and plot."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ...index import DiceIndex, cost_of, is_ready, prepare
+from ...store.reader import TumorStore, open_store
+from ..outputs import staged_folder
+from ..spaces import Space
+from .authors_loop import seconds_a_tumour
+from .measuring import HITS, ask
+from .output import Row, accuracy_table, cost_table, plot, write_lines
+from .query_sets import QuerySet, patients, perturbed, unseen
+from .scoring import accuracy, runtime
+from .ways import RERANKED, SEARCHED, Way
+
+Announce = Callable[[str, int, int], None]
+"""Told what is being done, and how much of how much is done."""
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to compare.
+
+    Args:
+        store: path of the store.
+        out: folder for the results.
+        unseen: simulations that the store has never seen.
+        perturbed: how many of them are asked spoilt, too.
+        cohort: folder of patients; none without.
+        space: that the patients are in.
+        methods: to compare; by default all that are ready, encoders where they are trained.
+        seed: of unseen simulations and their spoiling.
+        authors: tumours that the authors' own loop is timed with; 0 leaves it out.
+    """
+
+    store: str
+    out: Path
+    unseen: int = 1000
+    perturbed: int = 400
+    cohort: Path | None = None
+    space: Space = "sri24"
+    methods: tuple[str, ...] = ()
+    seed: int = 3
+    authors: int = 200
+
+
+def compare(request: BenchRequest, announce: Announce = lambda what, done, total: None) -> list[Row]:
+    """Ask every way of searching all queries; writes bench.jsonl, table.md and accuracy_against_time.png.
+
+    Args:
+        request: what to compare.
+        announce: told how far it has come.
+
+    Returns:
+        A row a way and set of queries, as in bench.jsonl.
+
+    Raises:
+        GliodexError: anything the user can mend.
+    """
+    store = open_store(request.store)
+    if len(store) < HITS:
+        raise InputError(f"{store.path} holds {len(store)} tumours: a comparison takes at least {HITS}")
+    ways = chosen_ways(store, request.methods)
+    with staged_folder(request.out) as folder:
+        sets = _query_sets(store, request, announce)
+        for way in ways:
+            prepare(store, way.prepared, engine=way.engine, progress=_told(announce, f"index {way.name}"))
+        rows = _asked(store, ways, sets, request, announce)
+        authors_s = None
+        if request.authors:
+            authors = min(request.authors, len(store))
+            told = _told(announce, "the authors' loop")
+            authors_s = len(store) * seconds_a_tumour(store, *sets[0].queries[0], authors, progress=told)
+        write_lines(rows, folder / "bench.jsonl")
+        tables = [accuracy_table(rows), cost_table(rows, authors_s), _notes(rows, request, authors_s)]
+        (folder / "table.md").write_text("\n\n".join(tables) + "\n")
+        plot(rows, folder / "accuracy_against_time.png", authors_s)
+    return rows
+
+
+def chosen_ways(store: TumorStore, methods: tuple[str, ...] = ()) -> list[Way]:
+    """Choose the ways to compare, each as ranked and re-ranked.
+
+    Raises:
+        InputError: a method is unknown, or its encoder is not trained.
+    """
+    known = {way.method for way in SEARCHED}
+    for method in methods:
+        if method not in known:
+            raise InputError(f"there is no method {method}: choose among {', '.join(sorted(known))}")
+        if not is_ready(store, method):
+            raise InputError(f"{store.path} has no trained {method}: `gliodex train {method} {store.path}`")
+    wanted = set(methods) | {"dice"} if methods else {method for method in known if is_ready(store, method)}
+    ways = [way for way in SEARCHED if way.method in wanted]
+    return ways + [replace(way, rerank=RERANKED) for way in ways if way.method != "dice"]
+
+
+def _query_sets(store: TumorStore, request: BenchRequest, announce: Announce) -> list[QuerySet]:
+    if not 0 < request.perturbed <= request.unseen:
+        raise InputError(
+            f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {request.perturbed}"
+        )
+    simulated = unseen(store, request.unseen, request.seed, _told(announce, "unseen simulations"))
+    first = QuerySet(simulated.name, simulated.queries[: request.perturbed])
+    sets = [simulated, perturbed(first, request.seed)]
+    if request.cohort is not None:
+        sets.append(patients(store, request.cohort, request.space, _told(announce, "patients")))
+    return sets
+
+
+def _asked(
+    store: TumorStore, ways: list[Way], sets: list[QuerySet], request: BenchRequest, announce: Announce
+) -> list[Row]:
+    exact = DiceIndex.open(store)
+    queries = [query for query_set in sets for query in query_set.queries]
+    truth = np.stack([hits.scores for hits in exact.search_many(queries, HITS)])
+    about: Row = {
+        "tumours": len(store),
+        "store_version": store.version,
+        "seed": request.seed,
+        "cpu": _cpu(),
+        "cores_searching": 1,
+        "cores_building": len(os.sched_getaffinity(0)),
+        "gliodex": version("gliodex"),
+        "faiss": _version_of_faiss(),
+    }
+    rows: list[Row] = []
+    for n, way in enumerate(ways):
+        announce(f"asking {way.name}", n, len(ways))
+        answers = ask(store, way, sets)
+        cost = cost_of(store, way.prepared, way.engine)
+        first = 0
+        for query_set in sets:
+            asked = slice(first, first + len(query_set))
+            first += len(query_set)
+            rows.append(
+                {"way": way.name, **vars(way), "set": query_set.name, "queries": len(query_set)}
+                | accuracy(answers, truth, asked)
+                | runtime(answers, asked)
+                | {"build_s": cost["build_s"], "training_s": cost["training_s"], "disk_bytes": cost["bytes"]}
+                | about
+            )
+    announce("asking", len(ways), len(ways))
+    return rows
+
+
+def _notes(rows: list[Row], request: BenchRequest, authors_s: float | None) -> str:
+    row = rows[0]
+    text = (
+        f"{row['tumours']:,} tumours, seed {row['seed']}, {row['cpu']}; queries on one core. Top-N: the best match is "
+        "among the N best of exact search, or as good as the N-th; in brackets 95 % intervals (Wilson). Loss: what the "
+        "best match's Dice sum lacks to the best there is. Cold: from the start of a process to its first answer."
+    )
+    if authors_s is not None:
+        text += (
+            f" The authors' loop (a compressed file a simulation, {row['cores_building']} processes) was timed with "
+            f"{request.authors} simulations and extrapolated to {row['tumours']:,}."
+        )
+    return text
+
+
+def _told(announce: Announce, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: announce(what, done, total)
+
+
+def _version_of_faiss() -> str:
+    import faiss
+
+    return str(faiss.__version__)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,151 @@
+"""What the ways of searching are asked: tumours that the store has never seen, the same badly drawn, and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ...errors import InputError
+from ...simulate import FisherKolmogorovSettings, Prior
+from ...simulate.maker import TumourMaker
+from ...store.density import decode
+from ...store.integers import level_of
+from ...store.nifti import load_image
+from ...store.reader import TumorStore
+from ..segmentation import from_labels
+from ..spaces import Space, space_map
+from ..spatial import mask_to_atlas
+
+Mask = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class QuerySet:
+    """Queries of one kind.
+
+    Args:
+        name: of the kind.
+        queries: (core, whole) on the store's frame.
+        labels: of each: its number, how it was spoilt, or the patient's folder.
+    """
+
+    name: str
+    queries: list[tuple[Mask, Mask]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None = None) -> QuerySet:
+    """Simulate tumours of a campaign that a store does not hold.
+
+    Args:
+        store: to be searched.
+        number: of tumours.
+        seed: of the campaign.
+        progress: told how far it has come.
+
+    Raises:
+        InputError: the store holds this campaign, or is of another growth model than this version simulates.
+    """
+    if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
+        raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
+    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path)
+    maker = TumourMaker(store.atlas, settings, Prior(), seed)
+    levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
+    found = QuerySet("unseen")
+    tumours = (tumour for start in count(0, 64) for tumour in maker.settle(start, 64).tumours)
+    for n, tumour in enumerate(islice(tumours, number)):
+        integers = decode(tumour.chunk, store.frame.shape)
+        found.queries.append((integers >= levels[0], integers >= levels[1]))
+        found.labels.append(str(n))
+        if progress:
+            progress(n + 1, number)
+    return found
+
+
+def perturbed(given: QuerySet, seed: int) -> QuerySet:
+    """Spoil each query in one of the four ways of `SPOILT`, in turn."""
+    found = QuerySet("perturbed")
+    for n, (core, whole) in enumerate(given.queries):
+        how = list(SPOILT)[n % len(SPOILT)]
+        core, whole = SPOILT[how](core, whole, np.random.default_rng([seed, n]))  # noqa: PLW2901
+        found.queries.append((core, whole | core))
+        found.labels.append(how)
+    return found
+
+
+def _shifted(core: Mask, whole: Mask, rng: np.random.Generator) -> tuple[Mask, Mask]:
+    """As by a poor registration: up to 3 voxels along each axis."""
+    step = rng.integers(-3, 4, 3)
+    moved = [ndimage.shift(mask.view(np.uint8), step, order=0).astype(bool) for mask in (core, whole)]
+    return moved[0], moved[1]
+
+
+def _dilated(core: Mask, whole: Mask, rng: np.random.Generator) -> tuple[Mask, Mask]:
+    """As by a generous hand: 1 or 2 voxels larger."""
+    by = int(rng.integers(1, 3))
+    return ndimage.binary_dilation(core, iterations=by), ndimage.binary_dilation(whole, iterations=by)
+
+
+def _with_gaps(core: Mask, whole: Mask, rng: np.random.Generator) -> tuple[Mask, Mask]:
+    """As by a failing network: a fifth of the brain left out, in patches of about a centimetre."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(core.shape), 2.0)
+    kept = noise >= np.quantile(noise, 0.2)
+    return core & kept, whole & kept
+
+
+def _mislabelled(core: Mask, whole: Mask, rng: np.random.Generator) -> tuple[Mask, Mask]:
+    """Core and oedema exchanged in a ball of half the tumour's radius around one of its voxels."""
+    voxels = np.argwhere(whole)
+    centre = voxels[rng.integers(len(voxels))]
+    radius = 0.5 * (3 * len(voxels) / (4 * np.pi)) ** (1 / 3)
+    ball = radius**2 >= ((np.indices(whole.shape).T - centre) ** 2).sum(-1).T
+    return np.where(ball & whole, ~core, core), whole
+
+
+SPOILT = {"shifted": _shifted, "dilated": _dilated, "with gaps": _with_gaps, "mislabelled": _mislabelled}
+"""How a segmentation can be wrong."""
+
+
+def patients(store: TumorStore, folder: Path, space: Space = "sri24", progress: Progress | None = None) -> QuerySet:
+    """Read the segmentations of a cohort: one folder a patient with a `seg.nii.gz` of BraTS labels.
+
+    Every label but oedema (2) is core, as the references of the cohorts say.
+
+    Args:
+        store: to be searched.
+        folder: of the cohort.
+        space: that all of them are in.
+        progress: told how far it has come.
+
+    Raises:
+        InputError: there is none, or one cannot be read.
+    """
+    cases = sorted(folder.glob("*/seg.nii.gz"))
+    if not cases:
+        raise InputError(f"{folder} holds no patients: each needs a folder of its own with a seg.nii.gz")
+    spatial = space_map(space, store.atlas)
+    found = QuerySet("patients")
+    for n, path in enumerate(cases):
+        present = [int(label) for label in np.unique(load_image(path).data) if label]
+        given = from_labels(path, core=tuple(label for label in present if label != _OEDEMA))
+        masks = [mask_to_atlas(spatial, mask, given.frame, store.frame) for mask in (given.core, given.whole)]
+        if not masks[1].any():
+            raise InputError(f"{path} lies outside the atlas: check its affine, or --space")
+        found.queries.append((masks[0], masks[1] | masks[0]))
+        found.labels.append(path.parent.name)
+        if progress:
+            progress(n + 1, len(cases))
+    return found
+
+
+_OEDEMA = 2
