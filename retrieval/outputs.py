@@ -118,10 +118,10 @@ def as_record(
 
 
 def _ranked_by(settings: dict[str, object]) -> str:
-    if settings.get("rerank") or settings["method"] == "dice":
-        measure = settings.get("measure", "dice")
-        return "Dice" if measure == "dice" else str(measure)
-    return str(settings["method"])
+    measure = str(settings.get("measure", "dice"))
+    if measure != "dice":
+        return measure
+    return "Dice" if settings.get("rerank") or settings["method"] == "dice" else str(settings["method"])
 
 
 def _thresholds(hits: Hits, store: TumorStore, n: int) -> dict[str, float]:

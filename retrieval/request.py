@@ -214,6 +214,7 @@ def _settings(request: QueryRequest) -> dict[str, object]:
         "method": request.method,
         "measure": request.measure,
         "engine": request.engine,
+        "device": request.device,
         "rerank": request.rerank,
         "thresholds": "search" if request.search_thresholds else "fixed",
         "top_k": request.top_k,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliodex.cli.query import Measure
-from gliodex.index import MEASURES
+from gliodex.index import MEASURES, RANKINGS
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, files_below, flip_byte, shard_of, write_nifti
@@ -140,9 +140,21 @@ def test_thresholds_are_found_and_told(ask, out, tmp_path):
     assert told["patient_space"]["score"] <= record["patient_space"]["score"]
 
 
-@pytest.mark.parametrize("measure", ["jaccard", "l2"])
+@pytest.mark.parametrize(("method", "engine"), [("ae", "flat"), ("ae", "ivf"), ("vae", "hnsw"), ("hash", "flat")])
+def test_codes_of_encoders_answer_with_every_engine(ask, indexed_store, out, method, engine):
+    pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+    from ..index.encoders import make_encoder
+
+    make_encoder(open_store(indexed_store), method)
+    assert ask("--method", method, "--engine", engine, "--rerank", "50").code == 0
+    record = json.loads((out / "matches.json").read_text())
+    assert record["matches"][0]["id"] == 3
+    assert (record["method"], record["settings"]["engine"]) == (method, engine)
+
+
+@pytest.mark.parametrize("measure", ["jaccard", "l2", "hausdorff", "bernoulli"])
 def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
-    assert set(MEASURES) == {each.value for each in Measure}
+    assert {*MEASURES, *RANKINGS} == {each.value for each in Measure}
     assert ask("--measure", measure).code == 0
     record = json.loads((out / "matches.json").read_text())
     assert record["settings"]["measure"] == measure
@@ -156,9 +168,14 @@ def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--thresholds", "search", "--method", "ds64"), "--thresholds search is exact search"),
-        (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "--thresholds search is exact search"),
-        (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by --method dice"),
+        (("--thresholds", "search", "--method", "ds64"), "thresholds are searched by exact Dice"),
+        (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
+        (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
+        (("--measure", "bernoulli", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
+        (("--method", "vae"), "gliodex train vae"),
+        (("--engine", "ivf"), "--engine ivf is one of ae and vae"),
+        (("--device", "cuda"), "--device cuda is for ae, vae, hash"),
+        (("--method", "ae", "--engine", "hnsw", "--device", "cuda"), "no graphs on a GPU"),
         (("--rerank", "-1", "--method", "ds64"), "--rerank must not be negative"),
         (("--measure", "l2", "--method", "ds64"), "--measure l2 is one of exact search"),
         (("--measure", "l2", "--thresholds", "search"), "thresholds are searched by Dice"),

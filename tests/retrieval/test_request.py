@@ -123,6 +123,8 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
     assert record["settings"] == {
         "method": "dice",
         "measure": "dice",
+        "engine": "flat",
+        "device": "cpu",
         "rerank": 0,
         "thresholds": "fixed",
         "top_k": 7,

@@ -1,0 +1,56 @@
+import json
+import shutil
+
+import pytest
+
+from ..retrieval.anatomy import brats_labels, write_nifti
+
+
+@pytest.fixture
+def cohort(brain_store, tmp_path):
+    from gliodex.store import open_store
+
+    store = open_store(brain_store)
+    (tmp_path / "cohort" / "one").mkdir(parents=True)
+    write_nifti(tmp_path / "cohort" / "one" / "seg.nii.gz", brats_labels(store.density(5)), store.frame.affine)
+    return tmp_path / "cohort"
+
+
+def test_bench_compares_and_prints_its_table(gliodex, brain_store, cohort, tmp_path):
+    store, out = shutil.copytree(brain_store, tmp_path / "store"), tmp_path / "out"
+    options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "ds32", "--seed", "9")
+    ran = gliodex("bench", store, "--out", out, *options, "--patients", cohort, "--space", "atlas")
+    assert ran.code == 0, ran.err
+    assert {p.name for p in out.iterdir()} == {"bench.jsonl", "table.md", "accuracy_against_time.png"}
+    assert (out / "table.md").read_text().strip() in ran.out
+    rows = [json.loads(line) for line in (out / "bench.jsonl").read_text().splitlines()]
+    assert {row["way"] for row in rows} == {"dice", "ds32", "ds32, 200 re-ranked"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--methods", "cnn"), "no method cnn"),
+        (("--methods", "hash"), "gliodex train hash"),
+        (("--unseen", "2", "--perturbed", "3"), "--perturbed"),
+        (("--unseen", "2", "--perturbed", "1"), "another --seed"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(gliodex, brain_store, tmp_path, options, said):
+    ran = gliodex("bench", brain_store, "--out", tmp_path / "out", *options)
+    assert ran.code == 2
+    assert said in ran.said
+    assert not (tmp_path / "out").exists()
+
+
+def test_plausibility_compares_stores_with_a_cohort(gliodex, brain_store, cohort, tmp_path):
+    ran = gliodex("plausibility", brain_store, "--cohort", cohort, "--space", "atlas", "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "| 24 | 1 | 1.000 (1.000 to 1.000) |" in ran.out
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"plausibility.jsonl", "table.md", "plausibility.png"}
+
+
+def test_a_cohort_without_patients_is_refused_in_a_line(gliodex, brain_store, tmp_path):
+    ran = gliodex("plausibility", brain_store, "--cohort", tmp_path, "--out", tmp_path / "out")
+    assert ran.code == 2
+    assert "holds no patients" in ran.said

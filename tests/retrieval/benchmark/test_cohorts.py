@@ -1,0 +1,82 @@
+import json
+
+import numpy as np
+import pytest
+
+from gliodex.errors import InputError
+from gliodex.retrieval import dice
+from gliodex.retrieval.benchmark import plausibility
+from gliodex.retrieval.benchmark.cohorts import table
+
+from ..anatomy import brats_labels, write_nifti
+
+
+@pytest.fixture
+def cohort(small_atlas, tmp_path, ball):
+    """Three patients drawn in the small atlas."""
+    frame = small_atlas.frame
+    middle = frame.world((np.array(frame.shape) - 1) / 2)
+    for n, radius in enumerate((18, 24, 30)):
+        folder = tmp_path / "cohort" / f"p{n}"
+        folder.mkdir(parents=True)
+        labels = brats_labels(ball(frame, middle + np.array([4.0 * n, 6, 0]), radius))
+        write_nifti(folder / "seg.nii.gz", labels, frame.affine)
+    return tmp_path / "cohort"
+
+
+def test_the_best_of_each_mask_are_those_of_brute_force(small_store, cohort, tmp_path):
+    from gliodex.store import open_store
+    from gliodex.store.nifti import load_image
+
+    rows = plausibility([str(small_store)], cohort, tmp_path / "out", "atlas")
+    store = open_store(small_store)
+    assert [row["patient"] for row in rows] == ["p0", "p1", "p2"]
+    for row in rows:
+        labels = load_image(cohort / row["patient"] / "seg.nii.gz").data
+        pairs = []
+        for tumour in store.ids.tolist():
+            density = store.density(tumour)
+            core, whole = density >= np.float32(0.6), density >= np.float32(0.2)
+            pairs.append((dice(core, labels == 4), dice(whole, labels > 0)))
+        pairs = np.array(pairs)
+        assert row["best_core"] == pairs[:, 0].max()
+        assert row["best_whole"] == pairs[:, 1].max()
+        assert row["best_both"] == pairs.sum(1).max()
+        assert (row["match_core"], row["match_whole"]) == tuple(pairs[pairs.sum(1).argmax()])
+    lines = (tmp_path / "out" / "plausibility.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert (tmp_path / "out" / "plausibility.png").read_bytes()[:4] == b"\x89PNG"
+    assert "| test | 5 | 3 |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_several_stores_are_compared_patient_by_patient(small_store, make_store, small_atlas, ball, cohort, tmp_path):
+    far = make_store(small_atlas, [ball(small_atlas.frame, small_atlas.frame.world([8, 8, 8]), 12)])
+    plausibility([str(small_store), str(far)], cohort, tmp_path / "out", "atlas")
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "farther from the patients" in text
+    assert f"{far} against {small_store}" in text
+
+
+def rows(store, values):
+    zero = {"model": "m", "tumours": 1, "best_core": 0.0, "best_whole": 0.0, "match_core": 0.0, "match_whole": 0.0}
+    return [zero | {"store": store, "patient": str(n), "best_both": v} for n, v in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        ([1.2, 1.3, 1.5], "closer to the patients"),
+        ([0.8, 0.9, 0.7], "farther from the patients"),
+        ([1.2, 0.7, 1.1], "neither closer nor farther"),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_of_the_paired_differences(other, verdict):
+    assert verdict in table(rows("a", [1.0, 1.1, 1.2]) + rows("b", other))
+
+
+def test_a_store_twice_or_empty_is_refused(small_store, make_store, small_atlas, cohort, tmp_path):
+    with pytest.raises(InputError, match="once"):
+        plausibility([str(small_store)] * 2, cohort, tmp_path / "out", "atlas")
+    with pytest.raises(InputError, match="holds no tumours yet"):
+        plausibility([str(make_store(small_atlas))], cohort, tmp_path / "out", "atlas")
+    assert not (tmp_path / "out").exists()
