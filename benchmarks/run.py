@@ -22,6 +22,8 @@ measure("preview_bias.py")
 measure("convergence.py")
 measure("search.py", store)
 measure("accuracy.py", store)
+measure("thresholds.py", store)
+measure("bench.py", *sys.argv[1:3])
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])
     for registration in ("fast", "syn"):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from record import latest
 
+from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
+from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
+
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"
 
@@ -16,7 +19,34 @@ def figures() -> str:
     rows = [*_solver_rows(), *_search_rows(), *_patient_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
-    return "\n".join(lines)
+    return "\n".join(lines) + _bench() + _plausibility()
+
+
+def _bench() -> str:
+    found = latest("bench")
+    if not found:
+        return ""
+    rows, authors_s = found["rows"], found["authors_loop_s"]
+    about = (
+        f"All ways of searching {rows[0]['tumours']:,} tumours (`{found['command']}`; one core). Top-N: the best match "
+        "is among the N best of exact search, or as good as the N-th, in brackets 95 % intervals; loss: what its Dice "
+        "sum lacks to the best there is; cold: from the start of a process to its first answer."
+    )
+    authors = f"The authors' loop: {found['authors_loop_tumours']} simulations timed on 2 cores, and extrapolated."
+    plot = "![Accuracy against time of a query, for each way of searching.](docs/accuracy_against_time.png)"
+    return "\n\n" + "\n\n".join([about, accuracy_table(rows), plot, cost_table(rows, authors_s), authors])
+
+
+def _plausibility() -> str:
+    found = latest("plausibility")
+    if not found:
+        return ""
+    about = (
+        "How closely a store's best tumours meet patients, a measure of how plausible its growth model is (paper 003, "
+        "Fig. 3): best Dice of any tumour, means with 95 % intervals; `gliodex plausibility STORE... --cohort DIR`."
+    )
+    plot = "![Distributions of the best Dice of patients for core, whole and both.](docs/plausibility.png)"
+    return "\n\n" + "\n\n".join([about, plausibility_table(found["rows"]), plot])
 
 
 def _solver_rows() -> list[tuple[str, str, str]]:
@@ -63,11 +93,6 @@ def _search_rows() -> list[tuple[str, str, str]]:
         how = f"{found['queries']} queries, {found['threads']} cores; brute force {found['brute_force_s_a_query']} s"
         figure = f"{found['median_ms']} ms median, {found['p99_ms']} ms p99"
         rows.append((f"search of {found['tumours']:,} tumours and all thresholds", figure, how))
-    if found := latest("methods"):
-        for name, row in found["methods"].items():
-            shares = (f"top-{n} {row[f'top_{n}']['found'] / found['unseen']:.1%}" for n in (1, 15))
-            how = f"{found['unseen']:,} unseen simulations, {found['tumours']:,} tumours"
-            rows.append((f"exact search's best, found by {name}", f"{', '.join(shares)}, {row['median_ms']} ms", how))
     if search := latest("search"):
         disk = f"{search['store_bytes_per_tumour']:,} bytes store, {search['index_bytes_per_tumour']:,} index"
         rows.append(("disk a tumour", disk, f"{search['tumours']:,} tumours"))

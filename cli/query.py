@@ -73,8 +73,9 @@ def query(
     measure: Annotated[
         Measure,
         typer.Option(
-            help="What is ranked by, summed over core and whole; hausdorff (95 %) and bernoulli rank only the best "
-            "by Dice, or by --method."
+            metavar="MEASURE",
+            help=f"What is ranked by, summed over core and whole: {', '.join(Measure)}. hausdorff (95 %) and bernoulli "
+            "rank only the best by Dice, or by --method.",
         ),
     ] = Measure.dice,
     thresholds: Annotated[
@@ -89,8 +90,8 @@ def query(
             show_default=False,
         ),
     ] = 0,
-    engine: Annotated[Engine, typer.Option(help="Of ae and vae.")] = Engine.flat,
-    device: Annotated[Device, typer.Option(help="Of --method ae, vae, hash.")] = Device.cpu,
+    engine: Annotated[Engine, typer.Option(help="Of ae and vae: compare all; lists; a graph.")] = Engine.flat,
+    device: Annotated[Device, typer.Option(help="Where ae, vae and hash search.")] = Device.cpu,
     top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
     distinct: Annotated[
         bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")

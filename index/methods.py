@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from ..errors import InputError
 from ..learn import KINDS, encoder_path, load_encoder
 from ..store.reader import TumorStore
@@ -128,8 +130,10 @@ def prepare(
 
 
 def is_ready(store: TumorStore, name: str) -> bool:
-    """Whether a way of searching can be prepared here: encoders must have been trained."""
-    return name not in KINDS or encoder_path(store, name).exists()
+    """Whether a way of searching can be prepared here: encoders must have been trained, pyradiomics installed."""
+    if name in KINDS:
+        return encoder_path(store, name).exists()
+    return RADIOMICS.method not in name or find_spec("radiomics") is not None
 
 
 def cost_of(store: TumorStore, name: str, engine: str = ENGINES[0]) -> dict[str, float | None]:

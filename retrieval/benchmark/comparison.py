@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,7 +55,19 @@ class BenchRequest:
     authors: int = 200
 
 
-def compare(request: BenchRequest, announce: Announce = lambda what, done, total: None) -> list[Row]:
+class Comparison(NamedTuple):
+    """What was measured.
+
+    Args:
+        rows: a way and set of queries each, as in bench.jsonl.
+        authors_s: seconds that the authors' loop would take for the whole store; None where it was left out.
+    """
+
+    rows: list[Row]
+    authors_s: float | None
+
+
+def compare(request: BenchRequest, announce: Announce = lambda what, done, total: None) -> Comparison:
     """Ask every way of searching all queries; writes bench.jsonl, table.md and accuracy_against_time.png.
 
     Args:
@@ -62,7 +75,7 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         announce: told how far it has come.
 
     Returns:
-        A row a way and set of queries, as in bench.jsonl.
+        A row a way and set of queries, as in bench.jsonl, and the authors' loop.
 
     Raises:
         GliodexError: anything the user can mend.
@@ -85,7 +98,7 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         tables = [accuracy_table(rows), cost_table(rows, authors_s), _notes(rows, request, authors_s)]
         (folder / "table.md").write_text("\n\n".join(tables) + "\n")
         plot(rows, folder / "accuracy_against_time.png", authors_s)
-    return rows
+    return Comparison(rows, authors_s)
 
 
 def chosen_ways(store: TumorStore, methods: tuple[str, ...] = ()) -> list[Way]:

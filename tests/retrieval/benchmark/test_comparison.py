@@ -59,7 +59,8 @@ def test_the_benchmark_leaves_lines_a_table_and_a_plot(store, tmp_path):
         seed=9,
         authors=3,
     )
-    rows = compare(request, lambda *stage: told.append(stage))
+    rows, authors_s = compare(request, lambda *stage: told.append(stage))
+    assert authors_s > 0
     assert [json.loads(line) for line in (tmp_path / "out" / "bench.jsonl").read_text().splitlines()] == rows
     assert [(row["way"], row["set"], row["queries"]) for row in rows] == [
         (way, name, count)
