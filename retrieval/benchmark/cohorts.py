@@ -138,13 +138,12 @@ def plot(rows: list[Row], path: Path) -> None:
         edges = np.linspace(0, top, 41)
         values = [_values([row for row in rows if row["store"] == store], f"best_{mask}") for store in stores]
         colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(stores))]
-        ax.hist(values, edges, color=colours, label=[Path(store).name for store in stores])
-        for store_values, colour in zip(values, colours, strict=True):
-            mean = float(store_values.mean())
-            ax.axvline(mean, color=colour, linestyle="--", linewidth=1.2)
-            ax.annotate(
-                f" {mean:.2f}", (mean, 0.94), xycoords=("data", "axes fraction"), va="top", color=colour, fontsize=9
-            )
+        means = [float(each.mean()) for each in values]
+        labels = [f"{Path(store).name}: mean {mean:.2f}" for store, mean in zip(stores, means, strict=True)]
+        ax.hist(values, edges, color=colours, label=labels)
+        for mean, colour in zip(means, colours, strict=True):
+            ax.axvline(mean, color=colour, linestyle="--", linewidth=1.2, zorder=0, ymax=1.04, clip_on=False)
+        ax.legend(frameon=False, fontsize=9, loc="upper left")
         ax.set_xlim(0, top)
         ax.set_ylabel("patients")
         ax.set_title(_TITLES[mask], loc="left", fontsize=10)
@@ -153,8 +152,6 @@ def plot(rows: list[Row], path: Path) -> None:
     axes[-1].set_xlabel("best Dice of any tumour in the store (dashed: mean)")
     count = len({row["patient"] for row in rows})
     figure.suptitle(f"How closely {count} patients are met", fontsize=12)
-    if len(stores) > 1:
-        axes[0].legend(frameon=False, fontsize=8, loc="upper left")
     figure.savefig(path, dpi=110)
 
 
