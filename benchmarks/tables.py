@@ -32,7 +32,11 @@ def _bench() -> str:
         "is among the N best of exact search, or as good as the N-th, in brackets 95 % intervals; loss: what its Dice "
         "sum lacks to the best there is; cold: from the start of a process to its first answer."
     )
-    authors = f"The authors' loop: {found['authors_loop_tumours']} simulations timed on 2 cores, and extrapolated."
+    authors = (
+        f"The authors' loop: {found['authors_loop_tumours']} simulations timed on {rows[0]['cores_building']} cores "
+        "and extrapolated. On disk: besides the exact index, which re-ranking needs too. In memory: what a process "
+        "grew by at most."
+    )
     plot = "![Accuracy against time of a query, for each way of searching.](docs/accuracy_against_time.png)"
     return "\n\n" + "\n\n".join([about, accuracy_table(rows), plot, cost_table(rows, authors_s), authors])
 

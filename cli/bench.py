@@ -32,9 +32,11 @@ def bench(
     ] = None,
     unseen: Annotated[int, typer.Option(min=1, help="Simulations to ask that the store has never seen.")] = 1000,
     perturbed: Annotated[
-        int,
-        typer.Option(min=1, help="How many of them to ask badly drawn, too: shifted, dilated, with gaps, mislabelled."),
-    ] = 400,
+        int | None,
+        typer.Option(
+            min=1, help="How many to ask badly drawn, too: shifted, dilated, with gaps, mislabelled. (default: 400)"
+        ),
+    ] = None,
     authors: Annotated[
         int, typer.Option(min=0, help="Tumours to time the paper's own loop with; 0 leaves it out.")
     ] = 200,

@@ -4,7 +4,7 @@ from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
 from .engines import ENGINES
 from .measures import MEASURES
-from .methods import METHODS, PREPARED, check_search, cost_of, is_ready, open_retriever, prepare, verify_methods
+from .methods import METHODS, PREPARED, check_search, cost_of, open_retriever, prepare, verify_methods, what_is_missing
 from .protocol import Hits, Retriever
 from .rankings import RANKINGS
 from .threshold_search import best_thresholds
@@ -24,9 +24,9 @@ __all__ = [
     "check_search",
     "cluster_index",
     "cost_of",
-    "is_ready",
     "open_retriever",
     "prepare",
     "verify_index",
     "verify_methods",
+    "what_is_missing",
 ]

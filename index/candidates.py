@@ -71,10 +71,6 @@ class CandidateRetriever:
     def __len__(self) -> int:
         return len(self.candidates)
 
-    def reranked(self, rerank: int) -> CandidateRetriever:
-        """Return the same candidates with so many of them put in the order of their exact Dice."""
-        return CandidateRetriever(self._store, self.candidates, self._exact, rerank)
-
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """See `Retriever.search`; scores are what the hits are ranked by.
 
@@ -83,8 +79,23 @@ class CandidateRetriever:
         """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}")
+        return self.search_encoded(self.candidates.encode(core, whole), core, whole, k, distinct=distinct)
+
+    def search_encoded(  # noqa: D417 - as `search`
+        self,
+        code: Any,
+        core: Mask,
+        whole: Mask,
+        k: int,
+        *,
+        distinct: bool = False,
+    ) -> Hits:
+        """Search for masks that `candidates` have encoded.
+
+        Args:
+            code: of core and whole.
+        """
         wanted = max(k, self._rerank)
-        code = self.candidates.encode(core, whole)
         while True:
             ids, scores = self.candidates.nearest(code, wanted)
             dices = self._exact.compare(ids, core, whole)

@@ -7,7 +7,6 @@ the same order, and rounding is monotone, so no tolerance is needed: ids and fp6
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, UnknownTumourError
+from ..store.cores import available_cores
 from ..store.integers import level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
@@ -84,9 +84,10 @@ class DiceIndex:
             DamagedStoreError: a compared tumour's masks are not what was written.
         """
         check_query(self._store.frame.shape, core, whole, k)
-        return self._search(self.encode(core, whole), k, distinct=distinct)
+        return self.search_encoded(self.encode(core, whole), k, distinct=distinct)
 
-    def _search(self, queries: tuple[DenseMask, ...], k: int, *, distinct: bool = False) -> Hits:
+    def search_encoded(self, queries: tuple[DenseMask, ...], k: int, *, distinct: bool = False) -> Hits:
+        """Search for masks that `encode` has packed; see `search`."""
         bounds = self._measured(self._measure.of, self._bounds(queries), slice(None), queries).sum(axis=0)
         bounds[self._deleted] = -np.inf
         words = np.stack([q.words for q in queries])
@@ -119,7 +120,7 @@ class DiceIndex:
 
     def nearest(self, code: tuple[DenseMask, ...], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """See `Candidates.nearest`."""
-        hits = self._search(code, k)
+        hits = self.search_encoded(code, k)
         return hits.ids, hits.scores
 
     def search_many(
@@ -138,7 +139,7 @@ class DiceIndex:
             distinct: see `search`.
             threads: to use.
         """
-        with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(threads or available_cores()) as pool:
             return list(pool.map(lambda masks: self.search(masks[0], masks[1], k, distinct=distinct), queries))
 
     def compare(self, ids: NDArray[np.int64], core: Mask, whole: Mask) -> NDArray[np.float64]:

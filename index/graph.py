@@ -6,21 +6,20 @@ Each segment is added by one thread, with random numbers that its name fixes: a 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError
-from ..store.durable import replace_file
 from ..store.lock import committer_lock
+from ..store.sealed import read_sealed, write_sealed
 from ..store.segments import SegmentRecord
 from .derived import Progress
 from .engines import SideBySideEngine
@@ -30,7 +29,19 @@ NEIGHBOURS, WIDTH_BUILDING, WIDTH_SEARCHING = 32, 80, 256
 
 _SETTINGS: dict[str, object] = {"graph": f"hnsw {NEIGHBOURS} {WIDTH_BUILDING}, float16"}
 
-_Known = tuple[Any, dict[str, int]]
+
+class Known(NamedTuple):
+    """A graph.
+
+    Args:
+        index: of FAISS.
+        segments: sizes of its segments by name, in the order of its entries.
+        seconds: that it took to make.
+    """
+
+    index: Any
+    segments: dict[str, int]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -38,12 +49,12 @@ class Graph:
     """Where the graph of a kind of codes lies.
 
     Args:
-        folder: of its file and its record.
+        path: of its file.
         made_with: what the codes depend on; another one makes the graph stale.
         again: command that makes it anew.
     """
 
-    folder: Path
+    path: Path
     made_with: dict[str, object]
     again: str
 
@@ -54,8 +65,8 @@ class Graph:
         *,
         rebuild: bool = False,
         progress: Progress | None = None,
-    ) -> _Known:
-        """Add the segments that the graph lacks; the index of FAISS, and its segments with their sizes, in order.
+    ) -> Known:
+        """Add the segments that the graph lacks.
 
         Args:
             segments: of a snapshot.
@@ -70,11 +81,11 @@ class Graph:
         known = None if rebuild else self._load()
         if known is not None and not _lacks(known, segments):
             return known
-        with committer_lock(self.folder, "gliodex index"):
-            index, sizes = (None if rebuild else self._load()) or (_empty(codes.shape[1]), {})
-            missing = _lacks((index, sizes), segments)
+        with committer_lock(self.path.parent, "gliodex index", f"{self.path.name}.lock"):
+            known = (None if rebuild else self._load()) or Known(_empty(codes.shape[1]), {}, 0.0)
+            index, sizes, seconds = known
+            missing = _lacks(known, segments)
             done, total = 0, sum(segment.count for segment in missing)
-            seconds = self.seconds() if sizes else 0.0
             for segment, first in zip(segments, _firsts(segments), strict=True):
                 if segment in missing:
                     begun = time.perf_counter()
@@ -84,8 +95,9 @@ class Graph:
                     done += segment.count
                     if progress:
                         progress(done, total)
-            self._save(index, sizes, seconds)
-        return index, sizes
+            record = {"made_with": self.made_with | _SETTINGS, "segments": sizes, "seconds": seconds}
+            write_sealed(self.path, record, faiss.serialize_index(index).data)
+        return Known(index, sizes, seconds)
 
     def engine(
         self, segments: Sequence[SegmentRecord], codes: NDArray[np.float16], kept: NDArray[np.intp]
@@ -100,22 +112,18 @@ class Graph:
         Raises:
             DamagedStoreError, OutputError, StoreLockedError: see `refresh`.
         """
-        index, sizes = self.refresh(segments, codes)
+        index, sizes, _ = self.refresh(segments, codes)
         place = np.full(len(codes), -1)
         place[kept] = np.arange(len(kept))
         here = {s.name: place[n : n + s.count] for s, n in zip(segments, _firsts(segments), strict=True)}
         parts = [here.get(name, np.full(size, -1)) for name, size in sizes.items()]
         rows = np.concatenate(parts) if parts else np.zeros(0, np.int64)
-        selector = None if (rows >= 0).all() else faiss.IDSelectorBatch(np.flatnonzero(rows >= 0))
+        selector = None if (rows >= 0).all() else faiss.IDSelectorNot(faiss.IDSelectorBatch(np.flatnonzero(rows < 0)))
 
         def parameters(wanted: int) -> Any:
             return faiss.SearchParametersHNSW(sel=selector, efSearch=max(WIDTH_SEARCHING, wanted))
 
         return SideBySideEngine(index, codes[kept].reshape(len(kept), 2, codes.shape[1] // 2), rows, parameters)
-
-    def seconds(self) -> float:
-        """How long it took to make, codes not counted."""
-        return float(json.loads((self.folder / "graph.json").read_text())["seconds"])
 
     def verify(self) -> list[str]:
         """List what is damaged; empty where there is no graph."""
@@ -125,32 +133,18 @@ class Graph:
             return [str(error)]
         return []
 
-    def _load(self) -> _Known | None:
-        data, record = self.folder / "graph.faiss", self.folder / "graph.json"
-        if not record.exists():
-            return None
-        try:
-            told = json.loads(record.read_text())
-            if told["made_with"] != self.made_with | _SETTINGS:
-                return None
-            content = np.fromfile(data, np.uint8)
-            if hashlib.sha256(content.data).hexdigest() != told["sha256"]:
-                raise ValueError("checksum does not match")
-            return faiss.deserialize_index(content), dict(told["segments"])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise DamagedStoreError(f"{data} is damaged ({error}): make it anew with `{self.again}`") from error
+    def seconds(self) -> float | None:
+        """How long it took to make, codes not counted; None where there is none."""
+        known = self._load()
+        return None if known is None else known.seconds
 
-    def _save(self, index: Any, sizes: dict[str, int], seconds: float) -> None:
-        content = faiss.serialize_index(index)
-        told = {
-            "made_with": self.made_with | _SETTINGS,
-            "sha256": hashlib.sha256(content.data).hexdigest(),
-            "segments": sizes,
-            "seconds": seconds,
-        }
-        (self.folder / "graph.json").unlink(missing_ok=True)  # killed here, the graph is made anew
-        replace_file(self.folder / "graph.faiss", content.data)
-        replace_file(self.folder / "graph.json", json.dumps(told).encode())
+    def _load(self) -> Known | None:
+        if not self.path.exists():
+            return None
+        record, data, _ = read_sealed(self.path, self.again)
+        if record["made_with"] != self.made_with | _SETTINGS:
+            return None
+        return Known(faiss.deserialize_index(np.frombuffer(data, np.uint8)), record["segments"], record["seconds"])
 
 
 def _add(index: Any, name: str, codes: NDArray[np.float16]) -> None:
@@ -170,8 +164,8 @@ def _empty(width: int) -> Any:
     return index
 
 
-def _lacks(known: _Known, segments: Sequence[SegmentRecord]) -> list[SegmentRecord]:
-    return [segment for segment in segments if segment.name not in known[1]]
+def _lacks(known: Known, segments: Sequence[SegmentRecord]) -> list[SegmentRecord]:
+    return [segment for segment in segments if segment.name not in known.segments]
 
 
 def _firsts(segments: Sequence[SegmentRecord]) -> list[int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..learn import Encoder, encoder_path, encoder_sha256, load_encoder, verify_encoder
 from ..store.integers import level_of
 from ..store.reader import TumorStore
@@ -22,17 +23,33 @@ from .vectors import open_rows, pack_rows
 _AT_ONCE = 32
 
 
-def latent_data(store: TumorStore, kind: str) -> Derived:
+def latent_data(store: TumorStore, kind: str, encoder: Encoder | None = None) -> Derived:
     """Name the derived data of the encoder of a kind, as it is trained for a store now; stale when trained anew.
 
     Rows hold the codes of core and whole side by side: float16 of unit length, of "hash" bits.
 
+    Args:
+        store: that is described.
+        kind: of the encoder.
+        encoder: where it is loaded already; else it is when a segment must be described.
+
     Raises:
-        InputError, DamagedStoreError: there is no such encoder, or it is damaged.
+        InputError: there is no such encoder.
     """
-    loaded = cache(partial(load_encoder, store, kind))
-    made_with: dict[str, object] = {"weights": encoder_sha256(store, kind), "layout": "latents 1"}
-    return Derived(kind, made_with, lambda *segment: _pack_segment(loaded(), *segment))
+    sha256 = encoder.sha256 if encoder else encoder_sha256(store, kind)
+
+    @cache
+    def loaded() -> Encoder:
+        found = encoder or load_encoder(store, kind)
+        if found.sha256 != sha256:
+            raise InputError(f"{kind} of {store.path} has just been trained anew: run the same command again")
+        return found
+
+    return Derived(
+        kind,
+        {"weights": sha256, "layout": "latents 1"},
+        lambda *segment: _pack_segment(loaded(), *segment),
+    )
 
 
 def row_width(encoder: Encoder) -> tuple[int, str]:
@@ -100,20 +117,13 @@ class LatentCandidates:
             DamagedStoreError, OutputError, StoreLockedError: see `Derived.refresh`.
         """
         gpu = gpu_resources() if device == "cuda" else None
-        derived, encoder = latent_data(store, kind), load_encoder(store, kind).to(device)
-        rows = open_rows(store, derived, *row_width(encoder), progress)
+        encoder = load_encoder(store, kind).to(device)
+        rows = open_rows(store, latent_data(store, kind, encoder), *row_width(encoder), progress)
         kept = np.flatnonzero(~store.deleted)
-        chosen: Engine
-        if kind == "hash":
-            chosen = BinaryEngine(rows[kept], gpu)
-        elif engine == "hnsw":
-            chosen = graph_data(store, kind).engine(store.segments, rows, kept)
-        else:
-            codes = rows[kept].reshape(len(kept), 2, encoder.latent)
-            if engine == "ivf":
-                chosen = inverted_lists(codes, encoder.anchors, gpu)
-            else:
-                chosen = FlatEngine(codes) if gpu is None else flat_on_gpu(codes, gpu)
+        try:
+            chosen = _engine(store, encoder, rows, kept, engine, gpu)
+        except RuntimeError as error:  # FAISS's word for a GPU without room
+            raise InputError(f"FAISS cannot hold the codes of {len(kept):,} tumours ({error})") from error
         return cls(store, encoder, kept, chosen)
 
     def __len__(self) -> int:
@@ -134,11 +144,26 @@ class LatentCandidates:
         return self._store.ids_in_segments[self._kept[rows[order]]], -distances[order]
 
 
-def graph_data(store: TumorStore, kind: str) -> Graph:
-    """Graph over the codes of an encoder."""
-    made_with: dict[str, object] = {"weights": encoder_sha256(store, kind), "frame": store.manifest.frame}
+def _engine(
+    store: TumorStore, encoder: Encoder, rows: NDArray[Any], kept: NDArray[np.intp], engine: str, gpu: Any
+) -> Engine:
+    if encoder.kind == "hash":
+        return BinaryEngine(rows[kept], gpu)
+    if engine == "hnsw":
+        return graph_data(store, encoder.kind, encoder.sha256).engine(store.segments, rows, kept)
+    codes = rows[kept] if len(kept) < len(rows) else rows
+    codes = codes.reshape(len(kept), 2, encoder.latent)
+    if engine == "ivf":
+        return inverted_lists(codes, encoder.anchors, gpu)
+    return FlatEngine(codes) if gpu is None else flat_on_gpu(codes, gpu)
+
+
+def graph_data(store: TumorStore, kind: str, sha256: str | None = None) -> Graph:
+    """Graph over the codes of an encoder of a kind; of this hash, or as it is trained now."""
+    weights = sha256 or encoder_sha256(store, kind)
+    made_with: dict[str, object] = {"weights": weights, "frame": store.manifest.frame}
     again = f"gliodex index {store.path} --method {kind} --engine hnsw --rebuild"
-    return Graph(store.derived / f"{kind}-hnsw", made_with | {"thresholds": store.thresholds}, again)
+    return Graph(store.derived / "networks" / f"{kind}.graph", made_with | {"thresholds": store.thresholds}, again)
 
 
 def refresh_graph(store: TumorStore, kind: str, *, rebuild: bool = False, progress: Progress | None = None) -> None:
@@ -147,9 +172,9 @@ def refresh_graph(store: TumorStore, kind: str, *, rebuild: bool = False, progre
     Raises:
         InputError, DamagedStoreError, OutputError, StoreLockedError: see `LatentCandidates.open`.
     """
-    derived, encoder = latent_data(store, kind), load_encoder(store, kind)
-    rows = open_rows(store, derived, *row_width(encoder), progress)
-    graph_data(store, kind).refresh(store.segments, rows, rebuild=rebuild, progress=progress)
+    encoder = load_encoder(store, kind)
+    rows = open_rows(store, latent_data(store, kind, encoder), *row_width(encoder), progress)
+    graph_data(store, kind, encoder.sha256).refresh(store.segments, rows, rebuild=rebuild, progress=progress)
 
 
 def verify_latents(store: TumorStore, kind: str) -> list[str]:

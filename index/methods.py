@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
-from ..errors import InputError
-from ..learn import KINDS, encoder_path, load_encoder
+from ..errors import GliodexError, InputError
+from ..learn import DEVICES, KINDS, encoder_path, encoder_record, load_encoder
 from ..store.reader import TumorStore
 from .candidates import CandidateRetriever, Candidates
 from .derived import Derived, Progress
@@ -15,7 +13,7 @@ from .grids import DS32, DS64, FULL
 from .latents import LatentCandidates, graph_data, latent_data, refresh_graph, verify_latents
 from .measures import DICE, MEASURES
 from .protocol import Retriever
-from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates
+from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates, require_pyradiomics
 from .rankings import RANKED, RANKINGS
 from .threshold_search import LEVEL_COUNTS, ThresholdSearch
 
@@ -83,6 +81,14 @@ def check_search(method: str, measure: str, rerank: int, search_thresholds: bool
     Raises:
         InputError: says which, and what to leave out.
     """
+    for given, known in (
+        (method, METHODS),
+        (measure, (*MEASURES, *RANKINGS)),
+        (engine, ENGINES),
+        (device, DEVICES),
+    ):
+        if given not in known:
+            raise InputError(f"{given} is none of {', '.join(known)}")
     if rerank < 0:
         raise InputError(f"--rerank must not be negative, not {rerank}")
     if search_thresholds and method != FULL.name:
@@ -122,18 +128,25 @@ def prepare(
         InputError: there is no encoder of this name, or the engine is not one of this method.
         DamagedStoreError, OutputError, StoreLockedError: see `Derived.refresh`.
     """
-    check_search(name, DICE.name, 0, False, engine, "cpu")
+    if name not in PREPARED:
+        raise InputError(f"{name} is none of {', '.join(PREPARED)}")
+    check_search(name if name in METHODS else FULL.name, DICE.name, 0, False, engine, "cpu")
     derived = latent_data(store, name) if name in KINDS else _UNTRAINED[name]
     derived.refresh(store, rebuild=rebuild, progress=progress)
     if engine == "hnsw":
         refresh_graph(store, name, rebuild=rebuild, progress=progress)
 
 
-def is_ready(store: TumorStore, name: str) -> bool:
-    """Whether a way of searching can be prepared here: encoders must have been trained, pyradiomics installed."""
-    if name in KINDS:
-        return encoder_path(store, name).exists()
-    return RADIOMICS.method not in name or find_spec("radiomics") is not None
+def what_is_missing(store: TumorStore, name: str) -> str | None:
+    """Say what a way of searching lacks before it can be prepared here, and how to get it; None where nothing."""
+    try:
+        if name in KINDS:
+            load_encoder(store, name)
+        elif RADIOMICS.method in name:
+            require_pyradiomics()
+    except GliodexError as error:
+        return str(error)
+    return None
 
 
 def cost_of(store: TumorStore, name: str, engine: str = ENGINES[0]) -> dict[str, float | None]:
@@ -142,16 +155,16 @@ def cost_of(store: TumorStore, name: str, engine: str = ENGINES[0]) -> dict[str,
     Seconds are None where they were not kept; bytes are all that it has beside the store.
     """
     derived = latent_data(store, name) if name in KINDS else _UNTRAINED[name]
-    folders, seconds, training = [derived.folder(store)], derived.seconds(store), 0.0
+    files, seconds, training = list(derived.folder(store).iterdir()), derived.seconds(store), 0.0
     if name in KINDS:
-        training = float(load_encoder(store, name).record.get("seconds", 0.0))
+        training = float(encoder_record(store, name).get("seconds", 0.0))
+        files.append(encoder_path(store, name))
     if engine == "hnsw":
         graph = graph_data(store, name)
-        folders.append(graph.folder)
-        seconds = None if seconds is None else seconds + graph.seconds()
-    size = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
-    if name in KINDS:
-        size += encoder_path(store, name).stat().st_size
+        files.append(graph.path)
+        adding = graph.seconds()
+        seconds = None if seconds is None or adding is None else seconds + adding
+    size = sum(path.stat().st_size for path in files)
     return {"build_s": seconds, "training_s": training, "bytes": size}
 
 

@@ -7,7 +7,6 @@ mm³ outweigh all others; standardised, each counts by how much it varies in the
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..store.cores import available_cores
 from ..store.frame import Frame
 from ..store.integers import level_of
 from ..store.locations import files_at
@@ -67,7 +67,7 @@ def describe(mask: Mask, frame: Frame) -> NDArray[np.float64]:
         return found
     found[:3] = frame.world(inside.mean(axis=0))
     low, high = inside.min(0), inside.max(0) + 1
-    shape_class, image_of = _pyradiomics()
+    shape_class, image_of = require_pyradiomics()
     box = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     image = image_of(np.ascontiguousarray(box.transpose().astype(np.uint8)))  # SimpleITK's order is z, y, x
     image.SetSpacing([float(h) for h in frame.spacing])
@@ -166,12 +166,12 @@ def _opened(location: str, version: int) -> TumorStore:
 
 
 def _processes() -> Executor:
-    _pyradiomics()  # says what is missing before any process is started
-    return ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"))
+    require_pyradiomics()  # says what is missing before any process is started
+    return ProcessPoolExecutor(available_cores(), get_context("spawn"))
 
 
 @lru_cache(maxsize=1)
-def _pyradiomics() -> tuple[Any, Any]:
+def require_pyradiomics() -> tuple[Any, Any]:
     """Its shape class, and what makes an image of an array."""
     try:
         import SimpleITK

@@ -8,7 +8,6 @@ than at the lower and no smaller than at the higher. So ids, scores and threshol
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..store.cores import available_cores
 from ..store.integers import LEVELS, level_of, quantise
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
@@ -83,7 +83,7 @@ class ThresholdSearch:
         blocks = DenseMask.from_mask(core), DenseMask.from_mask(whole)
         query = _Query(core + np.uint8(2) * whole, (blocks[0].size, blocks[1].size), blocks)
         runs = self._store.trajectories if distinct else None
-        threads = len(os.sched_getaffinity(0))
+        threads = available_cores()
         with ThreadPoolExecutor(threads) as pool:
             found_bounds = list(pool.map(lambda counts: _bounds(counts, query), self._counts))
             bounds = np.concatenate([np.zeros(0), *found_bounds])

@@ -2,12 +2,13 @@
 
 from .brain_box import BrainBox
 from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
-from .encoder import Encoder, encoder_path, encoder_sha256, load_encoder, verify_encoder
+from .encoder import DEVICES, Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
 from .training import Epoch, TrainingSettings, train
 
 __all__ = [
     "AUTHORS",
     "DESIGNS",
+    "DEVICES",
     "KINDS",
     "SMALL",
     "BrainBox",
@@ -16,6 +17,7 @@ __all__ = [
     "Epoch",
     "TrainingSettings",
     "encoder_path",
+    "encoder_record",
     "encoder_sha256",
     "load_encoder",
     "train",

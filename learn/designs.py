@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from ..errors import InputError
 
 KINDS = ("ae", "vae", "hash")
 """Kinds of encoders: autoencoder, variational autoencoder, Bi-half hash (paper 003)."""
+
+
+_LARGEST_POOL = 6  # so that a byte counts the voxels of a cell
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,13 @@ class Design:
     epochs: int = 30
     patience: int = 10
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.pool <= _LARGEST_POOL:
+            raise InputError(f"a design pools cells of 1 to {_LARGEST_POOL} voxels along an edge, not {self.pool}")
+
     def as_record(self) -> dict[str, object]:
-        """Plain values for JSON: what the weights depend on."""
-        return {
-            "name": self.name,
-            "pool": self.pool,
-            "crop": self.crop,
-            "widths": list(self.widths),
-            "neck": self.neck,
-            "latent": self.latent,
-        }
+        """Plain values for JSON."""
+        return asdict(self) | {"widths": list(self.widths)}
 
 
 SMALL = Design("small", pool=4, crop=True, widths=(24,), neck=8, shift=2)

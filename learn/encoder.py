@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, InputError
-from ..store.durable import replace_file
 from ..store.reader import TumorStore
+from ..store.sealed import read_sealed, seal_of, write_sealed
 from .brain_box import BrainBox, Mask
 from .designs import Design
 
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
 
     from .networks import MaskEncoder
 
-MASKS_AT_ONCE = 64
-
-_UNTRAINED = "{store} has no trained encoder {kind}: make one with `gliodex train {kind} {store}`"
+_MASKS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -62,28 +58,43 @@ class Encoder:
 
     def describe(self, core: Mask, whole: Mask) -> NDArray[np.float32]:
         """Codes of two masks on the frame, (2, latent)."""
-        return self.codes(np.stack([self.box.counts(mask) for mask in (core, whole)]))
+        counts = np.stack([self.box.counts(mask) for mask in (core, whole)])
+        return codes_of(self.network, counts, self.box, len(counts))
 
     def to(self, device: str) -> Encoder:
-        """Move the weights to a device."""
+        """Move the weights to a device.
+
+        Raises:
+            InputError: PyTorch cannot use it.
+        """
+        require_device(device)
         self.network.to(device)
         return self
 
 
-def codes_of(network: MaskEncoder, counts: NDArray[np.uint8], box: BrainBox) -> NDArray[np.float32]:
-    """Describe masks by a network: see `Encoder.codes`."""
+def codes_of(
+    network: MaskEncoder, counts: NDArray[np.uint8], box: BrainBox, at_once: int = _MASKS_AT_ONCE
+) -> NDArray[np.float32]:
+    """Describe masks by a network, so many at once: see `Encoder.codes`.
+
+    The same mask has the same code wherever it stands among others: the last few are filled up with empty ones, as
+    the arithmetic of networks changes with how many masks there are.
+    """
     import torch
 
     device = next(network.parameters()).device
     found = np.empty((len(counts), network.code.out_features), np.float32)
     with torch.inference_mode():
-        for first in range(0, len(counts), MASKS_AT_ONCE):
-            rows = slice(first, first + MASKS_AT_ONCE)
-            codes = network(as_masks(counts[rows], box, device))
-            codes = (
-                torch.where(codes >= 0, 1.0, -1.0) if network.kind == "hash" else torch.nn.functional.normalize(codes)
-            )
-            found[rows] = codes.cpu().numpy()
+        for first in range(0, len(counts), at_once):
+            some = counts[first : first + at_once]
+            filled = np.zeros((at_once, *some.shape[1:]), np.uint8)
+            filled[: len(some)] = some
+            codes = network(as_masks(filled, box, device))[: len(some)]
+            if network.kind == "hash":
+                codes = torch.where(codes >= 0, 1.0, -1.0)
+            else:
+                codes = torch.nn.functional.normalize(codes)
+            found[first : first + len(some)] = codes.cpu().numpy()
     return found
 
 
@@ -96,37 +107,40 @@ def as_masks(counts: NDArray[np.uint8], box: BrainBox, device: torch.device | st
 
 
 def encoder_path(store: TumorStore, kind: str) -> Path:
-    """File of the encoder of a kind beside a store; a record lies with it."""
-    return store.derived / "networks" / f"{kind}.pt"
+    """File of the encoder of a kind beside a store."""
+    return store.derived / "networks" / f"{kind}.encoder"
 
 
 def encoder_sha256(store: TumorStore, kind: str) -> str:
-    """Hash of the file of an encoder, as its record has it; costs no PyTorch.
+    """Hash that the file of an encoder ends in; costs no PyTorch.
 
     Raises:
         InputError: there is no such encoder.
-        DamagedStoreError: its record cannot be read.
     """
-    path = encoder_path(store, kind)
-    if not path.exists():
-        raise InputError(_UNTRAINED.format(store=store.path, kind=kind))
-    try:
-        return str(json.loads(path.with_suffix(".json").read_text())["sha256"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedStoreError(f"{path.with_suffix('.json')} is damaged ({error}): {_again(store, kind)}") from error
+    found = seal_of(encoder_path(store, kind))
+    if found is None:
+        raise InputError(f"{store.path} has no trained encoder {kind}: make one with `{_command(store, kind)}`")
+    return found
+
+
+def encoder_record(store: TumorStore, kind: str) -> dict[str, Any]:
+    """How the encoder of a kind was trained.
+
+    Raises:
+        InputError, DamagedStoreError: there is none, or its file is not what was written.
+    """
+    encoder_sha256(store, kind)
+    return read_sealed(encoder_path(store, kind), _command(store, kind)).record
 
 
 def verify_encoder(store: TumorStore, kind: str) -> list[str]:
     """List what is damaged of an encoder; empty where there is none."""
-    path = encoder_path(store, kind)
-    if not path.exists():
+    if not encoder_path(store, kind).exists():
         return []
     try:
-        expected = encoder_sha256(store, kind)
+        encoder_record(store, kind)
     except DamagedStoreError as error:
         return [str(error)]
-    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-        return [f"{path} is damaged: {_again(store, kind)}"]
     return []
 
 
@@ -137,20 +151,17 @@ def load_encoder(store: TumorStore, kind: str) -> Encoder:
         InputError: there is none, it was trained for another frame, or PyTorch is not installed.
         DamagedStoreError: its file is not what was written.
     """
-    path, sha256 = encoder_path(store, kind), encoder_sha256(store, kind)
+    encoder_sha256(store, kind)
+    record, data, sha256 = read_sealed(encoder_path(store, kind), _command(store, kind))
     torch = require_torch()
     from .networks import MaskEncoder
 
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise ValueError("checksum does not match")
-        record = json.loads(path.with_suffix(".json").read_text())
-        held = torch.load(io.BytesIO(data), weights_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DamagedStoreError(f"{path} is damaged ({error}): {_again(store, kind)}") from error
     if record["box"]["frame"] != store.manifest.frame:
-        raise InputError(f"{path} was trained for another frame than that of {store.path}: {_again(store, kind)}")
+        raise InputError(
+            f"{encoder_path(store, kind)} was trained for another frame than that of {store.path}: train one with "
+            f"`{_command(store, kind)} --restart`"
+        )
+    held = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     design = Design(**{**record["design"], "widths": tuple(record["design"]["widths"])})
     box = BrainBox.from_record(record["box"], design.pool)
     network = MaskEncoder(kind, design, box.cells)
@@ -159,8 +170,8 @@ def load_encoder(store: TumorStore, kind: str) -> Encoder:
     return Encoder(kind, box, sha256, record, network, held["anchors"].float().numpy())
 
 
-def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32], record: dict[str, object]) -> None:
-    """Keep an encoder durably, in half precision, with its record.
+def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32], record: dict[str, Any]) -> str:
+    """Keep an encoder durably, in half precision, with its record; returns the hash of its file.
 
     Raises:
         OutputError: it cannot be written.
@@ -170,14 +181,7 @@ def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32],
     weights = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
     buffer = io.BytesIO()
     torch.save({"weights": weights, "anchors": torch.from_numpy(anchors).half()}, buffer)
-    data = buffer.getvalue()
-    text = json.dumps({"sha256": hashlib.sha256(data).hexdigest(), **record}, indent=1)
-    replace_file(path, data)
-    replace_file(path.with_suffix(".json"), text.encode())
-
-
-def _again(store: TumorStore, kind: str) -> str:
-    return f"train it anew with `gliodex train {kind} {store.path} --restart`"
+    return write_sealed(path, record, buffer.getbuffer())
 
 
 def require_torch() -> Any:
@@ -191,3 +195,23 @@ def require_torch() -> Any:
     except ImportError as error:
         raise InputError("encoders need another package: pip install 'gliodex[learn]'") from error
     return torch
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that PyTorch cannot use.
+
+    Raises:
+        InputError: it is neither "cpu" nor "cuda", or there is no such GPU.
+    """
+    if device not in DEVICES:
+        raise InputError(f"a device is one of {', '.join(DEVICES)}, not {device}")
+    if device == "cuda" and not require_torch().cuda.is_available():
+        raise InputError("PyTorch finds no NVIDIA GPU that it can use here: leave out --device cuda")
+
+
+DEVICES = ("cpu", "cuda")
+"""Where networks can run."""
+
+
+def _command(store: TumorStore, kind: str) -> str:
+    return f"gliodex train {kind} {store.path}"

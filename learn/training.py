@@ -1,4 +1,4 @@
-"""Training an encoder on a store's kind of tumours: early stopping, checkpoints, the same result when resumed."""
+"""Training an encoder on a store's kind of tumours: early stopping, checkpoints; on a CPU resumable exactly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, InputError
-from ..store.durable import replace_file
+from ..store.lock import committer_lock
 from ..store.reader import TumorStore
+from ..store.sealed import read_sealed, write_sealed
 from .brain_box import BrainBox
 from .designs import KINDS, SMALL, Design
-from .encoder import as_masks, codes_of, encoder_path, load_encoder, require_torch, save_encoder
-from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, training_store
+from .encoder import as_masks, codes_of, encoder_path, encoder_record, require_device, require_torch, save_encoder
+from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
 
 if TYPE_CHECKING:
     import torch
 
     from .networks import MaskAutoencoder
 
-_CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 60.0
+"""What a killed training loses at most, besides the epoch that it was in; more where saving takes long."""
+
+_SHARE_SAVING = 0.05
 
 
 @dataclass(frozen=True)
@@ -99,104 +103,89 @@ def train(
         store: to be searched.
         settings: of the run.
         learn_from: a store of tumours to learn from; by default they are simulated, held apart from `store`.
-        restart: train anew even where an encoder, or a part of one, is there.
+        restart: throw away the encoder, or the part of one, that is there.
         prepared: told how many tumours are ready to learn from.
         on_epoch: told of each epoch.
 
     Returns:
-        How it was trained: settings, losses of each epoch, seconds, hash of the weights.
+        How it was trained: what it depends on, losses of each epoch, seconds.
 
     Raises:
         InputError: PyTorch is missing, there is no such device, or `learn_from` cannot be learned from.
         OutputError, StoreLockedError: it cannot be written.
     """
     torch = require_torch()
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("PyTorch finds no NVIDIA GPU that it can use here: leave out --device cuda")
-    if not restart and (known := _trained(store, settings)):
-        return known
-    design = settings.design
+    require_device(settings.device)
+    path, design = encoder_path(store, settings.kind), settings.design
     wanted = settings.tumours + settings.validation
     source = given_store(learn_from, store, wanted) if learn_from else training_store(store, wanted, prepared)
     box = BrainBox.of(store.atlas, design.pool, len(design.widths), crop=design.crop)
-    counts = counts_of(source, wanted, box, prepared)
-    run = _Run(settings, box, counts, encoder_path(store, settings.kind).with_suffix(".checkpoint"))
-    with torch.random.fork_rng():
-        if restart or not run.resume():
-            run.begin()
-        run.go(on_epoch)
-    network = run.best_encoder()
-    codes = codes_of(network, counts[: settings.tumours].reshape(-1, *box.cells), box)
-    record = {
+    name = {
         "kind": settings.kind,
         "design": design.as_record(),
-        "settings": _as_record(settings),
+        "seed": settings.seed,
+        "epochs": settings.epochs or design.epochs,
         "box": box.as_record(store.frame),
-        "learned_from": {"seeds": sorted(c.seed for c in source.manifest.campaigns.values()), "tumours": wanted},
-        "weights": sum(p.numel() for p in network.parameters()),
-        "history": run.history,
-        "seconds": round(run.seconds, 1),
-        "torch": str(torch.__version__),
+        "thresholds": store.thresholds,
+        "learned_from": identity_of(source, wanted),
     }
-    save_encoder(encoder_path(store, settings.kind), network, codes.reshape(settings.tumours, -1), record)
-    run.checkpoint.unlink(missing_ok=True)
-    return load_encoder(store, settings.kind).record
+    with committer_lock(path.parent, "gliodex train", f"{settings.kind}.lock"):
+        run = _Run(settings, name, box, path.with_suffix(".checkpoint"))
+        if restart:
+            path.unlink(missing_ok=True)
+            run.checkpoint.unlink(missing_ok=True)
+        elif known := _trained(store, settings.kind, name):
+            return known
+        counts = counts_of(source, wanted, box, prepared)
+        with torch.random.fork_rng():
+            run.learn(counts, on_epoch)
+        network = run.best_encoder()
+        codes = codes_of(network, counts[: settings.tumours].reshape(-1, *box.cells), box)
+        record = {
+            "run": name,
+            "kind": settings.kind,
+            "design": design.as_record(),
+            "box": box.as_record(store.frame),
+            "weights": sum(p.numel() for p in network.parameters()),
+            "history": [list(losses) for losses in run.history],
+            "seconds": round(run.seconds, 1),
+            "device": settings.device,
+            "torch": str(torch.__version__),
+        }
+        save_encoder(path, network, codes.reshape(settings.tumours, -1), record)
+        run.checkpoint.unlink(missing_ok=True)
+    return record
 
 
-def _trained(store: TumorStore, settings: TrainingSettings) -> dict[str, Any] | None:
+def _trained(store: TumorStore, kind: str, name: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        record = load_encoder(store, settings.kind).record
+        record = encoder_record(store, kind)
     except (InputError, DamagedStoreError):
         return None
-    return record if record["settings"] == _as_record(settings) else None
-
-
-def _as_record(settings: TrainingSettings) -> dict[str, Any]:
-    return asdict(replace(settings, epochs=settings.epochs or settings.design.epochs)) | {
-        "design": settings.design.name
-    }
+    return record if record["run"] == name else None
 
 
 class _Run:
     """A training run: what a checkpoint holds, and how an epoch changes it."""
 
-    def __init__(self, settings: TrainingSettings, box: BrainBox, counts: NDArray[np.uint8], checkpoint: Path) -> None:
-        self.settings, self.box, self.checkpoint = settings, box, checkpoint
+    def __init__(self, settings: TrainingSettings, name: dict[str, Any], box: BrainBox, checkpoint: Path) -> None:
+        self.settings, self.box, self.checkpoint, self._name = settings, box, checkpoint, name
         self.epochs = settings.epochs or settings.design.epochs
-        masks = 2 * settings.tumours
-        flat = counts.reshape(-1, *box.cells)
-        self._training, self._validation = flat[:masks], flat[masks:]
         self.history: list[tuple[float, float]] = []
         self.seconds, self._best, self._stale = 0.0, math.inf, 0
         self._best_weights: dict[str, torch.Tensor] = {}
 
-    def begin(self) -> None:
-        """Draw the first weights."""
+    def learn(self, counts: NDArray[np.uint8], on_epoch: Callable[[Epoch], None] | None) -> None:
+        """Train until there is nothing more to gain, from the last checkpoint on where there is one of this run."""
         import torch
 
+        flat, masks = counts.reshape(-1, *self.box.cells), 2 * self.settings.tumours
+        self._training, self._validation = flat[:masks], flat[masks:]
         torch.manual_seed(self.settings.seed)
         self._network, self._optimiser = self._parts()
-
-    def resume(self) -> bool:
-        """Go back to the last checkpoint; False where there is none of this run."""
-        import torch
-
-        try:
-            held = torch.load(io.BytesIO(self.checkpoint.read_bytes()), weights_only=True)
-        except (OSError, RuntimeError, ValueError):
-            return False  # none, or cut short: what it would have saved is computed again
-        if held["run"] != self._name():
-            return False
-        self._network, self._optimiser = self._parts()
-        self._network.load_state_dict(held["network"])
-        self._optimiser.load_state_dict(held["optimiser"])
-        self._best_weights, self.history = held["best_weights"], held["history"]
-        self.seconds, self._best, self._stale = held["seconds"], held["best"], held["stale"]
-        return True
-
-    def go(self, on_epoch: Callable[[Epoch], None] | None) -> None:
-        """Train until there is nothing more to gain."""
-        before, begun, saved = self.seconds, time.monotonic(), time.monotonic()
+        self._resume()
+        before, begun = self.seconds, time.monotonic()
+        saved, interval = begun, CHECKPOINT_SECONDS
         while len(self.history) < self.epochs and self._stale < self.settings.design.patience:
             loss, validation = self._epoch(len(self.history)), self._validate()
             if not math.isfinite(loss + validation):
@@ -211,11 +200,29 @@ class _Run:
                 encoder = self._network.encoder.state_dict()
                 self._best_weights = {name: value.detach().cpu().clone() for name, value in encoder.items()}
             self.seconds = before + time.monotonic() - begun
-            if time.monotonic() - saved > _CHECKPOINT_SECONDS or self.settings.tumours < TRAINING:
+            if time.monotonic() - saved >= interval:
+                saving = time.monotonic()
                 self._save()
                 saved = time.monotonic()
+                interval = max(CHECKPOINT_SECONDS, (saved - saving) / _SHARE_SAVING)
             if on_epoch:
                 on_epoch(Epoch(len(self.history), self.epochs, loss, validation, self._best, self.seconds))
+
+    def _resume(self) -> None:
+        """Go back to the last checkpoint; stay at the beginning where there is none of this run."""
+        import torch
+
+        try:
+            record, data, _ = read_sealed(self.checkpoint, "gliodex train")
+        except DamagedStoreError:
+            return  # none, or cut short: what it would have saved is computed again
+        if record != self._name:
+            return
+        held = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        self._network.load_state_dict(held["network"])
+        self._optimiser.load_state_dict(held["optimiser"])
+        self._best_weights, self.history = held["best_weights"], held["history"]
+        self.seconds, self._best, self._stale = held["seconds"], held["best"], held["stale"]
 
     def best_encoder(self) -> Any:
         """Take the encoder of the epoch with the smallest validation loss, as its file will hold it."""
@@ -242,15 +249,15 @@ class _Run:
         torch.manual_seed(self.settings.seed * 1_000_003 + number + 1)
         batch = self.settings.design.batch
         order = torch.randperm(len(self._training)).numpy()
-        steps = len(order) // batch or 1
+        steps = -(-len(order) // batch)
         self._network.train()
         total = 0.0
         for step in range(steps):
             chosen = np.sort(order[step * batch : (step + 1) * batch])
             self._set_rate((number + step / steps) / self.epochs)
-            masks = as_masks(self._training[chosen], self.box, self.settings.device)
-            if shift := self.settings.design.shift:
-                masks = masks.roll(torch.randint(-shift, shift + 1, (3,)).tolist(), (2, 3, 4))
+            masks = _shifted(
+                as_masks(self._training[chosen], self.box, self.settings.device), self.settings.design.shift
+            )
             drawn, extra = self._network(masks)
             loss = dice_loss(drawn, masks).mean()
             self._optimiser.zero_grad(set_to_none=True)
@@ -267,8 +274,9 @@ class _Run:
         self._network.eval()
         losses = []
         with torch.inference_mode():
-            for first in range(0, len(self._validation), 64):
-                masks = as_masks(self._validation[first : first + 64], self.box, self.settings.device)
+            batch = self.settings.design.batch
+            for first in range(0, len(self._validation), batch):
+                masks = as_masks(self._validation[first : first + batch], self.box, self.settings.device)
                 losses += dice_loss(self._network(masks)[0], masks).tolist()
         return float(np.mean(losses))
 
@@ -276,15 +284,11 @@ class _Run:
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.design.rate * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
 
-    def _name(self) -> dict[str, Any]:
-        return {"settings": _as_record(self.settings), "cells": list(self.box.cells)}
-
     def _save(self) -> None:
         import torch
 
         buffer = io.BytesIO()
         held = {
-            "run": self._name(),
             "network": self._network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "best_weights": self._best_weights,
@@ -294,4 +298,15 @@ class _Run:
             "stale": self._stale,
         }
         torch.save(held, buffer)
-        replace_file(self.checkpoint, buffer.getbuffer())
+        write_sealed(self.checkpoint, self._name, buffer.getbuffer())
+
+
+def _shifted(masks: torch.Tensor, most: int) -> torch.Tensor:
+    """Move masks by up to so many cells along each axis, all of a batch alike; what leaves the box is gone."""
+    import torch
+
+    if not most:
+        return masks
+    steps = torch.randint(-most, most + 1, (3,)).tolist()
+    edges = [edge for step in reversed(steps) for edge in (step, -step)]  # negative ones cut off
+    return torch.nn.functional.pad(masks, edges).contiguous(memory_format=torch.channels_last_3d)

@@ -62,6 +62,8 @@ def given_store(path: str | Path, store: TumorStore, tumours: int) -> TumorStore
             f"{path} and {store.path} share the tumours of the campaign {min(shared)}: learn from others than those "
             "that are searched"
         )
+    if given.path == store.path:
+        raise InputError(f"{path} is the store that is searched: learn from another one, or leave out --learn-from")
     if len(given) < tumours:
         raise InputError(f"{path} holds {len(given)} tumours, {tumours} are needed to learn from")
     return given
@@ -77,3 +79,13 @@ def counts_of(store: TumorStore, tumours: int, box: BrainBox, progress: Progress
         if progress:
             progress(n + 1, tumours)
     return found
+
+
+def identity_of(store: TumorStore, tumours: int) -> dict[str, object]:
+    """Name the first tumours of a store, to tell whether something was learned from the same ones.
+
+    Campaigns name them wherever they are simulated; tumours that were added are named by their segments.
+    """
+    campaigns = sorted(store.manifest.campaigns)
+    segments = [] if campaigns else [record.name for record in store.segments]
+    return {"campaigns": campaigns, "segments": segments, "deleted": len(store.manifest.deleted), "tumours": tumours}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..store.atlas import Atlas
+from ..store.cores import available_cores
 from ..store.frame import Frame
 
 Method = Literal["fast", "syn", "affine"]
@@ -123,7 +124,7 @@ def ants_module(seed: int, threads: int | None) -> Any:
     from ants import config
 
     config.set_ants_deterministic(True, seed)  # also asks for one thread
-    os.environ[THREADS] = str(threads or len(os.sched_getaffinity(0)))
+    os.environ[THREADS] = str(threads or available_cores())
     return ants
 
 

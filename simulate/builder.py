@@ -23,6 +23,7 @@ from typing import Literal
 
 from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
+from ..store.cores import available_cores
 from ..store.density import EncodedTumour
 from ..store.files import StoreFiles
 from ..store.local_files import LocalFiles
@@ -119,7 +120,7 @@ def build(
             batches = _in_turn(CudaTumourMaker(atlas, settings, prior, seed, snapshots), campaign.draws, GPU_DRAWS)
         else:
             maker = TumourMaker(atlas, settings, prior, seed, snapshots)
-            batches = _batches(maker, campaign.draws, workers or len(os.sched_getaffinity(0)))
+            batches = _batches(maker, campaign.draws, workers or available_cores())
         try:
             _fill(writer, campaign, batches, report, progress)
         except BrokenProcessPool as error:

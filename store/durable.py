@@ -26,20 +26,27 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes | memoryview) -> None:
+def replace_file(path: Path, *parts: bytes | memoryview) -> None:
     """Put a file in the place of another so that a kill, or a power cut, leaves the one or the other.
 
+    Writers of the same file must hold a lock.
+
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written; what was there stays.
     """
     aside = path.with_name(path.name + PARTIAL)
     try:
         make_directories(path.parent)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        try:
+            with aside.open("wb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
         sync_directory(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "simulate": {"store"},
     "learn": {"store", "simulate"},
     "index": {"store", "learn"},
-    "retrieval": {"store", "simulate", "index"},
+    "retrieval": {"store", "simulate", "learn", "index"},
     "cli": {"store", "simulate", "learn", "index", "retrieval"},
 }
 

@@ -6,17 +6,18 @@ Each worker opens a compressed npz of a density of the whole frame, applies both
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.cores import available_cores
 from ...store.reader import TumorStore
 
 Mask = NDArray[np.bool_]
@@ -34,7 +35,7 @@ def seconds_a_tumour(
 
     The files have just been written, so they come from memory rather than from the disk: the loop is at its best.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or available_cores()
     ids = store.ids[:sample].tolist()
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -44,7 +45,8 @@ def seconds_a_tumour(
             if progress:
                 progress(n + 1, len(ids))
         query = np.stack([core, whole]), (store.thresholds["core"], store.thresholds["whole"])
-        with ProcessPoolExecutor(workers, get_context("spawn"), _take, query) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(workers, context, _take, (*query, context.Barrier(workers))) as pool:
             list(pool.map(_warm, range(workers)))
             begun = time.perf_counter()
             list(pool.map(_dice_sum, paths))
@@ -52,15 +54,19 @@ def seconds_a_tumour(
 
 
 def _warm(_: int) -> None:
-    time.sleep(0.2)  # every worker gets one
+    assert _together is not None
+    _together.wait()  # until every worker has started
 
 
 _query: tuple[Mask, tuple[float, float]] | None = None
 
 
-def _take(masks: Mask, thresholds: tuple[float, float]) -> None:
-    global _query  # noqa: PLW0603 - a worker process has one query for its whole life
-    _query = masks, thresholds
+_together: Barrier | None = None
+
+
+def _take(masks: Mask, thresholds: tuple[float, float], together: Barrier) -> None:
+    global _query, _together
+    _query, _together = (masks, thresholds), together
 
 
 def _dice_sum(path: Path) -> float:

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
 from ...errors import InputError
 from ...index import DiceIndex
@@ -29,7 +30,8 @@ MASKS = ("core", "whole", "both")
 
 _TITLES = {"core": "core (T1Gd)", "whole": "whole (FLAIR)", "both": "core + whole"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DRAWS = 10_000
+_FEWEST = 6
+"""Patients below which no interval, and no verdict, is told."""
 
 
 def plausibility(
@@ -75,7 +77,7 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
     index = DiceIndex.open(store)
     nothing = np.zeros(store.frame.shape, bool)
     rows = []
-    for (core, whole), patient in zip(asked.queries, asked.labels, strict=True):
+    for (core, whole), patient in zip(asked, asked.labels, strict=True):
         both = index.search(core, whole, 1)
         rows.append(
             {
@@ -95,7 +97,7 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: means over the cohort with 95 % bootstrap intervals, and differences to the first store, paired."""
+    """Markdown: means over the cohort with 95 % intervals (Student's t), and differences to the first store, paired."""
     stores = list(dict.fromkeys(row["store"] for row in rows))
     lines = [
         "| store | model | tumours | patients | best Dice, core | whole | core + whole | best match, core | whole |",
@@ -113,7 +115,10 @@ def table(rows: list[Row]) -> str:
         apart = _values([r for r in rows if r["store"] == store], "best_both") - _values(
             [r for r in rows if r["store"] == stores[0]], "best_both"
         )
-        low, high = _interval(apart)
+        interval = _interval(apart)
+        if interval is None:
+            continue
+        low, high = interval
         verdict = (
             "closer to the patients"
             if low > 0
@@ -159,13 +164,14 @@ def _values(rows: list[Row], name: str) -> NDArray[np.float64]:
     return np.array([row[name] for row in rows], np.float64)
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (_DRAWS, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def _interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """95 % interval of a mean by Student's t; None for too few to tell."""
+    if len(values) < _FEWEST:
+        return None
+    reach = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return float(values.mean() - reach), float(values.mean() + reach)
 
 
 def _with_interval(values: NDArray[np.float64]) -> str:
-    low, high = _interval(values)
-    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+    interval = _interval(values)
+    return f"{values.mean():.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import InputError
-from ...index import DiceIndex, cost_of, is_ready, prepare
+from ...index import DiceIndex, cost_of, prepare, what_is_missing
+from ...learn import KINDS, encoder_record
+from ...store.cores import available_cores
 from ...store.reader import TumorStore, open_store
 from ..outputs import staged_folder
 from ..spaces import Space
@@ -23,6 +24,9 @@ from .output import Row, accuracy_table, cost_table, plot, write_lines
 from .query_sets import QuerySet, patients, perturbed, unseen
 from .scoring import accuracy, runtime
 from .ways import RERANKED, SEARCHED, Way
+
+PERTURBED = 400
+"""Simulations that are asked badly drawn, too."""
 
 Announce = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much is done."""
@@ -36,7 +40,7 @@ class BenchRequest:
         store: path of the store.
         out: folder for the results.
         unseen: simulations that the store has never seen.
-        perturbed: how many of them are asked spoilt, too.
+        perturbed: how many of them are asked spoilt, too; by default 400, or all where there are fewer.
         cohort: folder of patients; none without.
         space: that the patients are in.
         methods: to compare; by default all that are ready, encoders where they are trained.
@@ -47,7 +51,7 @@ class BenchRequest:
     store: str
     out: Path
     unseen: int = 1000
-    perturbed: int = 400
+    perturbed: int | None = None
     cohort: Path | None = None
     space: Space = "sri24"
     methods: tuple[str, ...] = ()
@@ -84,6 +88,7 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
     if len(store) < HITS:
         raise InputError(f"{store.path} holds {len(store)} tumours: a comparison takes at least {HITS}")
     ways = chosen_ways(store, request.methods)
+    _check_learned(store, ways, request.seed)
     with staged_folder(request.out) as folder:
         sets = _query_sets(store, request, announce)
         for way in ways:
@@ -93,7 +98,7 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         if request.authors:
             authors = min(request.authors, len(store))
             told = _told(announce, "the authors' loop")
-            authors_s = len(store) * seconds_a_tumour(store, *sets[0].queries[0], authors, progress=told)
+            authors_s = len(store) * seconds_a_tumour(store, *sets[0][0], authors, progress=told)
         write_lines(rows, folder / "bench.jsonl")
         tables = [accuracy_table(rows), cost_table(rows, authors_s), _notes(rows, request, authors_s)]
         (folder / "table.md").write_text("\n\n".join(tables) + "\n")
@@ -111,39 +116,47 @@ def chosen_ways(store: TumorStore, methods: tuple[str, ...] = ()) -> list[Way]:
     for method in methods:
         if method not in known:
             raise InputError(f"there is no method {method}: choose among {', '.join(sorted(known))}")
-        if not is_ready(store, method):
-            raise InputError(f"{store.path} has no trained {method}: `gliodex train {method} {store.path}`")
-    wanted = set(methods) | {"dice"} if methods else {method for method in known if is_ready(store, method)}
+        if missing := what_is_missing(store, method):
+            raise InputError(missing)
+    wanted = set(methods) | {"dice"} if methods else {m for m in known if what_is_missing(store, m) is None}
     ways = [way for way in SEARCHED if way.method in wanted]
     return ways + [replace(way, rerank=RERANKED) for way in ways if way.method != "dice"]
 
 
+def _check_learned(store: TumorStore, ways: list[Way], seed: int) -> None:
+    """Refuse encoders that learned from what is searched or asked."""
+    for kind in sorted({way.method for way in ways} & set(KINDS)):
+        campaigns = encoder_record(store, kind)["run"]["learned_from"]["campaigns"]
+        again = f"train another one with `gliodex train {kind} {store.path}`"
+        if store.manifest.campaigns.keys() & set(campaigns):
+            raise InputError(f"{kind} of {store.path} learned from tumours that the store now holds: {again}")
+        if any(campaign.startswith(f"seed-{seed}-") for campaign in campaigns):
+            raise InputError(f"{kind} of {store.path} learned from the tumours of --seed {seed}: choose another one")
+
+
 def _query_sets(store: TumorStore, request: BenchRequest, announce: Announce) -> list[QuerySet]:
-    if not 0 < request.perturbed <= request.unseen:
-        raise InputError(
-            f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {request.perturbed}"
-        )
+    spoilt = min(PERTURBED, request.unseen) if request.perturbed is None else request.perturbed
+    if not 0 < spoilt <= request.unseen:
+        raise InputError(f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {spoilt}")
+    cohort = []
+    if request.cohort is not None:  # first: it may be refused
+        cohort = [patients(store, request.cohort, request.space, _told(announce, "patients"))]
     simulated = unseen(store, request.unseen, request.seed, _told(announce, "unseen simulations"))
-    first = QuerySet(simulated.name, simulated.queries[: request.perturbed])
-    sets = [simulated, perturbed(first, request.seed)]
-    if request.cohort is not None:
-        sets.append(patients(store, request.cohort, request.space, _told(announce, "patients")))
-    return sets
+    return [simulated, perturbed(simulated.first(spoilt), request.seed), *cohort]
 
 
 def _asked(
     store: TumorStore, ways: list[Way], sets: list[QuerySet], request: BenchRequest, announce: Announce
 ) -> list[Row]:
     exact = DiceIndex.open(store)
-    queries = [query for query_set in sets for query in query_set.queries]
-    truth = np.stack([hits.scores for hits in exact.search_many(queries, HITS)])
+    truth = np.stack([exact.search(*query, HITS).scores for query_set in sets for query in query_set])
     about: Row = {
         "tumours": len(store),
         "store_version": store.version,
         "seed": request.seed,
         "cpu": _cpu(),
         "cores_searching": 1,
-        "cores_building": len(os.sched_getaffinity(0)),
+        "cores_building": available_cores(),
         "gliodex": version("gliodex"),
         "faiss": _version_of_faiss(),
     }
@@ -172,7 +185,9 @@ def _notes(rows: list[Row], request: BenchRequest, authors_s: float | None) -> s
     text = (
         f"{row['tumours']:,} tumours, seed {row['seed']}, {row['cpu']}; queries on one core. Top-N: the best match is "
         "among the N best of exact search, or as good as the N-th; in brackets 95 % intervals (Wilson). Loss: what the "
-        "best match's Dice sum lacks to the best there is. Cold: from the start of a process to its first answer."
+        "best match's Dice sum lacks to the best there is. Cold: from the start of a process to its first answer, "
+        "files in the system's cache. Made in: with all cores, tumours simulated for training not counted. On disk: "
+        "besides the exact index, which re-ranking needs too. In memory: what the process grew by at most."
     )
     if authors_s is not None:
         text += (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GliodexError
-from ...store.reader import TumorStore
-from .query_sets import QuerySet
+from ...index import DiceIndex, Retriever, open_retriever
+from ...index.candidates import CandidateRetriever
+from ...store.reader import TumorStore, open_store
+from .query_sets import Mask, QuerySet, unpacked
 from .ways import Way
 
 HITS = 15
 """Hits that are asked for."""
 
 COLD_STARTS = 3
-
-_ENCODED = 100
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,12 @@ class Answers:
     Args:
         ids: of the hits, (queries, HITS); -1 where there are fewer.
         scores: Dice sums of the hits, (queries, HITS); -1 where there are fewer.
-        seconds: of each query, from masks to hits, (queries,).
-        encoding: seconds of describing the masks alone, of the first queries.
-        evaluated: tumours whose masks were compared voxel by voxel, (queries,).
+        seconds: of each query, from masks to ranked ids, (queries,).
+        encoding: of these, for describing the masks, (queries,).
+        evaluated: tumours whose masks were compared voxel by voxel to rank them, (queries,).
         cold: seconds from the start of a process to its first answer, (COLD_STARTS,).
-        memory: bytes by which a process grew from before it opened the index to after all queries.
+        memory: bytes by which the process at most grew from before it opened the index; None where the system does not
+            tell.
     """
 
     ids: NDArray[np.int64]
@@ -46,7 +48,7 @@ class Answers:
     encoding: NDArray[np.float64]
     evaluated: NDArray[np.int64]
     cold: NDArray[np.float64]
-    memory: int
+    memory: int | None
 
 
 def ask(store: TumorStore, way: Way, sets: list[QuerySet]) -> Answers:
@@ -55,10 +57,9 @@ def ask(store: TumorStore, way: Way, sets: list[QuerySet]) -> Answers:
     Raises:
         GliodexError: the process that searches failed.
     """
-    queries = [query for query_set in sets for query in query_set.queries]
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "queries.npy", Path(folder) / "answers.npz"
-        np.save(given, np.stack([np.packbits(np.stack(query)) for query in queries]))
+        np.save(given, np.stack([packed for query_set in sets for packed in query_set.packed]))
         cold = []
         for last in [False] * (COLD_STARTS - 1) + [True]:
             begun = time.time()
@@ -66,6 +67,7 @@ def ask(store: TumorStore, way: Way, sets: list[QuerySet]) -> Answers:
             with np.load(found) as answers:
                 cold.append(float(answers["first"]) - begun)
         with np.load(found) as answers:
+            memory = int(answers["memory"])
             return Answers(
                 answers["ids"],
                 answers["scores"],
@@ -73,7 +75,7 @@ def ask(store: TumorStore, way: Way, sets: list[QuerySet]) -> Answers:
                 answers["encoding"],
                 answers["evaluated"],
                 np.array(cold),
-                int(answers["memory"]),
+                memory if memory >= 0 else None,
             )
 
 
@@ -85,46 +87,30 @@ def _in_own_process(store: TumorStore, way: Way, given: Path, found: Path, *, ev
         [*command, "all" if everything else "first"], capture_output=True, text=True, check=False, env=environment
     )
     if run.returncode:
-        raise GliodexError(f"searching by {way.name} failed: {run.stderr.strip()[-2000:]}")
+        said = (run.stderr.strip().splitlines() or [f"its process ended with {run.returncode}, short of memory?"])[-1]
+        raise GliodexError(f"searching by {way.name} failed: {said}")
 
 
 def write_answers(arguments: list[str]) -> None:
     """Answer queries from a file: what the process of its own does, after it has pinned itself to a core."""
-    from ...index import DiceIndex, open_retriever
-    from ...index.candidates import CandidateRetriever
-    from ...store.reader import open_store
-
     path, version, method, engine, rerank, given, found, how_many = arguments
     store = open_store(path, int(version))
-    shape = (2, *store.frame.shape)
     packed = np.load(given, mmap_mode="r")
-
-    def masks(n: int) -> NDArray[np.bool_]:
-        return np.unpackbits(packed[n], count=int(np.prod(shape))).reshape(shape).view(np.bool_)
-
-    core, whole = masks(0)
-    before = _resident()
-    retriever = open_retriever(store, method, engine=engine, rerank=int(rerank))
-    retriever.search(core, whole, HITS)
+    before = _most_resident()
+    search = _searcher(open_retriever(store, method, engine=engine, rerank=int(rerank)), int(rerank))
+    search(*unpacked(packed[0], store.frame.shape))
     first = time.time()
     queries = len(packed) if how_many == "all" else 0
     ids, scores = np.full((queries, HITS), -1), np.full((queries, HITS), -1.0)
-    seconds, evaluated = np.zeros(queries), np.zeros(queries, np.int64)
+    seconds, encoding, evaluated = np.zeros(queries), np.zeros(queries), np.zeros(queries, np.int64)
+    exact = DiceIndex.open(store)
     for n in range(queries):
-        core, whole = masks(n)
-        begun = time.perf_counter()
-        hits = retriever.search(core, whole, HITS)
-        seconds[n] = time.perf_counter() - begun
-        ids[n, : len(hits)], scores[n, : len(hits)] = hits.ids, hits.dice_core + hits.dice_whole
-        evaluated[n] = hits.evaluated
-    memory = _resident() - before
-    encode = (retriever.candidates if isinstance(retriever, CandidateRetriever) else DiceIndex.open(store)).encode
-    encoding = np.zeros(min(queries, _ENCODED))
-    for n in range(len(encoding)):
-        core, whole = masks(n)
-        begun = time.perf_counter()
-        encode(core, whole)
-        encoding[n] = time.perf_counter() - begun
+        core, whole = unpacked(packed[n], store.frame.shape)
+        hits, evaluated[n], encoding[n], seconds[n] = search(core, whole)
+        ids[n, : len(hits)] = hits
+        dices = exact.compare(hits, core, whole)
+        scores[n, : len(hits)] = dices[0] + dices[1]
+    memory = _most_resident() - before if before else -1
     np.savez(
         found,
         ids=ids,
@@ -137,7 +123,35 @@ def write_answers(arguments: list[str]) -> None:
     )
 
 
-def _resident() -> int:
-    """Bytes of this process in memory, mapped files included."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _searcher(retriever: Retriever, rerank: int) -> Callable[[Mask, Mask], tuple[NDArray[np.int64], int, float, float]]:
+    """From masks to ids, tumours compared voxel by voxel, and seconds: of encoding, and of all that ranks.
+
+    Candidates that are not re-ranked need no Dice of what they find: it is none of their time.
+    """
+
+    def search(core: Mask, whole: Mask) -> tuple[NDArray[np.int64], int, float, float]:
+        begun = time.perf_counter()
+        if isinstance(retriever, DiceIndex):
+            code = retriever.encode(core, whole)
+            encoded = time.perf_counter()
+            hits = retriever.search_encoded(code, HITS)
+            return hits.ids, hits.evaluated, encoded - begun, time.perf_counter() - begun
+        assert isinstance(retriever, CandidateRetriever)
+        code = retriever.candidates.encode(core, whole)
+        encoded = time.perf_counter()
+        if rerank:
+            hits = retriever.search_encoded(code, core, whole, HITS)
+            return hits.ids, hits.evaluated, encoded - begun, time.perf_counter() - begun
+        ids = retriever.candidates.nearest(code, HITS)[0]
+        return ids, 0, encoded - begun, time.perf_counter() - begun
+
+    return search
+
+
+def _most_resident() -> int:
+    """Bytes that this process has had in memory at most, mapped files included; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)

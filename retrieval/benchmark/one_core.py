@@ -6,6 +6,10 @@ import sys
 if __name__ == "__main__":
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    from gliodex.errors import GliodexError
     from gliodex.retrieval.benchmark.measuring import write_answers
 
-    write_answers(sys.argv[1:])
+    try:
+        write_answers(sys.argv[1:])
+    except GliodexError as error:
+        sys.exit(" ".join(str(error).split()))

@@ -36,15 +36,15 @@ def write_lines(rows: list[Row], path: Path) -> None:
 
 
 def accuracy_table(rows: list[Row]) -> str:
-    """Markdown: a way of searching a line, for each set top-1, top-5 and top-15 with the paper's figures beside."""
+    """Markdown: a way of searching a line, for each set top-1, top-5 and top-15, and the paper's figures beside."""
     sets = [name for name in SET_TITLES if any(row["set"] == name for row in rows)]
     counts = {name: next(row["queries"] for row in rows if row["set"] == name) for name in sets}
     head = [f"{SET_TITLES[name]} ({counts[name]:,})" for name in sets]
     lines = [
         "| searched by | "
         + " | ".join(f"{title}: top-1 / 5 / 15, % | loss" for title in head)
-        + " | paper, patients |",
-        "|---" * (2 * len(sets) + 2) + "|",
+        + " | paper, patients | paper, unseen |",
+        "|---" * (2 * len(sets) + 3) + "|",
     ]
     for way in dict.fromkeys(row["way"] for row in rows):
         cells = []
@@ -53,7 +53,8 @@ def accuracy_table(rows: list[Row]) -> str:
             cells += [_shares(row), f"{row['loss']:.4f}"]
         method = _row(rows, way, sets[0])["method"]
         paper = PAPER.get(method) if way == method else None
-        cells.append(" / ".join(f"{v:g}" for v in paper.patients) if paper else "")
+        for published in (paper.patients, paper.unseen) if paper else (None, None):
+            cells.append(" / ".join(f"{v:g}" for v in published) if published else "")
         lines.append(f"| {way} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -75,7 +76,7 @@ def cost_table(rows: list[Row], authors_s: float | None = None) -> str:
             f"{row['evaluated']:,.0f}",
             _minutes(row["build_s"], row["training_s"]),
             f"{row['disk_bytes'] / 1e6:,.0f} MB",
-            f"{row['memory_bytes'] / 1e6:,.0f} MB",
+            "?" if row["memory_bytes"] is None else f"{row['memory_bytes'] / 1e6:,.0f} MB",
             f"{paper.seconds:g}" if paper else "",
         ]
         lines.append(f"| {way} | " + " | ".join(cells) + " |")

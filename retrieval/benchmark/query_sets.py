@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -28,20 +28,44 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class QuerySet:
-    """Queries of one kind.
+    """Queries of one kind, a bit a voxel in memory.
 
     Args:
         name: of the kind.
-        queries: (core, whole) on the store's frame.
+        shape: of the store's frame.
         labels: of each: its number, how it was spoilt, or the patient's folder.
+        packed: both masks of each.
     """
 
     name: str
-    queries: list[tuple[Mask, Mask]] = field(default_factory=list)
+    shape: tuple[int, int, int]
     labels: list[str] = field(default_factory=list)
+    packed: list[NDArray[np.uint8]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.queries)
+        return len(self.packed)
+
+    def add(self, label: str, core: Mask, whole: Mask) -> None:
+        """Add a query."""
+        self.labels.append(label)
+        self.packed.append(np.packbits(np.stack([core, whole])))
+
+    def __iter__(self) -> Iterator[tuple[Mask, Mask]]:
+        return (self[n] for n in range(len(self)))
+
+    def __getitem__(self, n: int) -> tuple[Mask, Mask]:
+        """Core and whole of a query."""
+        return unpacked(self.packed[n], self.shape)
+
+    def first(self, number: int) -> QuerySet:
+        """Return the first so many."""
+        return QuerySet(self.name, self.shape, self.labels[:number], self.packed[:number])
+
+
+def unpacked(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> tuple[Mask, Mask]:
+    """Core and whole from their bits."""
+    both = np.unpackbits(packed, count=2 * int(np.prod(shape))).reshape(2, *shape).view(np.bool_)
+    return both[0], both[1]
 
 
 def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None = None) -> QuerySet:
@@ -61,12 +85,11 @@ def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None 
     settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path)
     maker = TumourMaker(store.atlas, settings, Prior(), seed)
     levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
-    found = QuerySet("unseen")
+    found = QuerySet("unseen", store.frame.shape)
     tumours = (tumour for start in count(0, 64) for tumour in maker.settle(start, 64).tumours)
     for n, tumour in enumerate(islice(tumours, number)):
         integers = decode(tumour.chunk, store.frame.shape)
-        found.queries.append((integers >= levels[0], integers >= levels[1]))
-        found.labels.append(str(n))
+        found.add(str(n), integers >= levels[0], integers >= levels[1])
         if progress:
             progress(n + 1, number)
     return found
@@ -74,12 +97,11 @@ def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None 
 
 def perturbed(given: QuerySet, seed: int) -> QuerySet:
     """Spoil each query in one of the four ways of `SPOILT`, in turn."""
-    found = QuerySet("perturbed")
-    for n, (core, whole) in enumerate(given.queries):
+    found = QuerySet("perturbed", given.shape)
+    for n, masks in enumerate(given):
         how = list(SPOILT)[n % len(SPOILT)]
-        core, whole = SPOILT[how](core, whole, np.random.default_rng([seed, n]))  # noqa: PLW2901
-        found.queries.append((core, whole | core))
-        found.labels.append(how)
+        core, whole = SPOILT[how](*masks, np.random.default_rng([seed, n]))
+        found.add(how, core, whole | core)
     return found
 
 
@@ -134,15 +156,14 @@ def patients(store: TumorStore, folder: Path, space: Space = "sri24", progress: 
     if not cases:
         raise InputError(f"{folder} holds no patients: each needs a folder of its own with a seg.nii.gz")
     spatial = space_map(space, store.atlas)
-    found = QuerySet("patients")
+    found = QuerySet("patients", store.frame.shape)
     for n, path in enumerate(cases):
         present = [int(label) for label in np.unique(load_image(path).data) if label]
         given = from_labels(path, core=tuple(label for label in present if label != _OEDEMA))
         masks = [mask_to_atlas(spatial, mask, given.frame, store.frame) for mask in (given.core, given.whole)]
         if not masks[1].any():
             raise InputError(f"{path} lies outside the atlas: check its affine, or --space")
-        found.queries.append((masks[0], masks[1] | masks[0]))
-        found.labels.append(path.parent.name)
+        found.add(path.parent.name, masks[0], masks[1] | masks[0])
         if progress:
             progress(n + 1, len(cases))
     return found

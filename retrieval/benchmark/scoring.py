@@ -78,7 +78,7 @@ def runtime(answers: Answers, queries: slice) -> dict[str, object]:
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,
-        "encoding_ms": round(1e3 * float(np.median(answers.encoding)), 3),
+        "encoding_ms": round(1e3 * float(np.median(answers.encoding[queries])), 3),
         "evaluated": round(float(answers.evaluated[queries].mean()), 1),
         "cold_s": round(float(np.median(answers.cold)), 2),
         "memory_bytes": answers.memory,

@@ -46,7 +46,7 @@ def test_what_cannot_be_compared_is_refused_in_a_line(gliodex, brain_store, tmp_
 def test_plausibility_compares_stores_with_a_cohort(gliodex, brain_store, cohort, tmp_path):
     ran = gliodex("plausibility", brain_store, "--cohort", cohort, "--space", "atlas", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert "| 24 | 1 | 1.000 (1.000 to 1.000) |" in ran.out
+    assert "| 24 | 1 | 1.000 | 1.000 | 2.000 |" in ran.out
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"plausibility.jsonl", "table.md", "plausibility.png"}
 
 

@@ -35,8 +35,8 @@ def test_train_index_query(gliodex, stores, small_seg, tmp_path):
     assert "hash trained in" in ran.joined
     assert "2 epochs" in ran.joined
     record = load_encoder(open_store(store), "hash").record
-    assert record["settings"]["seed"] == 4
-    assert record["learned_from"]["tumours"] == 9
+    assert record["run"]["seed"] == 4
+    assert record["run"]["learned_from"]["tumours"] == 9
     assert "nothing to do" in gliodex("train", "hash", store, *options).joined
     assert "hash trained" in gliodex("train", "hash", store, *options, "--restart").joined
     assert gliodex("index", store, "--method", "hash").code == 0
@@ -53,7 +53,7 @@ def test_a_damaged_encoder_is_told_by_verify(gliodex, stores):
     path.write_bytes(path.read_bytes()[:-1])
     ran = gliodex("verify", store)
     assert ran.code == 2
-    assert "ae.pt is damaged" in ran.joined
+    assert "ae.encoder is damaged" in ran.joined
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gliodex.learn.networks import MaskEncoder
 TINY = dataclasses.replace(SMALL, name="tiny", pool=2, widths=(4,), neck=2, latent=24)
 
 
-def make_encoder(store, kind, seed=0):
+def make_encoder(store, kind, seed=0, learned_from=()):
     """Keep an encoder of random weights beside a store."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -23,7 +23,8 @@ def make_encoder(store, kind, seed=0):
             weights.data.copy_(weights.data.half().float())  # as its file will hold them
     counts = np.random.default_rng(seed).integers(0, 9, (100, *box.cells), np.uint8)
     anchors = codes_of(network.eval(), counts, box).reshape(50, -1)
-    record = {"kind": kind, "design": TINY.as_record(), "box": box.as_record(store.frame), "settings": {"seed": seed}}
+    record = {"kind": kind, "design": TINY.as_record(), "box": box.as_record(store.frame), "run": {}}
+    record["run"] = {"seed": seed, "learned_from": {"campaigns": list(learned_from)}}
     save_encoder(encoder_path(store, kind), network, anchors, record)
 
 

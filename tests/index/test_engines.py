@@ -4,7 +4,14 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.index import engines
-from gliodex.index.engines import BinaryEngine, FlatEngine, flat_on_gpu, gpu_resources, inverted_lists
+from gliodex.index.engines import (
+    BinaryEngine,
+    FlatEngine,
+    answers_as_the_cpu,
+    flat_on_gpu,
+    gpu_resources,
+    inverted_lists,
+)
 from gliodex.index.graph import Graph
 from gliodex.store import open_store
 
@@ -104,7 +111,7 @@ class TestGraph:
         return open_store(make_store(atlas, balls[:25], balls[25:]))
 
     def graph(self, store, **made_with):
-        return Graph(store.derived / "graph", made_with, "again")
+        return Graph(store.derived / "codes.graph", made_with, "again")
 
     def codes(self, store):
         return clustered(1000)[: len(store.ids_in_segments)].reshape(-1, 32)
@@ -113,8 +120,8 @@ class TestGraph:
         self.graph(store).refresh(store.segments, self.codes(store))
         grow(store.path, store.frame, [store.density(n) for n in range(20)])
         grown = open_store(store.path)
-        refreshed, _ = self.graph(grown).refresh(grown.segments, self.codes(grown))
-        anew, _ = self.graph(grown).refresh(grown.segments, self.codes(grown), rebuild=True)
+        refreshed, *_ = self.graph(grown).refresh(grown.segments, self.codes(grown))
+        anew, *_ = self.graph(grown).refresh(grown.segments, self.codes(grown), rebuild=True)
         np.testing.assert_array_equal(faiss.serialize_index(refreshed), faiss.serialize_index(anew))
 
     def test_only_what_is_kept_is_found(self, store, query):
@@ -167,25 +174,42 @@ class TestGpu:
             gpu_resources()
 
     def test_one_that_answers_as_the_cpu_is_taken(self, pretended):
-        assert gpu_resources() is not None
+        answers_as_the_cpu()
 
-    def test_one_that_answers_otherwise_is_refused(self, pretended):
+    def test_one_that_answers_otherwise_is_told(self, pretended):
         class Wrong(faiss.IndexFlatL2):
             def search(self, x, k, params=None):
                 distances, rows = super().search(x, k)
                 return distances, (rows + 100) % self.ntotal
 
         pretended.setattr(faiss, "index_cpu_to_gpu", lambda resources, device, index: Wrong(index.d))
-        with pytest.raises(InputError, match="otherwise than the CPU"):
+        with pytest.raises(RuntimeError, match="otherwise than the CPU"):
+            answers_as_the_cpu()
+
+    def test_one_whose_process_fails_is_refused(self, pretended):
+        """The other process has no GPU to pretend with, so it does fail."""
+        if hasattr(faiss, "GpuIndexFlat"):
+            pytest.skip("FAISS has GPUs")
+        with pytest.raises(InputError, match=r"cannot search on the GPU \(.*StandardGpuResources"):
             gpu_resources()
 
-    def test_one_that_fails_is_refused(self, pretended):
-        def fail(resources, device, index):
-            raise RuntimeError("no kernel image is available")
+    def test_more_than_a_gpu_can_find_at_once_is_found_without_it(self, pretended):
+        class Small(faiss.IndexBinaryFlat):
+            def search(self, x, k, params=None):
+                assert k <= 2048
+                return super().search(x, k)
 
-        pretended.setattr(faiss, "index_cpu_to_gpu", fail)
-        with pytest.raises(InputError, match="no kernel image"):
-            gpu_resources()
+        def moved(resources, device, index):
+            small = Small(index.d)
+            small.add(faiss.rev_swig_ptr(index.xb.data(), index.ntotal * index.d // 8).reshape(index.ntotal, -1))
+            return small
+
+        pretended.setattr(faiss, "index_binary_cpu_to_gpu", moved)
+        codes = np.random.default_rng(0).integers(0, 256, (5000, 4), np.uint8)
+        rows, distances = BinaryEngine(codes, object()).nearest(codes[9], 3000)
+        expected = np.bitwise_count(codes ^ codes[9]).sum(1)
+        np.testing.assert_array_equal(distances, expected[rows])
+        assert set(np.flatnonzero(expected <= np.sort(expected)[2999]).tolist()) <= set(rows.tolist())
 
     def test_engines_on_it_find_what_those_on_the_cpu_find(self, pretended, query):
         codes = clustered(3000)

@@ -125,7 +125,7 @@ def test_damage_of_codes_and_graph_is_found_and_said(store):
     ensure_encoder(store, "ae")
     open_retriever(store, "ae", engine="hnsw")
     assert verify_methods(store) == []
-    graph = graph_data(store, "ae").folder / "graph.faiss"
+    graph = graph_data(store, "ae").path
     flip(graph, graph.stat().st_size // 2)
     with pytest.raises(DamagedStoreError, match="--engine hnsw --rebuild"):
         open_retriever(store, "ae", engine="hnsw")
@@ -138,12 +138,39 @@ def test_damage_of_codes_and_graph_is_found_and_said(store):
     assert verify_methods(store) == []
 
 
-def test_a_graph_killed_while_it_is_replaced_is_made_anew(store):
-    open_retriever(ensure_encoder(store, "ae"), "ae", engine="hnsw")
-    query = masks_of(store, 2)
-    before = open_retriever(store, "ae", engine="hnsw").search(*query)
-    (graph_data(store, "ae").folder / "graph.json").unlink()
-    np.testing.assert_array_equal(open_retriever(store, "ae", engine="hnsw").search(*query).ids, before.ids)
+def test_a_twin_added_alone_is_as_far_as_its_twin(store):
+    """Networks compute a mask alone otherwise than among others."""
+    path = store.path
+    for tumour in (3, 3, 9):
+        grow(path, store.frame, [store.density(tumour)])
+    grown = open_store(path)
+    for kind in ("ae", "vae"):
+        hits = open_retriever(ensure_encoder(grown, kind), kind).search(*masks_of(grown, 5), k=len(grown))
+        scores = dict(zip(hits.ids.tolist(), hits.scores, strict=True))
+        assert scores[3] == scores[30] == scores[31]
+        assert scores[9] == scores[32]
+
+
+def test_codes_are_never_made_by_other_weights_than_they_are_named_after(store):
+    """An encoder trained anew between the naming and the making."""
+    make_encoder(store, "ae", seed=1)
+    derived = latent_data(store, "ae")
+    make_encoder(store, "ae", seed=2)
+    with pytest.raises(InputError, match="trained anew"):
+        derived.refresh(store)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("cnn", {}, "cnn is none of"),
+        ("thresholds", {"engine": "hnsw"}, "--engine hnsw is one of ae and vae"),
+        ("hash", {"engine": "ivf"}, "--engine ivf is one of ae and vae"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused(store, name, options, said):
+    with pytest.raises(InputError, match=said):
+        prepare(store, name, **options)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +182,10 @@ def test_a_graph_killed_while_it_is_replaced_is_made_anew(store):
         ({"method": "ds64", "device": "cuda"}, "--device cuda is for"),
         ({"method": "ae", "engine": "hnsw", "device": "cuda"}, "no graphs on a GPU"),
         ({"method": "ae", "measure": "jaccard"}, "leave out --method"),
+        ({"method": "cnn"}, "cnn is none of dice"),
+        ({"measure": "jacard"}, "jacard is none of dice"),
+        ({"method": "ae", "engine": "hsnw"}, "hsnw is none of flat"),
+        ({"method": "ae", "device": "gpu"}, "gpu is none of cpu"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(store, options, said):

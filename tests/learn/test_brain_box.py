@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gliodex.learn import BrainBox
+from gliodex.errors import InputError
+from gliodex.learn import SMALL, BrainBox
 
 
 def voxel_by_voxel(box, mask):
@@ -46,6 +49,12 @@ def test_counts_are_those_of_a_loop(low, cells, pool, seed):
     mask = np.random.default_rng(seed).random((7, 6, 5)) < 0.4
     box = BrainBox(low, cells, pool)
     np.testing.assert_array_equal(box.counts(mask), voxel_by_voxel(box, mask))
+
+
+@pytest.mark.parametrize("pool", [0, 7])
+def test_cells_that_a_byte_cannot_count_are_refused(pool):
+    with pytest.raises(InputError, match="1 to 6 voxels"):
+        dataclasses.replace(SMALL, pool=pool)
 
 
 def test_a_record_gives_the_box_back(small_atlas):

@@ -1,22 +1,21 @@
 import dataclasses
-import json
+import shutil
 
 import numpy as np
 import pytest
 
-from gliodex.errors import DamagedStoreError, InputError
+from gliodex.errors import DamagedStoreError, InputError, StoreLockedError
 from gliodex.learn import (
     KINDS,
     SMALL,
     TrainingSettings,
     encoder_path,
-    encoder_sha256,
     load_encoder,
     train,
     training,
     verify_encoder,
 )
-from gliodex.store import Frame, open_store
+from gliodex.store import open_store
 
 from ..store.breaking import flip
 
@@ -70,54 +69,114 @@ def test_like_masks_have_near_codes(learnable):
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(learnable):
     store = open_store(learnable[0])
-    hashes = [
-        train(store, settings("vae", seed=seed), learn_from=learnable[1], restart=True)["sha256"] for seed in (3, 3, 4)
-    ]
+    hashes = []
+    for seed in (3, 3, 4):
+        train(store, settings("vae", seed=seed), learn_from=learnable[1], restart=True)
+        hashes.append(load_encoder(store, "vae").network.code.weight.detach().numpy().tobytes())
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-@pytest.mark.parametrize("kind", ["vae", "hash"])
-def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(learnable, kind):
-    store = open_store(learnable[0])
-    whole = train(store, settings(kind), learn_from=learnable[1])
+@pytest.fixture
+def saved_each_epoch(monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_SHARE_SAVING", 1e9)
 
-    def stop_after_two(epoch):
-        if epoch.number == 2:
+
+def stop_after(number):
+    def stop(epoch):
+        if epoch.number == number:
             raise Stopped
 
+    return stop
+
+
+@pytest.mark.parametrize("kind", ["vae", "hash"])
+def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(learnable, saved_each_epoch, kind):
+    store = open_store(learnable[0])
+    whole = train(store, settings(kind), learn_from=learnable[1])
+    weights = load_encoder(store, kind).network.code.weight.detach().numpy()
     with pytest.raises(Stopped):
-        train(store, settings(kind), learn_from=learnable[1], restart=True, on_epoch=stop_after_two)
-    encoder_path(store, kind).unlink()
+        train(store, settings(kind), learn_from=learnable[1], restart=True, on_epoch=stop_after(2))
+    assert not encoder_path(store, kind).exists(), "what is trained anew is thrown away"
     seen = []
     again = train(store, settings(kind), learn_from=learnable[1], on_epoch=lambda e: seen.append(e.number))
     assert seen == [3, 4, 5, 6]
-    assert again["sha256"] == whole["sha256"]
     assert again["history"] == whole["history"]
+    np.testing.assert_array_equal(load_encoder(store, kind).network.code.weight.detach().numpy(), weights)
 
 
-def test_a_checkpoint_of_another_run_or_a_broken_one_is_not_taken_up(learnable):
+@pytest.mark.parametrize("spoil", ["empty", "garbage", "cut", "flipped", "none"])
+def test_a_broken_checkpoint_is_not_taken_up(learnable, saved_each_epoch, spoil):
     store = open_store(learnable[0])
     checkpoint = encoder_path(store, "ae").with_suffix(".checkpoint")
+    with pytest.raises(Stopped):
+        train(store, settings(), learn_from=learnable[1], on_epoch=stop_after(3))
+    data = checkpoint.read_bytes()
+    spoilt = {"empty": b"", "garbage": b"\x80\x02 garbage", "cut": data[:-100]}
+    if spoil == "flipped":
+        flip(checkpoint, len(data) // 2)
+    elif spoil != "none":
+        checkpoint.write_bytes(spoilt[spoil])
     seen = []
+    train(store, settings(), learn_from=learnable[1], on_epoch=lambda e: seen.append(e.number))
+    assert seen[0] == (4 if spoil == "none" else 1)
+    assert not checkpoint.exists()
 
-    def stop(epoch):
-        if epoch.number == 3:
-            raise Stopped
 
-    for spoil in (lambda: None, lambda: checkpoint.write_bytes(checkpoint.read_bytes()[:1000])):
-        with pytest.raises(Stopped):
-            train(store, settings(seed=1), learn_from=learnable[1], restart=True, on_epoch=stop)
-        spoil()
-        seen.clear()
-        train(store, settings(seed=2), learn_from=learnable[1], restart=True, on_epoch=lambda e: seen.append(e.number))
-        assert seen[0] == 1
+@pytest.mark.parametrize(
+    "other", [{"seed": 2}, {"epochs": 5}, {"design": {"widths": (6,)}}, {"design": {"rate": 1e-4}}]
+)
+def test_a_checkpoint_of_another_run_is_not_taken_up(learnable, saved_each_epoch, other):
+    store = open_store(learnable[0])
+    with pytest.raises(Stopped):
+        train(store, settings(), learn_from=learnable[1], on_epoch=stop_after(3))
+    seen = []
+    train(store, settings(**other), learn_from=learnable[1], on_epoch=lambda e: seen.append(e.number))
+    assert seen[0] == 1
+
+
+def test_other_tumours_to_learn_from_make_another_run(learnable, make_store, small_atlas, ball):
+    store, frame = open_store(learnable[0]), small_atlas.frame
+    train(store, settings(), learn_from=learnable[1])
+    others = make_store(small_atlas, [ball(frame, frame.world([20, 18, 16]), 20 + n) for n in range(22)])
+    seen = []
+    train(store, settings(), learn_from=others, on_epoch=lambda e: seen.append(e.number))
+    assert seen[0] == 1
+
+
+def test_two_cannot_train_the_same_at_once(learnable):
+    store = open_store(learnable[0])
+
+    def meanwhile(epoch):
+        with pytest.raises(StoreLockedError, match="gliodex train"):
+            train(store, settings(), learn_from=learnable[1])
+
+    train(store, settings(), learn_from=learnable[1], on_epoch=meanwhile)
+
+
+def test_shifts_move_all_masks_alike_and_lose_what_leaves_the_box():
+    masks = torch.zeros(2, 1, 5, 6, 7)
+    masks[0, 0, 0, 3, 3] = 1
+    masks[1, 0, 2, 3, 3] = 1
+    torch.manual_seed(0)
+    places = set()
+    for _ in range(60):
+        moved = training._shifted(masks, 2)
+        assert moved.shape == masks.shape
+        (place,) = (tuple(where.tolist()) for where in moved[1, 0].nonzero())
+        places.add(place)
+        first = moved[0, 0].nonzero().tolist()
+        expected = [place[0] - 2, *place[1:]]
+        assert first == ([expected] if expected[0] >= 0 else [])
+    assert {place[0] for place in places} == {0, 1, 2, 3, 4}
+    assert training._shifted(masks, 0) is masks
 
 
 def test_trained_already_there_is_nothing_to_do(learnable):
     store = open_store(learnable[0])
     record = train(store, settings(), learn_from=learnable[1])
     seen = []
-    assert train(store, settings(), learn_from=learnable[1], on_epoch=seen.append) == record
+    assert train(store, settings(device="cpu"), learn_from=learnable[1], on_epoch=seen.append) == record
     assert not seen
 
 
@@ -190,27 +249,28 @@ class TestRefused:
         with pytest.raises(InputError, match=r"pip install 'gliodex\[learn\]'"):
             train(open_store(learnable[0]), settings(), learn_from=learnable[1])
 
-    def test_a_damaged_encoder(self, learnable):
+    @pytest.mark.parametrize("where", [4, 60, 5000, -1])
+    def test_a_damaged_encoder(self, learnable, where):
+        """In its length, its record, its weights, its hash."""
         store = open_store(learnable[0])
         train(store, settings(), learn_from=learnable[1])
         path = encoder_path(store, "ae")
         assert verify_encoder(store, "ae") == []
-        flip(path, 5000)
-        with pytest.raises(DamagedStoreError, match="--restart"):
+        flip(path, where)
+        with pytest.raises(DamagedStoreError, match="gliodex train ae"):
             load_encoder(store, "ae")
         assert len(verify_encoder(store, "ae")) == 1
-        path.with_suffix(".json").write_text("{")
-        with pytest.raises(DamagedStoreError, match="--restart"):
-            encoder_sha256(store, "ae")
         train(store, settings(), learn_from=learnable[1])
         assert verify_encoder(store, "ae") == []
 
-    def test_an_encoder_of_another_frame(self, learnable):
-        store = open_store(learnable[0])
+    def test_an_encoder_of_another_frame(self, learnable, make_atlas, make_store):
+        store, other = open_store(learnable[0]), open_store(make_store(make_atlas((24, 24, 24))))
         train(store, settings(), learn_from=learnable[1])
-        record = encoder_path(store, "ae").with_suffix(".json")
-        told = json.loads(record.read_text())
-        told["box"]["frame"] = Frame((8, 8, 8), np.eye(4)).as_record()
-        record.write_text(json.dumps(told))
+        encoder_path(other, "ae").parent.mkdir(parents=True)
+        shutil.copy(encoder_path(store, "ae"), encoder_path(other, "ae"))
         with pytest.raises(InputError, match="another frame"):
-            load_encoder(store, "ae")
+            load_encoder(other, "ae")
+
+    def test_the_store_that_is_searched(self, learnable):
+        with pytest.raises(InputError, match="is the store that is searched"):
+            train(open_store(learnable[1]), settings(), learn_from=learnable[1])

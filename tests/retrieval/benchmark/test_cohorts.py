@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from gliodex.errors import InputError
 from gliodex.retrieval import dice
@@ -53,8 +54,15 @@ def test_several_stores_are_compared_patient_by_patient(small_store, make_store,
     far = make_store(small_atlas, [ball(small_atlas.frame, small_atlas.frame.world([8, 8, 8]), 12)])
     plausibility([str(small_store), str(far)], cohort, tmp_path / "out", "atlas")
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "farther from the patients" in text
-    assert f"{far} against {small_store}" in text
+    assert f"| {far} | test | 1 | 3 |" in text
+    assert " against " not in text, "three patients are too few to tell"
+
+
+def test_intervals_are_students(small_store):
+    """Against scipy's own test of a mean."""
+    values = np.array([1.0, 1.4, 1.2, 1.3, 0.7, 1.1, 1.2])
+    low, high = ttest_1samp(values, 0).confidence_interval()
+    assert f"{values.mean():.3f} ({low:.3f} to {high:.3f})" in table(rows("a", values))
 
 
 def rows(store, values):
@@ -65,13 +73,13 @@ def rows(store, values):
 @pytest.mark.parametrize(
     ("other", "verdict"),
     [
-        ([1.2, 1.3, 1.5], "closer to the patients"),
-        ([0.8, 0.9, 0.7], "farther from the patients"),
-        ([1.2, 0.7, 1.1], "neither closer nor farther"),
+        ([1.2, 1.3, 1.5, 1.2, 1.3, 1.4], "closer to the patients"),
+        ([0.8, 0.9, 0.7, 0.6, 0.9, 0.8], "farther from the patients"),
+        ([1.2, 0.7, 1.1, 1.3, 0.9, 1.1], "neither closer nor farther"),
     ],
 )
 def test_the_verdict_follows_from_the_interval_of_the_paired_differences(other, verdict):
-    assert verdict in table(rows("a", [1.0, 1.1, 1.2]) + rows("b", other))
+    assert verdict in table(rows("a", [1.0, 1.1, 1.2, 1.0, 1.1, 1.2]) + rows("b", other))
 
 
 def test_a_store_twice_or_empty_is_refused(small_store, make_store, small_atlas, cohort, tmp_path):

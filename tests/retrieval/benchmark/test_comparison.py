@@ -1,11 +1,12 @@
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from gliodex.errors import GliodexError, InputError
-from gliodex.index import DiceIndex
+from gliodex.index import DiceIndex, open_retriever
 from gliodex.retrieval.benchmark import BenchRequest, compare
 from gliodex.retrieval.benchmark.authors_loop import seconds_a_tumour
 from gliodex.retrieval.benchmark.comparison import chosen_ways
@@ -24,8 +25,8 @@ def store(brain_store, tmp_path):
 
 
 def test_answers_from_the_process_of_their_own_are_those_of_this_one(brain_store):
-    queries = unseen(brain_store, 3, seed=9).queries
-    answers = ask(brain_store, Way("dice"), [QuerySet("a", queries[:1]), QuerySet("b", queries[1:])])
+    queries = unseen(brain_store, 3, seed=9)
+    answers = ask(brain_store, Way("dice"), [queries.first(1), QuerySet("b", queries.shape, [], queries.packed[1:])])
     index = DiceIndex.open(brain_store)
     for n, query in enumerate(queries):
         hits = index.search(*query, 15)
@@ -33,12 +34,25 @@ def test_answers_from_the_process_of_their_own_are_those_of_this_one(brain_store
         np.testing.assert_array_equal(answers.scores[n], hits.scores)
         assert answers.evaluated[n] == hits.evaluated
     assert (answers.seconds > 0).all()
-    assert (answers.encoding > 0).all()
+    assert ((answers.encoding > 0) & (answers.encoding < answers.seconds)).all()
+    assert answers.memory > 0
     assert (answers.cold > answers.seconds.max()).all()
 
 
-def test_a_process_that_fails_says_why(brain_store):
-    with pytest.raises(GliodexError, match="searching by ae failed"):
+@pytest.mark.parametrize("rerank", [0, 10])
+def test_candidates_are_scored_by_their_dice_too(store, rerank):
+    queries = unseen(store, 2, seed=9)
+    answers = ask(store, Way("ds32", rerank=rerank), [queries])
+    retriever = open_retriever(store, "ds32", rerank=rerank)
+    for n, query in enumerate(queries):
+        hits = retriever.search(*query, 15)
+        np.testing.assert_array_equal(answers.ids[n], hits.ids)
+        np.testing.assert_array_equal(answers.scores[n], hits.dice_core + hits.dice_whole)
+        assert answers.evaluated[n] == (15 if rerank else 0)
+
+
+def test_a_process_that_fails_says_why_in_a_line(brain_store):
+    with pytest.raises(GliodexError, match=r"searching by ae failed: .* has no trained encoder ae: [^\n]*$"):
         ask(brain_store, Way("ae"), [unseen(brain_store, 1, seed=9)])
 
 
@@ -82,7 +96,8 @@ def test_the_benchmark_leaves_lines_a_table_and_a_plot(store, tmp_path):
 class TestWays:
     def test_by_default_all_that_are_ready(self, brain_store):
         methods = {way.method for way in chosen_ways(brain_store)}
-        assert methods == {"dice", "ds64", "ds32", "radiomics", "radiomics-standardised"}
+        radiomics = {"radiomics", "radiomics-standardised"} if find_spec("radiomics") else set()
+        assert methods == {"dice", "ds64", "ds32"} | radiomics
 
     def test_exact_search_is_always_among_them_and_never_re_ranked(self, brain_store):
         names = [way.name for way in chosen_ways(brain_store, ("ds64",))]
@@ -102,8 +117,19 @@ class TestWays:
 @pytest.mark.parametrize("perturbed", [0, 4])
 def test_more_spoilt_than_simulated_are_refused_and_nothing_is_left(store, tmp_path, perturbed):
     with pytest.raises(InputError, match="--perturbed"):
-        compare(BenchRequest(str(store.path), tmp_path / "out", unseen=3, perturbed=perturbed))
+        compare(BenchRequest(str(store.path), tmp_path / "out", unseen=3, perturbed=perturbed, methods=("ds64",)))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("learned_from", "said"), [("the store", "the store now holds"), ("seed-9-ab", "--seed 9")])
+def test_encoders_that_learned_from_what_is_searched_or_asked_are_refused(store, tmp_path, learned_from, said):
+    pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+    from ...index.encoders import make_encoder
+
+    campaigns = list(store.manifest.campaigns) if learned_from == "the store" else [learned_from]
+    make_encoder(store, "ae", learned_from=campaigns)
+    with pytest.raises(InputError, match=said):
+        compare(BenchRequest(str(store.path), tmp_path / "out", unseen=3, methods=("ae",), seed=9))
 
 
 def test_a_store_with_few_tumours_is_refused(small_store, tmp_path):
@@ -112,7 +138,7 @@ def test_a_store_with_few_tumours_is_refused(small_store, tmp_path):
 
 
 def test_the_authors_loop_takes_its_time(brain_store):
-    query = unseen(brain_store, 1, seed=9).queries[0]
+    query = unseen(brain_store, 1, seed=9)[0]
     assert 1e-4 < seconds_a_tumour(brain_store, *query, sample=4, workers=1) < 10
 
 
@@ -121,5 +147,8 @@ def test_tables_have_a_line_for_each_way_and_what_is_unknown_is_a_question_mark(
     row = {"way": "ds64", "method": "ds64", "set": "unseen", "queries": 20, "loss": 0.01, "build_s": None} | shares
     row |= {"training_s": 0.0, "p50_ms": 1, "p95_ms": 2, "p99_ms": 3, "encoding_ms": 0.5, "cold_s": 1, "evaluated": 15}
     row |= {"disk_bytes": 5e6, "memory_bytes": 7e6}
-    assert "| ds64 | 5.0 (1.0 to 20.0) / 25.0 / 75.0 | 0.0100 | 88.7 / 100 / 100 |" in accuracy_table([row])
+    assert (
+        "| ds64 | 5.0 (1.0 to 20.0) / 25.0 / 75.0 | 0.0100 | 88.7 / 100 / 100 | 93.5 / 100 / 100 |"
+        in accuracy_table([row])
+    )
     assert "| ds64 | 1.0 / 2.0 / 3.0 | 0.5 | 1.0 | 15 | ? | 5 MB | 7 MB | 130 |" in cost_table([row])

@@ -13,13 +13,16 @@ def ball(centre, radius, shape=(30, 28, 26)):
 
 @pytest.fixture
 def drawn():
-    return QuerySet("drawn", [(ball((15, 14, 13), 4), ball((15, 14, 13), 8)) for _ in range(8)], list("abcdefgh"))
+    found = QuerySet("drawn", (30, 28, 26))
+    for label in "abcdefgh":
+        found.add(label, ball((15, 14, 13), 4), ball((15, 14, 13), 8))
+    return found
 
 
 def test_unseen_tumours_are_none_of_the_stores_and_the_same_each_time(brain_store):
     found = unseen(brain_store, 2, seed=8)
     again = unseen(brain_store, 2, seed=8)
-    for (core, whole), (core_again, whole_again) in zip(found.queries, again.queries, strict=True):
+    for (core, whole), (core_again, whole_again) in zip(found, again, strict=True):
         np.testing.assert_array_equal(core, core_again)
         np.testing.assert_array_equal(whole, whole_again)
         assert (core <= whole).all()
@@ -36,18 +39,18 @@ def test_a_seed_that_the_store_was_built_with_is_refused(brain_store):
 def test_each_way_of_spoiling_has_its_turn_and_is_the_same_each_time(drawn):
     found, again = perturbed(drawn, 5), perturbed(drawn, 5)
     assert found.labels == list(SPOILT) * 2
-    for query, same, other in zip(found.queries, again.queries, perturbed(drawn, 6).queries, strict=True):
+    for query, same, other in zip(found, again, perturbed(drawn, 6), strict=True):
         for n in (0, 1):
             np.testing.assert_array_equal(query[n], same[n])
         assert any((query[n] != other[n]).any() for n in (0, 1)) or query[0].sum() == other[0].sum()
-    for core, whole in found.queries:
+    for core, whole in found:
         assert core.dtype == whole.dtype == bool
         assert (core <= whole).all()
-        assert (core != drawn.queries[0][0]).any() or (whole != drawn.queries[0][1]).any()
+        assert (core != drawn[0][0]).any() or (whole != drawn[0][1]).any()
 
 
 def spoilt(drawn, how, seed=1):
-    core, whole = drawn.queries[0]
+    core, whole = drawn[0]
     return (core, whole), SPOILT[how](core, whole, np.random.default_rng(seed))
 
 
@@ -104,7 +107,7 @@ class TestPatients:
     def test_masks_are_those_of_the_labels_all_but_oedema_being_core(self, brain_store, cohort):
         found = patients(brain_store, cohort, "atlas")
         assert found.labels == ["patient0", "patient1"]
-        for (core, whole), tumour in zip(found.queries, (3, 7), strict=True):
+        for (core, whole), tumour in zip(found, (3, 7), strict=True):
             density = brain_store.density(tumour)
             np.testing.assert_array_equal(core, density >= np.float32(0.6))
             np.testing.assert_array_equal(whole, density >= np.float32(0.2))
