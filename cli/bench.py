@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..retrieval.benchmark import BenchRequest, compare
-from ..retrieval.benchmark import plausibility as compare_with_patients
 from ..retrieval.spaces import Space
 from .console import counting_stages, say
 from .stores import StorePath
@@ -44,6 +42,8 @@ def bench(
     space: CohortSpace = "sri24",
 ) -> None:
     """Compare all ways of searching: accuracy against runtime, beside the paper's table."""
+    from ..retrieval.benchmark import BenchRequest, compare  # matplotlib takes a second to import
+
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
     request = BenchRequest(store, out_folder, unseen, perturbed, patients, space, chosen, seed, authors)
     with counting_stages() as announce:
@@ -63,6 +63,8 @@ def plausibility(
     space: CohortSpace = "sri24",
 ) -> None:
     """Ask how closely the best tumours of a store resemble patients: how plausible its growth model is."""
+    from ..retrieval.benchmark import plausibility as compare_with_patients
+
     with counting_stages() as announce:
         compare_with_patients(stores, cohort, out_folder, space, announce)
     typer.echo((out_folder / "table.md").read_text())

@@ -37,10 +37,6 @@ class TestGraphConforms(LatentTests):
     engine = "hnsw"
 
 
-class TestVariationalConforms(LatentTests):
-    kind = "vae"
-
-
 class TestHashConforms(LatentTests):
     kind = "hash"
 
