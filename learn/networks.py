@@ -21,7 +21,7 @@ DIVERGENCE = 2e-3
 
 
 class MaskEncoder(nn.Module):
-    """From masks to codes: stages that halve the grid, then a linear layer (for "vae" two: mean, log variance)."""
+    """From masks to codes: stages that halve the grid, then a linear layer."""
 
     def __init__(self, kind: str, design: Design, cells: tuple[int, int, int]) -> None:
         super().__init__()
@@ -38,7 +38,6 @@ class MaskEncoder(nn.Module):
         self.narrow = (before, *(n // 2 ** len(design.widths) for n in cells))
         size = before * self.narrow[1] * self.narrow[2] * self.narrow[3]
         self.code = nn.Linear(size, design.latent)
-        self.spread = nn.Linear(size, design.latent) if kind == "vae" else None
 
     def forward(self, masks: Tensor) -> Tensor:
         """Describe masks: codes, of "hash" before their signs are taken."""
@@ -55,6 +54,8 @@ class MaskAutoencoder(nn.Module):
         widths = design.widths[::-1]
         narrow = self.encoder.narrow
         size = narrow[0] * narrow[1] * narrow[2] * narrow[3]
+        self.spread = nn.Linear(size, design.latent) if kind == "vae" else None
+        """Logarithm of the variance of each number of a code."""
         layers: list[nn.Module] = [nn.Linear(design.latent, size), nn.GELU(), nn.Unflatten(1, narrow)]
         if design.neck:
             layers += [nn.Conv3d(design.neck, widths[0], 1), nn.GELU()]
@@ -68,8 +69,8 @@ class MaskAutoencoder(nn.Module):
         encoder = self.encoder
         narrow = encoder.stages(masks).flatten(1)
         codes, extra = encoder.code(narrow), masks.new_zeros(())
-        if encoder.spread is not None:
-            log_variance = encoder.spread(narrow)
+        if self.spread is not None:
+            log_variance = self.spread(narrow)
             divergence = 0.5 * (codes.square() + log_variance.exp() - 1 - log_variance).sum(1)
             extra = DIVERGENCE * divergence.mean()
             if self.training:

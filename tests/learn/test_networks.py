@@ -57,7 +57,7 @@ def test_the_divergence_is_that_of_gaussians():
     network = MaskAutoencoder("vae", TINY, CELLS).eval()
     encoder = network.encoder
     narrow = encoder.stages(masks()).flatten(1)
-    there = torch.distributions.Normal(encoder.code(narrow), (0.5 * encoder.spread(narrow)).exp())
+    there = torch.distributions.Normal(encoder.code(narrow), (0.5 * network.spread(narrow)).exp())
     expected = torch.distributions.kl_divergence(there, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
     torch.testing.assert_close(network(masks())[1], DIVERGENCE * expected)
 
