@@ -52,12 +52,10 @@ class DenseMask:
     @classmethod
     def from_mask(cls, mask: NDArray[np.bool_]) -> DenseMask:
         """Cut a boolean mask into blocks."""
-        bx, by, bz = block_grid(mask.shape)
-        padding = [(0, -n % BLOCK) for n in mask.shape]
-        whole_blocks = np.pad(mask, padding) if any(p for _, p in padding) else mask
-        rows = np.packbits(whole_blocks, axis=2, bitorder="little").reshape(bx, BLOCK, by, BLOCK, bz)
-        words = np.ascontiguousarray(rows.transpose(0, 2, 4, 1, 3)).view("<u8")
-        return cls.from_words(words.reshape(-1, BLOCK))
+        i, j, k = block_grid(mask.shape)
+        words, counts = np.zeros((i * j * k, BLOCK), np.uint64), np.zeros(i * j * k, np.uint16)
+        cut_rows(np.packbits(mask, axis=2, bitorder="little"), j, words, counts)
+        return cls(words, counts, int(counts.sum(dtype=np.int64)))
 
     @classmethod
     def from_words(cls, words: NDArray[np.uint64]) -> DenseMask:
@@ -96,6 +94,20 @@ class SparseMask:
         place = (1 << np.arange(BLOCK)).astype(np.uint16)
         kinds = (mixed * place).sum(axis=1) + ((full * place).sum(axis=1) << 8)
         return cls(ids.astype(np.uint16), kinds.astype(np.uint16), dense.counts[ids], words[mixed], dense.size)
+
+
+@njit(cache=True, nogil=True)
+def cut_rows(rows: NDArray[np.uint8], grid_j: int, words: NDArray[np.uint64], counts: NDArray[np.uint16]) -> None:
+    """Put the bytes of a mask's rows, (x, y, blocks along z), where they belong in its blocks, and count their bits."""
+    for x in range(rows.shape[0]):
+        for y in range(rows.shape[1]):
+            first = ((x >> 3) * grid_j + (y >> 3)) * rows.shape[2]
+            shift = uint64((y & 7) << 3)
+            for z in range(rows.shape[2]):
+                byte = rows[x, y, z]
+                if byte:
+                    words[first + z, x & 7] |= uint64(byte) << shift
+                    counts[first + z] += popcount(uint64(byte))
 
 
 @njit(cache=True, nogil=True)

@@ -26,6 +26,7 @@ from .measures import DICE, Measure, dice
 from .protocol import Hits, Mask, best_of, check_query
 from .segment_file import Directory, PackedSegment, data_path
 from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side
+from .selection import bound_scores, largest, reaching
 
 
 class DiceIndex:
@@ -88,18 +89,19 @@ class DiceIndex:
 
     def search_encoded(self, queries: tuple[DenseMask, ...], k: int, *, distinct: bool = False) -> Hits:
         """Search for masks that `encode` has packed; see `search`."""
-        bounds = self._measured(self._measure.of, self._bounds(queries), slice(None), queries).sum(axis=0)
+        asked = queries[0].size, queries[1].size
+        bounds = bound_scores(self._measure.formula, self._bounds(queries), self._sizes, asked)
         bounds[self._deleted] = -np.inf
         words = np.stack([q.words for q in queries])
         runs = self._store.trajectories if distinct else None
 
         first = min(len(self), max(2 * k, _FIRST_LOOK))
-        chosen = np.argpartition(-bounds, first - 1)[:first] if first else np.zeros(0, np.int64)
+        chosen = largest(bounds, first)
         shared = self._compare(chosen, words)
         scores = self._measured(self._measure.of, shared, chosen, queries).sum(axis=0)
         best = best_of(chosen, scores, k, runs)
         worst = scores[best[-1]] if len(best) == k else _LOWEST
-        rest = np.setdiff1d(np.flatnonzero(bounds >= worst), chosen, assume_unique=True)
+        rest = reaching(bounds, worst, chosen)
         rest = rest[np.argsort(-bounds[rest], kind="stable")]
         look = _NEXT_LOOK
         while len(rest) and bounds[rest[0]] >= worst:  # equal bounds too: a lower id wins a tie
@@ -190,10 +192,10 @@ class DiceIndex:
         self,
         measure: Callable[[NDArray[np.integer], NDArray[np.integer]], NDArray[np.float64]],
         shared: NDArray[np.integer],
-        which: slice | NDArray[np.int64],
+        which: NDArray[np.int64],
         queries: tuple[DenseMask, ...],
     ) -> NDArray[np.float64]:
-        """Measure of core and of whole, (2, n), from voxels shared; also of bounds, with the same rounding."""
+        """Measure of core and of whole, (2, n), from voxels shared."""
         return np.stack([measure(shared[m], self._sizes[m, which] + query.size) for m, query in enumerate(queries)])
 
 

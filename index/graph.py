@@ -24,7 +24,7 @@ from ..store.segments import SegmentRecord
 from .derived import Progress
 from .engines import SideBySideEngine
 
-NEIGHBOURS, WIDTH_BUILDING, WIDTH_SEARCHING = 32, 80, 256
+NEIGHBOURS, WIDTH_BUILDING, WIDTH_SEARCHING = 32, 120, 512
 """Links of a node, and how many nodes are kept in view while adding and while searching."""
 
 _SETTINGS: dict[str, object] = {"graph": f"hnsw {NEIGHBOURS} {WIDTH_BUILDING}, float16"}

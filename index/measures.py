@@ -21,10 +21,12 @@ class Measure:
 
     Args:
         name: as on the command line's `--measure`.
+        formula: its number in `selection.bound_scores`, which computes it for bounds.
         of: from voxels shared (n,) and the sum of both sizes (n,).
     """
 
     name: str
+    formula: int
     of: Callable[[NDArray[np.integer], NDArray[np.integer]], Numbers]
 
 
@@ -43,6 +45,6 @@ def euclidean(shared: NDArray[np.integer], sizes: NDArray[np.integer]) -> Number
     return -np.sqrt(sizes - 2.0 * shared)
 
 
-DICE = Measure("dice", dice)
-MEASURES = {measure.name: measure for measure in (DICE, Measure("jaccard", jaccard), Measure("l2", euclidean))}
+DICE = Measure("dice", 0, dice)
+MEASURES = {measure.name: measure for measure in (DICE, Measure("jaccard", 1, jaccard), Measure("l2", 2, euclidean))}
 """By name."""
