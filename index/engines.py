@@ -145,10 +145,10 @@ def inverted_lists(
     """
     width = anchors.shape[1]
     lists = int(np.clip(len(anchors) // 20, 1, LISTS))
-    centres = faiss.Kmeans(width, lists, niter=10, seed=1, min_points_per_centroid=1)
-    centres.train(anchors)
-    quantiser = faiss.IndexFlatL2(width)
-    quantiser.add(centres.centroids)
+    # not faiss.Kmeans: once SimpleITK is loaded, its arrays of floats take the place of FAISS's
+    quantiser, clustering = faiss.IndexFlatL2(width), faiss.Clustering(width, lists)
+    clustering.niter, clustering.seed, clustering.min_points_per_centroid = 10, 1, 1
+    clustering.train(np.ascontiguousarray(anchors, np.float32), quantiser)
     index = faiss.IndexIVFScalarQuantizer(
         quantiser, width, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_L2, False
     )

@@ -6,6 +6,7 @@ Each segment is added by one thread, with random numbers that its name fixes: a 
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Graph:
                     if progress:
                         progress(done, total)
             record = {"made_with": self.made_with | _SETTINGS, "segments": sizes, "seconds": seconds}
-            write_sealed(self.path, record, faiss.serialize_index(index).data)
+            write_sealed(self.path, record, as_bytes(index))
         return Known(index, sizes, seconds)
 
     def engine(
@@ -144,7 +145,18 @@ class Graph:
         record, data, _ = read_sealed(self.path, self.again)
         if record["made_with"] != self.made_with | _SETTINGS:
             return None
-        return Known(faiss.deserialize_index(np.frombuffer(data, np.uint8)), record["segments"], record["seconds"])
+        index = faiss.read_index(faiss.PyCallbackIOReader(io.BytesIO(data).read))
+        return Known(index, record["segments"], record["seconds"])
+
+
+def as_bytes(index: Any) -> memoryview:
+    """Write an index of FAISS as it is kept.
+
+    Not by `faiss.serialize_index`: once SimpleITK is loaded, its arrays of bytes take the place of FAISS's.
+    """
+    buffer = io.BytesIO()
+    faiss.write_index(index, faiss.PyCallbackIOWriter(buffer.write))
+    return buffer.getbuffer()
 
 
 def _add(index: Any, name: str, codes: NDArray[np.float16]) -> None:

@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from gliodex.retrieval.benchmark import measuring
+
 from ..retrieval.anatomy import brats_labels, write_nifti
 
 
@@ -16,7 +18,8 @@ def cohort(brain_store, tmp_path):
     return tmp_path / "cohort"
 
 
-def test_bench_compares_and_prints_its_table(gliodex, brain_store, cohort, tmp_path):
+def test_bench_compares_and_prints_its_table(gliodex, brain_store, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
     store, out = shutil.copytree(brain_store, tmp_path / "store"), tmp_path / "out"
     options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "ds32", "--seed", "9")
     ran = gliodex("bench", store, "--out", out, *options, "--patients", cohort, "--space", "atlas")

@@ -25,7 +25,7 @@ def in_this_process(monkeypatch):
 
     here = dataclasses.replace(RADIOMICS, executor=ThreadPoolExecutor)
     monkeypatch.setattr(radiomics, "RADIOMICS", here)
-    monkeypatch.setitem(methods._DERIVED, "radiomics", here)
+    monkeypatch.setitem(methods._UNTRAINED, "radiomics", here)
 
 
 class TestRawConforms(RetrieverTests):

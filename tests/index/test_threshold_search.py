@@ -171,7 +171,7 @@ class TestLevelCounts:
 
 
 def test_only_exact_search_finds_thresholds(store):
-    with pytest.raises(InputError, match="by the method dice alone, not by ds64"):
+    with pytest.raises(InputError, match="thresholds are searched by exact Dice: leave out --method ds64"):
         open_retriever(store, "ds64", search_thresholds=True)
 
 
