@@ -88,7 +88,7 @@ class FisherKolmogorovSettings:
         if choices.pop("model", None) != MODEL_VERSION:
             raise InputError(
                 f"{store} was built with the growth model {record.get('model')}, this gliodex has {MODEL_VERSION}: "
-                "add tumours as densities, or build the store anew"
+                "add the density itself, or build the store anew"
             )
         return cls(**choices)  # type: ignore[arg-type]
 

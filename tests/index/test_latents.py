@@ -11,7 +11,7 @@ from gliodex.store import open_store
 
 from ..store.breaking import flip
 from .encoders import ensure_encoder, make_encoder
-from .retriever_conformance import ExactRetrieverTests, RetrieverTests, grow, masks_of, population, queries
+from .retriever_conformance import RetrieverTests, grow, masks_of, population, queries
 
 
 class LatentTests(RetrieverTests):
@@ -39,17 +39,6 @@ class TestGraphConforms(LatentTests):
 
 class TestHashConforms(LatentTests):
     kind = "hash"
-
-
-class TestRerankedConforms(ExactRetrieverTests):
-    """All of the store re-ranked is exact search."""
-
-    def open(self, store):
-        return open_retriever(ensure_encoder(store, "hash"), "hash", rerank=1000)
-
-    def rebuild(self, store):
-        prepare(store, "hash", rebuild=True)
-        return self.open(store)
 
 
 @pytest.fixture

@@ -153,9 +153,9 @@ def test_worker_processes_describe_what_this_one_does(store, monkeypatch):
 def test_without_pyradiomics_the_message_says_what_to_install(store, monkeypatch):
     from gliodex.index import radiomics
 
-    radiomics._pyradiomics.cache_clear()
+    radiomics.require_pyradiomics.cache_clear()
     monkeypatch.setitem(sys.modules, "radiomics", None)
     monkeypatch.setitem(sys.modules, "radiomics.shape", None)
     with pytest.raises(InputError, match=r"pip install 'gliodex\[radiomics\]'"):
         describe(np.ones(store.frame.shape, bool), store.frame)
-    radiomics._pyradiomics.cache_clear()
+    radiomics.require_pyradiomics.cache_clear()

@@ -18,17 +18,6 @@ class TestHausdorffConforms(RetrieverTests):
         return self.open(store)
 
 
-class TestBernoulliConforms(RetrieverTests):
-    def open(self, store):
-        return open_retriever(store, measure="bernoulli", rerank=1000)
-
-    # by the masks' voxels alone a larger tumour is better than the one whose masks they are
-    test_where_the_best_of_a_simulation_is_deleted_the_next_stands_for_it = None
-
-    def rebuild(self, store):
-        return self.open(store)
-
-
 def border(mask):
     """Voxels of a mask with one of six neighbours outside, one at a time."""
     found = []
