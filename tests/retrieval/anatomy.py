@@ -4,11 +4,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from gliodex.index import build_index
-from gliodex.simulate import build, load_atlas
+from gliodex.simulate import build, builder, load_atlas
 from gliodex.store import Frame, open_store
 from gliodex.store.atlas import MAPS, Atlas
 
@@ -29,7 +30,9 @@ def shared_store(tmp_path_factory):
     """Path of a store of 24 tumours in icbm152, with its index; made once a test run. Tests must not change it."""
     path = tmp_path_factory.getbasetemp() / "brain-store"
     if not path.exists():
-        build(path, STORE_TUMOURS, STORE_SEED, load_atlas("icbm152"), workers=1)
+        with pytest.MonkeyPatch.context() as patch:  # one segment, however long numba takes to compile
+            patch.setattr(builder, "COMMIT_SECONDS", 1e9)
+            build(path, STORE_TUMOURS, STORE_SEED, load_atlas("icbm152"), workers=1)
         build_index(open_store(path))
     return path
 
