@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import NotAStoreError
 from ..index import build_index
@@ -14,7 +13,7 @@ from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
 from ..simulate import build as build_store
 from ..store import Atlas, Manifest, open_store
 from ..store.locations import files_at
-from .console import counting, errors, say
+from .console import bar, counting, say
 
 
 class Device(StrEnum):
@@ -57,20 +56,12 @@ def build(
 ) -> None:
     """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
     where = _existing_atlas(store) if atlas is None else load_atlas(atlas)
-    with Progress(
-        TextColumn("simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=count, speed="")
+    with bar("speed") as shown:
+        task = shown.add_task("simulating", total=count, speed="")
 
         def show(report: BuildReport) -> None:
             speed = f"{report.per_second:.0f}/s, {report.accepted_share:.0%} of draws kept"
-            bar.update(task, completed=report.count, speed=speed)
+            shown.update(task, completed=report.count, speed=speed)
 
         report = build_store(
             store,

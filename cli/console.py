@@ -26,18 +26,47 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work counted as (done, total)."""
+def bar(*fields: str) -> Iterator[Progress]:
+    """Show bars that go away when done.
+
+    Args:
+        fields: of the tasks, whose text stands between what is done and the time that is left.
+    """
+    columns = (TextColumn(f"{{task.fields[{field}]}}") for field in fields)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        *columns,
         TimeRemainingColumn(),
         console=errors,
         transient=True,
-    ) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    ) as shown:
+        yield shown
+
+
+@contextmanager
+def counting_stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for the stage that is running, counted as (what, done, total)."""
+    with bar() as shown:
+        task = shown.add_task("", total=None)
+        running = ""
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal running
+            if what != running:
+                shown.reset(task, description=what, total=total)
+                running = what
+            shown.update(task, completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for work counted as (done, total)."""
+    with counting_stages() as show:
+        yield lambda done, total: show(what, done, total)
 
 
 @contextmanager
@@ -45,27 +74,3 @@ def stages() -> Iterator[Callable[[str], None]]:
     """Show which stage is running, and how long it has been."""
     with errors.status("") as status:
         yield lambda name: status.update(f"{name} ...")
-
-
-@contextmanager
-def counting_stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for the stage that is running, counted as (what, done, total)."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=None)
-        running = ""
-
-        def show(what: str, done: int, total: int) -> None:
-            nonlocal running
-            if what != running:
-                bar.reset(task, description=what, total=total)
-                running = what
-            bar.update(task, completed=done, total=total)
-
-        yield show

@@ -6,13 +6,12 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..learn import DESIGNS, Epoch, TrainingSettings
 from ..learn import train as train_encoder
 from ..store import open_store
 from .build import Device
-from .console import errors, say
+from .console import bar, say
 from .stores import StorePath
 
 
@@ -59,25 +58,17 @@ def train(
     settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumours, epochs, device.value)
     snapshot = open_store(store)
     trained: list[Epoch] = []
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    ) as bar:
-        preparing = bar.add_task("preparing tumours", total=None, loss="")
-        training = bar.add_task("training", total=None, loss="", visible=False)
+    with bar("loss") as shown:
+        preparing = shown.add_task("preparing tumours", total=None, loss="")
+        training = shown.add_task("training", total=None, loss="", visible=False)
 
         def prepared(done: int, total: int) -> None:
-            bar.update(preparing, completed=done, total=total)
+            shown.update(preparing, completed=done, total=total)
 
         def show(epoch: Epoch) -> None:
             trained.append(epoch)
             loss = f"loss {epoch.validation:.3f}, best {epoch.best:.3f}"
-            bar.update(training, completed=epoch.number, total=epoch.of, loss=loss, visible=True)
+            shown.update(training, completed=epoch.number, total=epoch.of, loss=loss, visible=True)
 
         record = train_encoder(
             snapshot, settings, learn_from=learn_from, restart=restart, prepared=prepared, on_epoch=show

@@ -26,7 +26,6 @@ Found = tuple[NDArray[np.int64], NDArray[np.float64]]
 ENGINES = ("flat", "ivf", "hnsw")
 """Names of the engines of codes that are not bits: all compared; inverted lists; a graph of near neighbours."""
 
-
 WIDER = 200
 """Rows that an engine of squared distances finds at least, to be put in the order of the sums."""
 

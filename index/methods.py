@@ -64,7 +64,9 @@ def open_retriever(
     if method == FULL.name and measure in MEASURES:
         return exact
     candidates: Candidates
-    if method in _GRIDS:
+    if method == FULL.name:
+        candidates = exact
+    elif method in _GRIDS:
         candidates = DiceIndex.open(store, grid=_GRIDS[method], progress=progress)
     elif method in KINDS:
         candidates = LatentCandidates.open(store, method, engine, device, progress)

@@ -40,7 +40,7 @@ def hausdorff_ranking(store: TumorStore) -> Ranking:
 
 
 def bernoulli_ranking(store: TumorStore) -> Ranking:
-    """Rank by the probability that MRI shows each voxel of the masks, summed (paper 000, Eq. 8, without its noise)."""
+    """Rank by the probability that MRI shows a voxel (paper 000, Eq. 6, with σ_α = 1), summed over the masks."""
 
     def scores(ids: NDArray[np.int64], core: Mask, whole: Mask) -> NDArray[np.float64]:
         found = np.zeros(len(ids))
@@ -63,7 +63,8 @@ RANKINGS: dict[str, Callable[[TumorStore], Ranking]] = {
 def bernoulli_score(density: NDArray[np.float32], mask: Mask, threshold: float) -> float:
     """Sum over a mask of ½ + ½ sgn(d) (1 − exp(−d²)), d the density less the threshold.
 
-    As in the authors' code only voxels of the mask count, so nothing speaks against a tumour that is too large.
+    As in the authors' code only voxels of the mask count, so nothing speaks against a tumour that is too large; the
+    likelihood of the paper (Eq. 5) counts those outside, too.
     """
     apart = density[mask].astype(np.float64) - threshold
     return float((0.5 + 0.5 * np.sign(apart) * -np.expm1(-(apart**2))).sum())

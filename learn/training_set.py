@@ -41,7 +41,9 @@ def training_store(store: TumorStore, tumours: int, progress: Progress | None = 
         tumours,
         seed,
         store.atlas,
-        settings=FisherKolmogorovSettings.from_record(store.manifest.model, store.path),
+        settings=FisherKolmogorovSettings.from_record(
+            store.manifest.model, store.path, "learn from another store (--learn-from)"
+        ),
         snapshots=0,
         progress=progress and (lambda report: progress(report.count, report.target)),
     )

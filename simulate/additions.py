@@ -20,7 +20,7 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
     """
     with writing(path, "gliodex add") as writer:
-        settings = FisherKolmogorovSettings.from_record(writer.manifest.model, path)
+        settings = FisherKolmogorovSettings.from_record(writer.manifest.model, path, "add the density itself")
         solver = FisherKolmogorov(writer.atlas, settings)
         tumours = []
         for parameters in wanted:

@@ -78,8 +78,13 @@ class FisherKolmogorovSettings:
         return {"model": MODEL_VERSION} | asdict(self)
 
     @classmethod
-    def from_record(cls, record: dict[str, object], store: str | Path) -> FisherKolmogorovSettings:
+    def from_record(cls, record: dict[str, object], store: str | Path, instead: str) -> FisherKolmogorovSettings:
         """Inverse of `as_record`, for the record of a store.
+
+        Args:
+            record: of the model.
+            store: path, for the error.
+            instead: what the user can do where this version cannot simulate it.
 
         Raises:
             InputError: the store was built with another version of the model.
@@ -88,7 +93,7 @@ class FisherKolmogorovSettings:
         if choices.pop("model", None) != MODEL_VERSION:
             raise InputError(
                 f"{store} was built with the growth model {record.get('model')}, this gliodex has {MODEL_VERSION}: "
-                "add the density itself, or build the store anew"
+                f"{instead}, or build the store anew"
             )
         return cls(**choices)  # type: ignore[arg-type]
 

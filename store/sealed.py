@@ -68,10 +68,13 @@ def read_sealed(path: Path, again: str) -> Sealed:
 
 
 def seal_of(path: Path) -> str | None:
-    """Hash that a file ends in, without reading the rest; None where there is no file."""
+    """Hash that a file ends in, without reading the rest; None where there is no file.
+
+    Of a file too short for one, all that is there: no hash of anything.
+    """
     try:
         with path.open("rb") as file:
-            file.seek(-_DIGEST, os.SEEK_END)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _DIGEST))
             return file.read().hex()
     except OSError:
         return None

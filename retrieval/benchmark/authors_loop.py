@@ -1,7 +1,7 @@
 """The query as the paper's authors run it, to have their runtime on this machine: a file a simulation, and a pool.
 
 Each worker opens a compressed npz of a density of the whole frame, applies both thresholds and computes both Dice
-(IvanEz/for-loop-tumor). Nothing else of gliodex depends on it.
+(IvanEz/for-loop-tumor).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def seconds_a_tumour(
         with ProcessPoolExecutor(workers, context, _take, (*query, context.Barrier(workers))) as pool:
             list(pool.map(_warm, range(workers)))
             begun = time.perf_counter()
-            list(pool.map(_dice_sum, paths))
+            list(pool.map(_ask, paths))
             return (time.perf_counter() - begun) / len(ids)
 
 
@@ -59,8 +59,6 @@ def _warm(_: int) -> None:
 
 
 _query: tuple[Mask, tuple[float, float]] | None = None
-
-
 _together: Barrier | None = None
 
 
@@ -69,12 +67,23 @@ def _take(masks: Mask, thresholds: tuple[float, float], together: Barrier) -> No
     _query, _together = (masks, thresholds), together
 
 
-def _dice_sum(path: Path) -> float:
+def _ask(path: Path) -> float:
     assert _query is not None
+    return dice_sum(path, *_query)
+
+
+def dice_sum(path: Path, masks: Mask, thresholds: tuple[float, float]) -> float:
+    """Dice of core and whole with a file's density, summed.
+
+    Args:
+        path: of an npz whose `data` is a density.
+        masks: core and whole, (2, *shape).
+        thresholds: of core and whole.
+    """
     with np.load(path) as file:
         density = file["data"]
     total = 0.0
-    for mask, threshold in zip(*_query, strict=True):
+    for mask, threshold in zip(masks, thresholds, strict=True):
         there = density >= threshold
         sizes = mask.sum() + there.sum()
         total += 2.0 * (mask & there).sum() / sizes if sizes else 0.0

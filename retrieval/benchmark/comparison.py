@@ -94,13 +94,12 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         for way in ways:
             prepare(store, way.prepared, engine=way.engine, progress=_told(announce, f"index {way.name}"))
         rows = _asked(store, ways, sets, request, announce)
-        authors_s = None
-        if request.authors:
-            authors = min(request.authors, len(store))
+        timed, authors_s = min(request.authors, len(store)), None
+        if timed:
             told = _told(announce, "the authors' loop")
-            authors_s = len(store) * seconds_a_tumour(store, *sets[0][0], authors, progress=told)
+            authors_s = len(store) * seconds_a_tumour(store, *sets[0][0], timed, progress=told)
         write_lines(rows, folder / "bench.jsonl")
-        tables = [accuracy_table(rows), cost_table(rows, authors_s), _notes(rows, request, authors_s)]
+        tables = [accuracy_table(rows), cost_table(rows, authors_s), _notes(rows[0], timed)]
         (folder / "table.md").write_text("\n\n".join(tables) + "\n")
         plot(rows, folder / "accuracy_against_time.png", authors_s)
     return Comparison(rows, authors_s)
@@ -180,8 +179,7 @@ def _asked(
     return rows
 
 
-def _notes(rows: list[Row], request: BenchRequest, authors_s: float | None) -> str:
-    row = rows[0]
+def _notes(row: Row, timed: int) -> str:
     text = (
         f"{row['tumours']:,} tumours, seed {row['seed']}, {row['cpu']}; queries on one core. Top-N: the best match is "
         "among the N best of exact search, or as good as the N-th; in brackets 95 % intervals (Wilson). Loss: what the "
@@ -189,10 +187,10 @@ def _notes(rows: list[Row], request: BenchRequest, authors_s: float | None) -> s
         "files in the system's cache. Made in: with all cores, tumours simulated for training not counted. On disk: "
         "besides the exact index, which re-ranking needs too. In memory: what the process grew by at most."
     )
-    if authors_s is not None:
+    if timed:
         text += (
             f" The authors' loop (a compressed file a simulation, {row['cores_building']} processes) was timed with "
-            f"{request.authors} simulations and extrapolated to {row['tumours']:,}."
+            f"{timed} simulations and extrapolated to {row['tumours']:,}."
         )
     return text
 

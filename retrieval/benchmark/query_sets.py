@@ -82,7 +82,9 @@ def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None 
     """
     if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
         raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
-    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path)
+    settings = FisherKolmogorovSettings.from_record(
+        store.manifest.model, store.path, "compare with the gliodex that built it"
+    )
     maker = TumourMaker(store.atlas, settings, Prior(), seed)
     levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
     found = QuerySet("unseen", store.frame.shape)

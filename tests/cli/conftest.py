@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -112,3 +113,39 @@ def small_seg(tmp_path, small_atlas, ball):
     middle = frame.world((np.array(frame.shape) - 1) / 2)
     density = ball(frame, middle + np.array([15.0, 0, -9.0]), 23.0)
     return write_nifti(tmp_path / "seg.nii.gz", brats_labels(density), frame.affine)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "results" / "out"
+
+
+@pytest.fixture
+def ask(gliodex, indexed_store, small_seg, out):
+    """Query the small store with a good segmentation in atlas space, unless said otherwise."""
+
+    def run(*more, store=None, seg=small_seg, space="atlas", to=out):
+        arguments = ["query", store or indexed_store, "--out", to]
+        arguments += ["--seg", seg] if seg else []
+        arguments += ["--space", space] if space else []
+        return gliodex(*arguments, *more)
+
+    return run
+
+
+def seg_like(small_seg, path, change):
+    """The good segmentation of `small_seg`, changed and written elsewhere."""
+    image = nib.load(small_seg)
+    data, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
+    return write_nifti(path, data, affine)
+
+
+def query_refused(ran, out, *named):
+    """Exit code 2, one line that names what is wrong, and nothing left behind."""
+    assert ran.code == 2, ran.err
+    for name in named:
+        assert str(name) in ran.said
+    assert ran.said.startswith("error: ")
+    assert len(ran.said) < 700
+    assert ran.out == ""
+    assert not out.exists()

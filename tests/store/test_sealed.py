@@ -40,6 +40,14 @@ def test_no_file_has_no_seal_and_cannot_be_read(tmp_path):
         read_sealed(tmp_path / "none", "again")
 
 
+@pytest.mark.parametrize("length", [0, 1, 31])
+def test_a_file_too_short_for_a_seal_is_there_all_the_same(tmp_path, length):
+    path = tmp_path / "file"
+    sha256 = write_sealed(path, {"a": 1}, b"bytes")
+    path.write_bytes(path.read_bytes()[:length])
+    assert seal_of(path) not in (None, sha256)
+
+
 def test_other_content_has_another_seal(tmp_path):
     seals = {write_sealed(tmp_path / "file", *content) for content in (({}, b"a"), ({}, b"b"), ({"a": 0}, b"a"))}
     assert len(seals) == 3

@@ -8,7 +8,6 @@ import pytest
 from gliodex.errors import GliodexError, InputError
 from gliodex.index import DiceIndex, open_retriever
 from gliodex.retrieval.benchmark import BenchRequest, compare, measuring
-from gliodex.retrieval.benchmark.authors_loop import seconds_a_tumour
 from gliodex.retrieval.benchmark.comparison import chosen_ways
 from gliodex.retrieval.benchmark.measuring import ask
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
@@ -141,11 +140,6 @@ def test_encoders_that_learned_from_what_is_searched_or_asked_are_refused(store,
 def test_a_store_with_few_tumours_is_refused(small_store, tmp_path):
     with pytest.raises(InputError, match="takes at least 15"):
         compare(BenchRequest(str(small_store), tmp_path / "out"))
-
-
-def test_the_authors_loop_takes_its_time(brain_store):
-    query = unseen(brain_store, 1, seed=9)[0]
-    assert 1e-4 < seconds_a_tumour(brain_store, *query, sample=4, workers=1) < 10
 
 
 def test_tables_have_a_line_for_each_way_and_what_is_unknown_is_a_question_mark():
