@@ -149,3 +149,10 @@ def query_refused(ran, out, *named):
     assert len(ran.said) < 700
     assert ran.out == ""
     assert not out.exists()
+
+
+@pytest.fixture
+def density(small_atlas, ball, tmp_path):
+    """Path of a density on the small atlas's grid."""
+    path = tmp_path / "density.nii.gz"
+    return write_nifti(path, ball(small_atlas.frame, (3, -17, 9), 22.0), small_atlas.frame.affine)
