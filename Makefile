@@ -1,6 +1,7 @@
 # Everything runs in its own .venv, made from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 TYPED := .venv/typed
 ROOMS := cli index learn retrieval simulate store
 
@@ -17,10 +18,10 @@ demo: .venv/ready
 	$(BIN)/gliodex demo --out demo-output
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: .venv/ready
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 # The root folder is the package, whatever a clone is called: mypy finds it through a link of its name.
 lint: .venv/ready

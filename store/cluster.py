@@ -11,7 +11,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from distributed import Client
 
-_PATIENCE_SECONDS = 60
+_ANSWER_SECONDS, _PATIENCE_SECONDS = 10, 60  # for the scheduler; for its workers
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def connected(scheduler: str) -> Iterator[Client]:
     except ImportError as error:
         raise InputError("--scheduler needs another package: pip install 'gliodex[cluster]'") from error
     try:
-        client = Client(scheduler, timeout="10s", set_as_default=False)
+        client = Client(scheduler, timeout=_ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`") from error
     with client:

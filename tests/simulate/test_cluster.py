@@ -9,6 +9,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex, cluster_index
 from gliodex.simulate import Prior, build, cluster
+from gliodex.store import cluster as store_cluster
 from gliodex.store import collect_garbage, open_store, verify
 
 PRIOR = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
@@ -106,7 +107,8 @@ def test_workers_find_what_one_process_finds(workers, expected):
                     np.testing.assert_array_equal(getattr(found, column), getattr(wanted, column))
 
 
-def test_no_scheduler_is_said_in_one_line(ellipsoid_atlas, tmp_path):
+def test_no_scheduler_is_said_in_one_line(ellipsoid_atlas, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="the cluster extra is not installed")
+    monkeypatch.setattr(store_cluster, "_ANSWER_SECONDS", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         build(tmp_path / "s", 3, SEED, ellipsoid_atlas, prior=PRIOR, scheduler="tcp://127.0.0.1:9")

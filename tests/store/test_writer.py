@@ -280,7 +280,9 @@ def test_only_the_first_five_of_many_unknown_ids_are_listed(tiny_store):
         delete(tiny_store, range(5, 5000))
 
 
-@pytest.mark.parametrize("ids", [np.array([0, 2]), (n for n in (2, 0)), {0, 2}, [2, 0, 2, 0]], ids=str)
+@pytest.mark.parametrize(
+    "ids", [np.array([0, 2]), (n for n in (2, 0)), {0, 2}, [2, 0, 2, 0]], ids=["array", "generator", "set", "list"]
+)
 def test_ids_to_delete_may_come_in_any_iterable_and_twice(tiny_store, ids):
     delete(tiny_store, ids)
     manifest = open_store(tiny_store).manifest
