@@ -1,7 +1,7 @@
 """How well retrieval explains real patients, and how long `gliodex query` takes for one.
 
     python benchmarks/patients.py STORE FOLDER [--registration fast] [--with-t1-only] [--thresholds fixed]
-        [--name patients]
+        [--refine none] [--refine-in patient] [--name patients]
 
 FOLDER holds a folder a patient with seg.nii.gz (BraTS labels; core is everything but oedema, 2) and perhaps
 t1.nii.gz, which is then registered; the others are taken to be in SRI24 space. Dice is recomputed from the files
@@ -28,7 +28,9 @@ parser.add_argument("folder", type=Path)
 parser.add_argument("--registration", default="fast")
 parser.add_argument("--with-t1-only", action="store_true")
 parser.add_argument("--without-t1", action="store_true", help="never register: all in SRI24 space")
-parser.add_argument("--thresholds", default="fixed")
+parser.add_argument("--thresholds", help="fixed or search; the command's own default without")
+parser.add_argument("--refine", default="none")
+parser.add_argument("--refine-in", default="patient")
 parser.add_argument("--name", default="patients")
 arguments = parser.parse_args()
 
@@ -60,7 +62,8 @@ for case in sorted(arguments.folder.iterdir()):
             out,
         ]
         command += ["--core", ",".join(map(str, core)), "--whole", ",".join(map(str, present)), *where]
-        command += ["--thresholds", arguments.thresholds]
+        command += ["--refine", arguments.refine, "--refine-in", arguments.refine_in, "--no-keep"]
+        command += ["--thresholds", arguments.thresholds] if arguments.thresholds else []
         begun = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         took = time.perf_counter() - begun
@@ -74,6 +77,7 @@ for case in sorted(arguments.folder.iterdir()):
             "atlas": record["matches"][0]["score"],
             "registered": registered,
             "seconds": took,
+            "refinement_seconds": record["seconds"].get("refinement"),
             "registration_seconds": record["seconds"]["registration"],
             "atlas_over_patient_volume": volumes["atlas"]["whole"] / volumes["patient"]["whole"],
             "correlation": record["transform"].get("correlation"),
@@ -96,6 +100,9 @@ keep(
         "tumours": len(gliodex.open_store(arguments.store)),
         "patients": len(rows),
         "thresholds": arguments.thresholds,
+        "refine": arguments.refine,
+        "refine_in": arguments.refine_in if arguments.refine != "none" else None,
+        "of_these_refinement": median("refinement_seconds", rows) if arguments.refine != "none" else None,
         "registered": len(with_t1),
         "registration": arguments.registration if with_t1 else None,
         "mean_dice_sum_patient_space": round(float(scores.mean()), 4),
@@ -110,5 +117,7 @@ keep(
     f"python benchmarks/patients.py STORE FOLDER --registration {arguments.registration}"
     + (" --with-t1-only" if arguments.with_t1_only else "")
     + (" --without-t1" if arguments.without_t1 else "")
-    + f" --thresholds {arguments.thresholds} --name {arguments.name}",
+    + (f" --thresholds {arguments.thresholds}" if arguments.thresholds else "")
+    + (f" --refine {arguments.refine} --refine-in {arguments.refine_in}" if arguments.refine != "none" else "")
+    + f" --name {arguments.name}",
 )

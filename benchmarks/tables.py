@@ -115,6 +115,8 @@ def _patient_rows() -> list[tuple[str, str, str]]:
         "patients": "mean Dice sum in the patient",
         "patients_fixed": "the same with a smaller store",
         "patients_thresholds": "with it and `--thresholds search`",
+        "patients_local": "with it and `--refine local`",
+        "patients_local_atlas": "with it and `--refine local --refine-in atlas`",
         "patients_fast": "those with T1, default registration",
         "patients_syn": "the same with `syn`",
     }

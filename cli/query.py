@@ -39,6 +39,14 @@ class Refinement(StrEnum):
     """Stages after retrieval."""
 
     none = "none"
+    local = "local"
+
+
+class Anatomy(StrEnum):
+    """Where refinement simulates."""
+
+    patient = "patient"
+    atlas = "atlas"
 
 
 def query(
@@ -79,8 +87,13 @@ def query(
         ),
     ] = Measure.dice,
     thresholds: Annotated[
-        Thresholds, typer.Option(help="fixed: the store's; search: find the tumour and both thresholds together.")
-    ] = Thresholds.fixed,
+        Thresholds | None,
+        typer.Option(
+            help="fixed: the store's; search: find the tumour and both thresholds together. (default: fixed, but found "
+            "by --refine)",
+            show_default=False,
+        ),
+    ] = None,
     rerank: Annotated[
         int,
         typer.Option(
@@ -100,10 +113,21 @@ def query(
         str | None,
         typer.Option(metavar="tcp://...", help="Dask cluster that searches; its workers must see STORE."),
     ] = None,
-    refine: Annotated[Refinement, typer.Option(help="Stage after retrieval.")] = Refinement.none,
+    refine: Annotated[
+        Refinement,
+        typer.Option(help="Stage after retrieval. local: simulate around the best matches until one fits better."),
+    ] = Refinement.none,
+    refine_in: Annotated[
+        Anatomy, typer.Option(help="Where it simulates: the atlas's tissue carried to the patient, or the atlas.")
+    ] = Anatomy.patient,
+    evaluations: Annotated[
+        int | None, typer.Option(help="Simulations of --refine. (default: 600)", show_default=False)
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option(help="Add what --refine found to STORE, unless a version is named (STORE@3).")
+    ] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
-    del refine  # one so far; typer refuses others
     if t1 is not None and t1c is not None:
         raise InputError("give --t1 or --t1c, not both: one image is registered")
     request = QueryRequest(
@@ -126,9 +150,13 @@ def query(
         method.value,
         measure.value,
         rerank,
-        thresholds is Thresholds.search,
+        thresholds.value if thresholds else None,
         engine.value,
         device.value,
+        refine.value,
+        refine_in.value,
+        evaluations,
+        keep,
     )
     with stages() as announce:
         _, record = run_query(request, announce)
@@ -154,7 +182,12 @@ def show(record: dict[str, Any], folder: Path) -> None:
             *known,
         )
     out.print(table)
-    if record["settings"]["thresholds"] == "search":
+    if refined := record["refinement"]:
+        say(
+            f"refined ({refined['method']}, {refined['evaluations']} simulations in {refined['seconds']:.0f} s): Dice "
+            f"sum {best['score']:.3f} in the atlas, now {refined['score']:.3f} in the {refined['anatomy']}"
+        )
+    if record["settings"]["thresholds"] == "search" or refined:
         say("outlines at density " + ", ".join(f"{n} {record['thresholds'][n]:.3g}" for n in ("whole", "core")))
     say(
         f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "

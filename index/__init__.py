@@ -3,11 +3,11 @@
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, build_index, verify_index
 from .engines import ENGINES
+from .level_dice import SEARCHED_LEVELS, LevelDice, best_thresholds, dice_at_best_levels, dice_of_levels
 from .measures import MEASURES
 from .methods import METHODS, PREPARED, check_search, cost_of, open_retriever, prepare, verify_methods, what_is_missing
 from .protocol import Hits, Retriever
 from .rankings import RANKINGS
-from .threshold_search import best_thresholds
 
 __all__ = [
     "ENGINES",
@@ -15,15 +15,19 @@ __all__ = [
     "METHODS",
     "PREPARED",
     "RANKINGS",
+    "SEARCHED_LEVELS",
     "ClusterDiceIndex",
     "DiceIndex",
     "Hits",
+    "LevelDice",
     "Retriever",
     "best_thresholds",
     "build_index",
     "check_search",
     "cluster_index",
     "cost_of",
+    "dice_at_best_levels",
+    "dice_of_levels",
     "open_retriever",
     "prepare",
     "verify_index",

@@ -16,17 +16,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..store.cores import available_cores
-from ..store.integers import LEVELS, level_of, quantise
+from ..store.integers import LEVELS, level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
 from .block_masks import DenseMask, block_grid
 from .derived import Derived, Progress
 from .level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts, SegmentCounts, add_bounds, pack, side_by_side, unpack
-from .measures import dice
+from .level_dice import LevelDice, dice_at_best_levels
 from .protocol import Hits, Mask, best_of, check_query
-
-AtBest = tuple[float, float, int, int]
-"""Dice of core and whole at their best levels, and these levels."""
 
 
 @dataclass(frozen=True)
@@ -89,58 +86,21 @@ class ThresholdSearch:
             bounds = np.concatenate([np.zeros(0), *found_bounds])
             bounds[self._deleted] = _NEVER
             order = np.argsort(-bounds, kind="stable")[: len(self)]
-            found: list[AtBest] = []
+            found: list[LevelDice] = []
             scores, best, worst = np.zeros(0), np.zeros(0, np.int64), _NEVER
             while len(found) < len(order) and bounds[order[len(found)]] >= worst:  # a lower id wins a tie
                 now = order[len(found) : len(found) + _TOGETHER * threads]
                 found += pool.map(lambda position: self._at_best(position, query), now.tolist())
-                scores = np.array([at_best[0] + at_best[1] for at_best in found])
+                scores = np.array([each.core + each.whole for each in found])
                 best = best_of(order[: len(found)], scores, k, runs)
                 worst = scores[best[-1]] if len(best) == k else _NEVER
         columns = np.array(found, np.float64).reshape(-1, 4)[best].T
         return Hits(self._ids[order[best]], scores[best], columns[0], columns[1], len(found), columns[2:] / LEVELS)
 
-    def _at_best(self, position: int, query: _Query) -> AtBest:
+    def _at_best(self, position: int, query: _Query) -> LevelDice:
         n = int(np.searchsorted(self._bases, position, side="right")) - 1
         segment, row = self._store.segment(self._store.segments[n]), position - int(self._bases[n])
-        return _at_best(segment.integers(row), segment.box(row), query.masks, query.sizes, self._usual)
-
-
-def best_thresholds(density: NDArray[np.float32], core: Mask, whole: Mask, usual: dict[str, float]) -> dict[str, float]:
-    """Find the thresholds at which a density's outlines are most like two masks, by Dice, in the ranges searched.
-
-    Args:
-        density: in [0, 1].
-        core: boolean, of its shape.
-        whole: likewise.
-        usual: thresholds to stay near to where many are as good.
-    """
-    levels = level_of(usual["core"]), level_of(usual["whole"])
-    masks, sizes = core + np.uint8(2) * whole, (int(np.count_nonzero(core)), int(np.count_nonzero(whole)))
-    shape = density.shape
-    found = _at_best(quantise(density), ((0, 0, 0), (shape[0], shape[1], shape[2])), masks, sizes, levels)
-    return {"core": found[2] / LEVELS, "whole": found[3] / LEVELS}
-
-
-def _at_best(
-    integers: NDArray[np.uint16],
-    box: tuple[tuple[int, int, int], tuple[int, int, int]],
-    masks: NDArray[np.uint8],
-    sizes: tuple[int, int],
-    usual: tuple[int, int],
-) -> AtBest:
-    inside = np.zeros((3, LEVELS + 1), np.int64)
-    _histograms(integers, masks, *box, inside)
-    at_least = inside[:, ::-1].cumsum(axis=1)[:, ::-1]
-    dices, levels = [], []
-    for m, (lowest, highest) in enumerate(((CORE_LEVELS[0], CORE_LEVELS[-1]), (WHOLE_LEVELS[0], WHOLE_LEVELS[-1]))):
-        these = slice(lowest, highest + 1)
-        totals = at_least[2, these] + sizes[m]
-        of_levels = dice(at_least[m, these], totals)
-        equal = lowest + np.flatnonzero(of_levels == of_levels.max())
-        dices.append(float(of_levels.max()))
-        levels.append(int(equal[np.argmin(np.abs(equal - usual[m]))]))
-    return dices[0], dices[1], levels[0], levels[1]
+        return dice_at_best_levels(segment.integers(row), segment.box(row), query.masks, query.sizes, self._usual)
 
 
 _NEVER = -1.0  # below every bound
@@ -206,21 +166,3 @@ def _add_largest_dice(
             if size + query_size > 0:
                 largest = max(largest, 2.0 * min(np.int64(shared[row, level]), size) / (size + query_size))
         bounds[row] += largest
-
-
-@njit(cache=True, nogil=True)
-def _histograms(
-    integers: NDArray[np.uint16],
-    query: NDArray[np.uint8],
-    low: tuple[int, int, int],
-    high: tuple[int, int, int],
-    found: NDArray[np.int64],
-) -> None:
-    """Count the voxels of a box by their integer: inside the query's core, inside its whole, and all; (3, levels)."""
-    for x in range(low[0], high[0]):
-        for y in range(low[1], high[1]):
-            for z in range(low[2], high[2]):
-                value, inside = integers[x, y, z], query[x, y, z]
-                found[0, value] += inside & 1
-                found[1, value] += inside >> 1
-                found[2, value] += 1

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
 from ..store.reader import TumorStore
+from .refinement import Posterior, Refinement
 from .segmentation import Segmentation
 from .spatial import SpatialMap, mask_to_atlas
 
@@ -37,16 +39,37 @@ class Stopwatch:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
+    def progress(self, name: str) -> Callable[[int, int], None]:
+        """Announce how far a stage has come, counted in (done, total)."""
+        return lambda done, total: self._announce(f"{name}: {done:,} of {total:,}") if self._announce else None
+
+
+class Before(NamedTuple):
+    """The best match in the patient, where a stage after retrieval made something else of it.
+
+    Args:
+        density: on the patient's grid.
+        thresholds: of core and whole.
+        dice: as in `Answer`.
+    """
+
+    density: NDArray[np.float32]
+    thresholds: dict[str, float]
+    dice: dict[str, float]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """The best match, in the patient, and everything needed to judge it.
+    """The best match, or what a stage made of it, in the patient, and everything needed to judge it.
 
     Args:
         hits: best matches in atlas space.
-        density: of the best match, float32 on the patient's grid.
+        density: float32 on the patient's grid.
         core, whole: the model's masks there, density >= `thresholds`.
         density_atlas: the same density on the atlas frame.
+        posterior: what a stage after retrieval found, whose best tumour this is; None without any.
+        before: the best match, which that stage began from.
+        kept: ids that its tumours now have in the store.
         thresholds: of core and whole; the store's, or where the search found them, those that fit the patient best.
         core_atlas, whole_atlas: the patient's masks on the atlas frame, as they were searched for.
         dice: of the model's masks with the patient's, in patient space; core, whole and their sum as score.
@@ -69,6 +92,9 @@ class Answer:
     volumes_ml: dict[str, dict[str, float]]
     outside_brain_ml: float
     warnings: tuple[str, ...] = field(default=())
+    posterior: Posterior | None = None
+    before: Before | None = None
+    kept: tuple[int, ...] = ()
 
 
 _MUCH_OUTSIDE = 0.2
@@ -84,6 +110,7 @@ def answer(
     *,
     top_k: int = 15,
     distinct: bool = False,
+    refinement: Refinement | None = None,
     watch: Stopwatch | None = None,
 ) -> Answer:
     """Find the tumour in `store` that resembles the patient's most, and bring it to the patient.
@@ -95,6 +122,7 @@ def answer(
         spatial: correspondence between patient and atlas.
         top_k: matches to list.
         distinct: list no more than the best tumour of each simulation.
+        refinement: stage after retrieval.
         watch: times the stages.
 
     Raises:
@@ -125,13 +153,17 @@ def answer(
         density_atlas = store.density(int(hits.ids[0]))
         density = np.clip(spatial.to_patient(density_atlas, frame, grid), 0.0, 1.0)
         thresholds = store.thresholds
-        if (
-            hits.thresholds is not None
-        ):  # where the masks were drawn, they can be told a little better than in the atlas
+        if hits.thresholds is not None:  # where the masks were drawn, they can be told a little better
             thresholds = best_thresholds(density, segmentation.core, segmentation.whole, store.thresholds)
-        core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
+    posterior = before = None
+    if refinement is not None:
+        before = Before(density, thresholds, _dices(density, thresholds, segmentation))
+        with watch.stage("refinement"):
+            distinct_hits = retriever.search(core_atlas, whole_atlas, refinement.matches, distinct=True)
+            refined = refinement(store, distinct_hits, segmentation, spatial, watch.progress("refinement"))
+        density, density_atlas, thresholds, posterior = refined
+    core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
-    dices = {"core": dice(core, segmentation.core), "whole": dice(whole, segmentation.whole)}
     warnings = (
         *segmentation.warnings,
         *_unlike(hits),
@@ -148,10 +180,12 @@ def answer(
         thresholds,
         core_atlas,
         whole_atlas,
-        dices | {"score": dices["core"] + dices["whole"]},
+        _dices(density, thresholds, segmentation),
         volumes,
         outside_ml,
         warnings,
+        posterior,
+        before,
     )
 
 
@@ -159,6 +193,12 @@ def dice(a: Mask, b: Mask) -> float:
     """Dice coefficient of two masks, 0 where both are empty (as in the authors' code)."""
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2.0 * int(np.count_nonzero(a & b)) / total if total else 0.0
+
+
+def _dices(density: NDArray[np.float32], thresholds: dict[str, float], segmentation: Segmentation) -> dict[str, float]:
+    core = dice(density >= np.float32(thresholds["core"]), segmentation.core)
+    whole = dice(density >= np.float32(thresholds["whole"]), segmentation.whole)
+    return {"core": core, "whole": whole, "score": core + whole}
 
 
 def _volumes(core: Mask, whole: Mask, frame: Frame) -> dict[str, float]:

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from ..store.frame import Frame
 from .answer import Answer
+from .segmentation import Segmentation
 
 mpl.use("Agg")
 
 CORE_COLOUR, WHOLE_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: told apart by colour-blind readers
 """Colours of core and whole in every picture."""
 
-_INK, _GROUND = "#f2f2f2", "#101014"
+INK, GROUND = "#f2f2f2", "#101014"
+"""Colours of what is written, and of what lies behind it."""
+
 _PLANES = (
     ("axial", 2, ("R", "L", "P", "A")),
     ("coronal", 1, ("R", "L", "I", "S")),
@@ -51,8 +54,8 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
         path: of the PNG.
         title: one line above it.
     """
-    planes = _planes(answer, background)
-    figure = Figure(figsize=(13.2, 9.4), facecolor=_GROUND)
+    planes = planes_of(answer.segmentation, {"background": background, "density": answer.density})
+    figure = Figure(figsize=(13.2, 9.4), facecolor=GROUND)
     grid = figure.add_gridspec(
         2,
         4,
@@ -68,29 +71,32 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
         upper, lower = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
         _show_outlines(upper, plane, answer.thresholds)
         shown = _show_density(lower, plane)
-        upper.set_title(f"{plane.name}, {plane.position_mm:.0f} mm", color=_INK, fontsize=12)
+        upper.set_title(f"{plane.name}, {plane.position_mm:.0f} mm", color=INK, fontsize=12)
     bar = figure.colorbar(shown, cax=figure.add_subplot(grid[1, 3]))
-    bar.set_label("tumour cell density (share of carrying capacity)", color=_INK)
-    bar.ax.tick_params(colors=_INK)
+    bar.set_label("tumour cell density (share of carrying capacity)", color=INK)
+    bar.ax.tick_params(colors=INK)
     for name, colour in (("whole", WHOLE_COLOUR), ("core", CORE_COLOUR)):
         bar.ax.axhline(answer.thresholds[name], color=colour, linewidth=2)
     figure.legend(
-        handles=_legend(answer.thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=_INK, fontsize=11
+        handles=_legend(answer.thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=11
     )
-    figure.suptitle(title, color=_INK, fontsize=14, y=0.965)
-    figure.savefig(path, dpi=110, facecolor=_GROUND)
+    figure.suptitle(title, color=INK, fontsize=14, y=0.965)
+    figure.savefig(path, dpi=110, facecolor=GROUND)
 
 
-def _planes(answer: Answer, background: NDArray[np.float32]) -> list[Plane]:
-    segmentation = answer.segmentation
-    arrays = {
-        "background": background,
-        "core": segmentation.core,
-        "whole": segmentation.whole,
-        "density": answer.density,
+def planes_of(segmentation: Segmentation, arrays: dict[str, NDArray[np.float32]]) -> list[Plane]:
+    """Cut three planes through the middle of a tumour.
+
+    Args:
+        segmentation: its masks; they are among the images as "core" and "whole".
+        arrays: on its grid; "background" is the anatomy.
+    """
+    masks = {"core": segmentation.core, "whole": segmentation.whole}
+    canonical = {
+        name: _to_ras(np.asarray(values, dtype=np.float32), segmentation.frame)[0]
+        for name, values in {**arrays, **masks}.items()
     }
-    canonical = {name: _to_ras(np.asarray(a, dtype=np.float32), segmentation.frame)[0] for name, a in arrays.items()}
-    spacing, affine = _to_ras(background, segmentation.frame)[1:]
+    spacing, affine = _to_ras(arrays["background"], segmentation.frame)[1:]
     centre = _centre(canonical["core"] if segmentation.core.any() else canonical["whole"])
     view = _field_of_view(canonical["background"], canonical["whole"], spacing)
     planes = []
@@ -137,18 +143,19 @@ def _slice(
     return plane[:, ::-1] if mirrored else plane
 
 
-def _anatomy(axes: Axes, plane: Plane) -> None:
+def show_anatomy(axes: Axes, plane: Plane) -> None:
+    """Show the background of a plane, with letters for where the patient's sides are."""
     image = plane.images["background"]
     top = float(np.quantile(image[image > 0], 0.995)) if (image > 0).any() else 1.0
     axes.imshow(image, cmap="gray", origin="lower", aspect=plane.aspect, vmin=0, vmax=top, interpolation="nearest")
     axes.set_axis_off()
     left, right, bottom, up = plane.letters
     for letter, x, y in ((left, 0.02, 0.5), (right, 0.98, 0.5), (bottom, 0.5, 0.02), (up, 0.5, 0.98)):
-        axes.text(x, y, letter, color=_INK, fontsize=12, ha="center", va="center", transform=axes.transAxes)
+        axes.text(x, y, letter, color=INK, fontsize=12, ha="center", va="center", transform=axes.transAxes)
 
 
 def _show_outlines(axes: Axes, plane: Plane, thresholds: dict[str, float]) -> None:
-    _anatomy(axes, plane)
+    show_anatomy(axes, plane)
     rim = plane.images["whole"] * (1 - plane.images["core"])
     for name, filled, colour in (("whole", rim, WHOLE_COLOUR), ("core", plane.images["core"], CORE_COLOUR)):
         mask, level = plane.images[name], thresholds[name]
@@ -169,7 +176,7 @@ def _show_outlines(axes: Axes, plane: Plane, thresholds: dict[str, float]) -> No
 
 
 def _show_density(axes: Axes, plane: Plane) -> mpl.image.AxesImage:
-    _anatomy(axes, plane)
+    show_anatomy(axes, plane)
     density = np.where(plane.images["density"] < 0.01, np.nan, plane.images["density"])
     return axes.imshow(
         density,

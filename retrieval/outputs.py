@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..index.protocol import Hits
@@ -20,6 +21,7 @@ from ..store.nifti import save_image
 from ..store.parameters import UNITS
 from ..store.reader import TumorStore
 from .answer import Answer
+from .refinement import Posterior, carried
 
 DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
 
@@ -62,13 +64,40 @@ def _move_into(out: Path, stage: Path) -> None:
         raise OutputError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
 
 
-def write_images(answer: Answer, store: TumorStore, folder: Path) -> None:
-    """Write the density and the model's masks, on the segmentation's grid, and the density on the atlas frame."""
+def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Write the density and the model's masks, on the segmentation's grid, and the density on the atlas frame.
+
+    Returns:
+        Where there is a posterior, what it says of every voxel, on the segmentation's grid: "mean", "deviation",
+        "exceedance" of `EXCEEDED`. They are written too, in the patient and in the atlas.
+    """
     grid = answer.segmentation.frame
     save_image(folder / "density.nii.gz", answer.density, grid, "gliodex tumour cell density, 0 to 1")
     save_image(folder / "core.nii.gz", answer.core.astype(np.uint8), grid, "gliodex model core")
     save_image(folder / "whole.nii.gz", answer.whole.astype(np.uint8), grid, "gliodex model whole tumour")
     save_image(folder / "density_atlas.nii.gz", answer.density_atlas, store.frame, "gliodex density, atlas space")
+    return {} if answer.posterior is None else _write_maps(answer, answer.posterior, store, folder)
+
+
+EXCEEDED = 0.1
+"""Density whose exceedance is written."""
+
+
+def _write_maps(
+    answer: Answer, posterior: Posterior, store: TumorStore, folder: Path
+) -> dict[str, NDArray[np.float32]]:
+    maps = posterior.maps(EXCEEDED)
+    there = {}
+    named = {
+        "mean": (maps.mean, "mean density"),
+        "deviation": (maps.deviation, "standard deviation of density"),
+        "exceedance": (maps.exceedance, f"probability of density >= {EXCEEDED}"),
+    }
+    for name, (values, what) in named.items():
+        there[name], atlas = carried(values, posterior, store, answer.segmentation, answer.spatial)
+        save_image(folder / f"{name}.nii.gz", there[name], answer.segmentation.frame, f"gliodex {what}")
+        save_image(folder / f"{name}_atlas.nii.gz", atlas, store.frame, f"gliodex {what}, atlas space")
+    return there
 
 
 def as_record(
@@ -108,12 +137,38 @@ def as_record(
         "patient_space": answer.dice,
         "thresholds": answer.thresholds,
         "volumes_ml": answer.volumes_ml,
+        "refinement": _refinement(answer),
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
         "understood": answer.segmentation.understood,
         "transform": answer.spatial.describe(),
         "compared_voxelwise": hits.evaluated,
         "warnings": list(answer.warnings),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def _refinement(answer: Answer) -> dict[str, object] | None:
+    """Write what a stage after retrieval found as plain values."""
+    posterior = answer.posterior
+    if posterior is None:
+        return None
+    best = posterior.best
+    return {
+        "method": posterior.method,
+        "anatomy": posterior.space,
+        "settings": posterior.settings,
+        "began_from": list(posterior.began_from),
+        "kept_as": list(answer.kept),
+        "evaluations": posterior.evaluations,
+        "seconds": round(posterior.seconds, 3),
+        "before": answer.before.dice if answer.before else None,
+        "score": best.score,
+        "parameters": best.parameters.as_record() if best.parameters else None,
+        "thresholds": dict(zip(("core", "whole"), best.thresholds, strict=True)),
+        "credible_intervals": posterior.intervals(),
+        "samples": len(posterior.samples),
+        "effective_samples": round(posterior.effective_samples, 1),
+        "exceedance_level": EXCEEDED,
     }
 
 

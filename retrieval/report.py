@@ -13,18 +13,25 @@ from numpy.typing import NDArray
 
 from .answer import Answer
 from .figure import CORE_COLOUR, WHOLE_COLOUR, draw
+from .posterior_figure import draw_pairs, draw_uncertainty
 
 
 def write_report(
-    answer: Answer, record: dict[str, Any], background: NDArray[np.float32], anatomy: str, folder: Path
+    answer: Answer,
+    record: dict[str, Any],
+    background: NDArray[np.float32],
+    anatomy: str,
+    maps: dict[str, NDArray[np.float32]],
+    folder: Path,
 ) -> None:
-    """Write report.png and report.html.
+    """Write report.png and report.html; uncertainty.png and posterior.png besides where there is a posterior.
 
     Args:
         answer: what was found.
         record: its content of matches.json.
         background: anatomy on the patient's grid.
         anatomy: what the background is, in words.
+        maps: of the posterior, on the patient's grid; see `write_images`.
         folder: where to.
     """
     picture = folder / "report.png"
@@ -33,9 +40,14 @@ def write_report(
         answer,
         background,
         picture,
-        f"tumour {best['id']} of {record['store']['tumours']:,} · Dice in the patient: whole "
-        f"{answer.dice['whole']:.2f}, core {answer.dice['core']:.2f}",
+        f"{_what(record)} · Dice in the patient: whole {answer.dice['whole']:.2f}, core {answer.dice['core']:.2f}",
     )
+    further = {}
+    if answer.posterior is not None and answer.before is not None:
+        further = {"uncertainty": folder / "uncertainty.png", "posterior": folder / "posterior.png"}
+        level = record["refinement"]["exceedance_level"]
+        draw_uncertainty(answer, answer.before, background, maps, level, further["uncertainty"])
+        draw_pairs(answer.posterior, further["posterior"])
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string((files(__package__) / "templates" / "report.html").read_text(encoding="utf-8"))
@@ -43,9 +55,44 @@ def write_report(
         record=record,
         best=best,
         anatomy=anatomy,
-        picture=base64.b64encode(picture.read_bytes()).decode(),
+        picture=_embedded(picture),
+        refined_numbers=_refined_numbers(record),
+        further={name: _embedded(path) for name, path in further.items()},
         core_colour=CORE_COLOUR,
         whole_colour=WHOLE_COLOUR,
         total_seconds=sum(record["seconds"].values()),
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _what(record: dict[str, Any]) -> str:
+    best, tumours = record["matches"][0], record["store"]["tumours"]
+    found = f"tumour {best['id']} of {tumours:,}"
+    return f"refined from {found}" if record["refinement"] else found
+
+
+def _refined_numbers(record: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """Name, label and best value of each number that has a credible interval."""
+    refined = record["refinement"]
+    if not refined:
+        return []
+    best = {f"threshold_{name}": value for name, value in refined["thresholds"].items()}
+    if refined["parameters"]:
+        best |= {name: refined["parameters"][name] for name in ("mu1_mm", "mu2")}
+        best |= {f"seed_{axis}_mm": refined["parameters"]["seed_mm"][n] for n, axis in enumerate("xyz")}
+    return [(name, label, best[name]) for name, label in _LABELS.items() if name in best]
+
+
+_LABELS = {
+    "seed_x_mm": "seed x, mm",
+    "seed_y_mm": "seed y, mm",
+    "seed_z_mm": "seed z, mm",
+    "mu1_mm": "√(DT), mm",
+    "mu2": "√(ρT)",
+    "threshold_core": "density at the core's outline",
+    "threshold_whole": "density at the whole tumour's outline",
+}
+
+
+def _embedded(picture: Path) -> str:
+    return base64.b64encode(picture.read_bytes()).decode()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
 from .ants_map import AntsMap, Method, load_transform
 from .outputs import as_record, staged_folder, write_images, write_record
+from .refinement import LocalRefinement, LocalSettings, Refinement, Where, keep
 from .registration import register
 from .segmentation import Segmentation, from_labels, from_masks
 from .spaces import Space, space_map
@@ -43,8 +45,14 @@ class QueryRequest:
         scheduler: address of a Dask scheduler whose workers search.
         method: way of searching, one of `index.METHODS`.
         measure: of exact search, one of `index.MEASURES`.
-        search_thresholds: find the thresholds too, by exact Dice.
         rerank: candidates of a method other than exact search to put in the order of their Dice.
+        thresholds: "search" finds them too, by exact Dice; "fixed" takes the store's, in refinement too. By default
+            only refinement finds them.
+        engine, device: of encoders, see `open_retriever`.
+        refine: stage after retrieval, one of `STAGES`.
+        refine_in: anatomy that it simulates in.
+        evaluations: simulations of the stage; its own number by default.
+        keep: add what it found to the store, unless `store` names a version.
     """
 
     store: str
@@ -66,9 +74,22 @@ class QueryRequest:
     method: str = "dice"
     measure: str = "dice"
     rerank: int = 0
-    search_thresholds: bool = False
+    thresholds: Literal["fixed", "search"] | None = None
     engine: str = "flat"
     device: str = "cpu"
+    refine: str = "none"
+    refine_in: Where = "patient"
+    evaluations: int | None = None
+    keep: bool = True
+
+    @property
+    def search_thresholds(self) -> bool:
+        """Whether retrieval finds the thresholds, too."""
+        return self.thresholds == "search"
+
+
+STAGES = ("none", "local")
+"""Names of what may come after retrieval."""
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -86,6 +107,7 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     """
     watch = Stopwatch(announce)
     _check_options(request)
+    refinement = _refinement(request)
     with watch.stage("read"):
         segmentation = _segmentation(request)
         image = load_image(request.image) if request.image else None
@@ -111,21 +133,50 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                     )
                 )
             found = answer(
-                store, retriever, segmentation, spatial, top_k=request.top_k, distinct=request.distinct, watch=watch
+                store,
+                retriever,
+                segmentation,
+                spatial,
+                top_k=request.top_k,
+                distinct=request.distinct,
+                refinement=refinement,
+                watch=watch,
             )
         with watch.stage("write images"):
-            write_images(found, store, folder)
+            maps = write_images(found, store, folder)
+        if found.posterior is not None and request.keep and not store.pinned:
+            with watch.stage("keep"):
+                found = _kept(found, store)
         record = as_record(found, store, _settings(request), watch.seconds)
         with watch.stage("report"):
             from .report import write_report  # matplotlib takes a second to import
 
             background, anatomy = _background(found, image, store)
-            write_report(found, record, background, anatomy, folder)
+            write_report(found, record, background, anatomy, maps, folder)
         record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
         write_record(record, folder)
     if isinstance(spatial, AntsMap) and image is not None:
         spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
+
+
+def _refinement(request: QueryRequest) -> Refinement | None:
+    if request.refine not in STAGES:
+        raise InputError(f"--refine {request.refine} is none of {', '.join(STAGES)}")
+    if request.refine == "none":
+        if request.evaluations is not None:
+            raise InputError("--evaluations is for a stage after retrieval: name one with --refine")
+        return None
+    settings = LocalSettings()
+    if request.evaluations is not None:
+        settings = replace(settings, evaluations=request.evaluations)
+    return LocalRefinement(settings, request.refine_in, search_thresholds=request.thresholds != "fixed")
+
+
+def _kept(found: Answer, store: TumorStore) -> Answer:
+    assert found.posterior is not None
+    ids, doubt = keep(store, found.posterior, found.spatial)
+    return replace(found, kept=tuple(ids), warnings=(*found.warnings, *([doubt] if doubt else [])))
 
 
 def _making_of(announce: Callable[[str], None]) -> Callable[[int, int], None]:
@@ -216,10 +267,10 @@ def _settings(request: QueryRequest) -> dict[str, object]:
         "engine": request.engine,
         "device": request.device,
         "rerank": request.rerank,
-        "thresholds": "search" if request.search_thresholds else "fixed",
+        "thresholds": request.thresholds or "fixed",
         "top_k": request.top_k,
         "distinct": request.distinct,
-        "refine": "none",
+        "refine": request.refine,
     }
     if request.image is not None:
         settings["registration"] = request.registration

@@ -43,6 +43,8 @@ class TumorStore:
         self.derived = self._files.derived
         """Local folder for what is computed from the store."""
         self.manifest = Manifest.load(self._files, version)
+        self.pinned = version is not None
+        """Whether somebody asked for this version, rather than for the newest."""
         self.frame = Frame.from_record(self.manifest.frame)
         self._check_sizes()
 

@@ -156,3 +156,12 @@ def density(small_atlas, ball, tmp_path):
     """Path of a density on the small atlas's grid."""
     path = tmp_path / "density.nii.gz"
     return write_nifti(path, ball(small_atlas.frame, (3, -17, 9), 22.0), small_atlas.frame.affine)
+
+
+@pytest.fixture
+def snapshot_seg(snapshots_store, tmp_path):
+    """Labels of tumour 4 of the store with snapshots, the middle one of three of its simulation."""
+    store = open_store(snapshots_store)
+    assert [store.provenance(t)["snapshot"] for t in (3, 4, 5)] == [2, 1, 0]
+    assert len({store.provenance(t)["draw"] for t in (3, 4, 5)}) == 1
+    return write_nifti(tmp_path / "snapshot.nii.gz", brats_labels(store.density(4)), store.frame.affine)

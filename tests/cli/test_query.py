@@ -138,15 +138,6 @@ def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
     assert second["score"] != second["dice_core"] + second["dice_whole"]
 
 
-@pytest.fixture
-def snapshot_seg(snapshots_store, tmp_path):
-    """Labels of tumour 4 of the store with snapshots, the middle one of three of its simulation."""
-    store = open_store(snapshots_store)
-    assert [store.provenance(t)["snapshot"] for t in (3, 4, 5)] == [2, 1, 0]
-    assert len({store.provenance(t)["draw"] for t in (3, 4, 5)}) == 1
-    return write_nifti(tmp_path / "snapshot.nii.gz", brats_labels(store.density(4)), store.frame.affine)
-
-
 def test_matches_say_which_stage_of_which_simulation_they_are(ask, snapshots_store, snapshot_seg, out):
     assert ask(store=snapshots_store, seg=snapshot_seg).code == 0
     store = open_store(snapshots_store)

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from gliodex.retrieval import Segmentation
-from gliodex.retrieval.figure import _planes, _slice, draw
+from gliodex.retrieval.figure import _slice, draw, planes_of
 from gliodex.store import Frame
 
 from .anatomy import LPS_AXES, OBLIQUE_AXES, around, flipped_and_permuted
@@ -65,13 +65,17 @@ def test_a_slice_shows_the_patients_right_on_the_left():
     assert np.argwhere(sagittal).tolist() == [[5, 4]], "front on the right"
 
 
+def cut(answer, background):
+    return planes_of(answer.segmentation, {"background": background, "density": answer.density})
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_planes_show_the_patients_right_on_the_left_whatever_the_grid(head, orientation):
     order, signs = ORIENTATIONS[orientation]
     frame = flipped_and_permuted(RAS, order, signs)
     assert frame.axis_codes == orientation
     background, whole = (reoriented(a, order, signs) for a in head)
-    planes = {p.name: p for p in _planes(pretended(whole, frame), background)}
+    planes = {p.name: p for p in cut(pretended(whole, frame), background)}
     up, across = middle(planes["axial"].images["whole"])
     assert up > 0.6
     assert across < 0.4
@@ -90,7 +94,7 @@ def test_all_orientations_give_the_same_planes(head):
     shown = []
     for order, signs in ORIENTATIONS.values():
         background, whole = (reoriented(a, order, signs) for a in head)
-        shown.append(_planes(pretended(whole, flipped_and_permuted(RAS, order, signs)), background))
+        shown.append(cut(pretended(whole, flipped_and_permuted(RAS, order, signs)), background))
     for planes in shown[1:]:
         for plane, reference in zip(planes, shown[0], strict=True):
             assert plane.position_mm == pytest.approx(reference.position_mm)
@@ -102,7 +106,7 @@ def test_planes_go_through_the_largest_slices_of_the_core(head):
     background, whole = head
     core = np.zeros_like(whole)
     core[23, 27:30, 21:23] = True
-    planes = {p.name: p for p in _planes(pretended(whole, RAS, core), background)}
+    planes = {p.name: p for p in cut(pretended(whole, RAS, core), background)}
     assert planes["sagittal"].position_mm == pytest.approx(RAS.world((23, 0, 0))[0])
     assert all(p.images["core"].any() for p in planes.values())
 
@@ -112,7 +116,7 @@ def test_voxels_keep_their_shape(head):
     whole = np.zeros(background.shape, bool)
     whole[10:20, 10:20, 4:7] = True
     frame = around((0, 0, 0), LPS_AXES, (1.0, 2.0, 5.0), (30, 72, 50))
-    aspect = {p.name: p.aspect for p in _planes(pretended(whole, frame), background)}
+    aspect = {p.name: p.aspect for p in cut(pretended(whole, frame), background)}
     assert aspect == pytest.approx({"axial": 2.0, "coronal": 5.0, "sagittal": 2.5})
 
 
@@ -172,7 +176,7 @@ def test_an_oblique_grid_is_drawn_with_the_nearest_letters(tmp_path):
     frame = around((0, 0, 0), OBLIQUE_AXES, (2, 2, 2), (60, 60, 60))
     points = frame.world(np.moveaxis(np.indices(frame.shape), 0, -1))
     whole = np.linalg.norm(points - [15, 15, 15], axis=-1) < 8
-    planes = {p.name: p for p in _planes(pretended(whole, frame), np.ones(frame.shape, np.float32))}
+    planes = {p.name: p for p in cut(pretended(whole, frame), np.ones(frame.shape, np.float32))}
     up, across = middle(planes["axial"].images["whole"])
     assert up > 0.5
     assert across < 0.5

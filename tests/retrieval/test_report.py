@@ -107,7 +107,7 @@ def test_text_from_outside_is_escaped(asked, tmp_path):
         "store": asked.record["store"] | {"path": nasty, "atlas": nasty},
     }
     background = np.zeros(asked.answer.segmentation.frame.shape, np.float32)
-    write_report(asked.answer, record, background, nasty, tmp_path)
+    write_report(asked.answer, record, background, nasty, {}, tmp_path)
     html = (tmp_path / "report.html").read_text()
     assert "<script" not in html
     assert "<b>&" not in html
@@ -122,6 +122,7 @@ def test_a_query_without_core_is_reported(asked, tmp_path):
         asked.record | {"understood": understood},
         np.zeros(segmentation.frame.shape, np.float32),
         "nothing",
+        {},
         tmp_path,
     )
     text = Page((tmp_path / "report.html").read_text()).text

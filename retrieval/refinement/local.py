@@ -1,0 +1,120 @@
+"""From the tumours that retrieval found to one that fits: seed, diffusion length and growth number by CMA-ES.
+
+Only mu1 = sqrt(D T) and mu2 = sqrt(rho T) shape a density (paper 001), so five numbers are searched: the seed, and the
+logarithms of both. The thresholds are found anew for every tumour (`DiceObjective`).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...store.cores import available_cores
+from ...store.parameters import REFERENCE_DURATION_DAYS, GrowthParameters
+from .objective import DiceObjective, Fit
+
+Progress = Callable[[int, int], None]
+"""Told how many simulations of how many are done."""
+
+STEPS = (4.0, 4.0, 4.0, 0.25, 0.12)
+"""Standard deviations that the search begins with: seed, mm; ln mu1; ln mu2."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How long and how widely to search.
+
+    Args:
+        evaluations: tumours to simulate, over all starts; at least `POPULATION` for each.
+        starts: matches to begin from.
+        seed: of the random numbers.
+    """
+
+    evaluations: int = 600
+    starts: int = 2
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.starts < 1 or self.seed < 0:
+            raise InputError(f"starts must be at least 1 and a seed not negative, not {self.starts} and {self.seed}")
+        if self.evaluations < POPULATION * self.starts:
+            raise InputError(
+                f"{self.evaluations} simulations are too few to begin from {self.starts} matches: give at least "
+                f"{POPULATION * self.starts}"
+            )
+
+
+POPULATION = 8
+"""Tumours simulated before the search is told how they fit; 4 + 3 ln 5 (Hansen 2016)."""
+
+
+def refine_locally(
+    objective: DiceObjective,
+    starts: Sequence[GrowthParameters],
+    settings: LocalSettings | None = None,
+    progress: Progress | None = None,
+) -> list[Fit]:
+    """Search around each start for the tumour that fits best; the same on any number of cores.
+
+    A search ends before its share is spent where it gets no better.
+
+    Args:
+        objective: to maximise.
+        starts: where to begin; those after `settings.starts` are not used.
+        settings: see `LocalSettings`.
+        progress: told how far it has come.
+
+    Returns:
+        All tumours tried, the best first.
+    """
+    settings = settings or LocalSettings()
+    starts = starts[: settings.starts]
+    tried: list[Fit] = []
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for left in range(len(starts), 0, -1):  # the best last: it has what others leave
+            search = _search(as_numbers(starts[left - 1]), settings.seed + left)
+            end = len(tried) + (settings.evaluations - len(tried)) // left
+            while not search.stop() and len(tried) + POPULATION <= end:
+                asked = search.ask()
+                fits = list(pool.map(lambda numbers: objective(from_numbers(numbers)), asked))
+                search.tell(asked, [-fit.score for fit in fits])
+                tried += fits
+                if progress:
+                    progress(len(tried), settings.evaluations)
+    return sorted(tried, key=lambda fit: -fit.score)
+
+
+def as_numbers(parameters: GrowthParameters) -> NDArray[np.float64]:
+    """Write a tumour as what is searched: seed in mm, ln mu1 (mu1 in mm), ln mu2."""
+    return np.array([*parameters.seed_mm, math.log(parameters.mu1), math.log(parameters.mu2)])
+
+
+def from_numbers(numbers: NDArray[np.float64]) -> GrowthParameters:
+    """Inverse of `as_numbers`, at a duration of `REFERENCE_DURATION_DAYS`."""
+    x, y, z, mu1, mu2 = (float(v) for v in numbers)
+    return GrowthParameters.from_mu((x, y, z), math.exp(mu1), math.exp(mu2), REFERENCE_DURATION_DAYS)
+
+
+def _search(start: NDArray[np.float64], seed: int) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cma speaks of plotting libraries
+        import cma
+    rng = np.random.default_rng(seed)
+    options = {
+        "CMA_stds": list(STEPS),
+        "popsize": POPULATION,
+        "seed": np.nan,  # its own would be that of all of numpy
+        "randn": lambda *shape: rng.standard_normal(shape),
+        "tolfun": 1e-5,
+        "tolx": 1e-3,
+        "verbose": -9,
+    }
+    return cma.CMAEvolutionStrategy(start, 1.0, options)
