@@ -50,10 +50,13 @@ def interval(values: np.ndarray, seed: int = 0) -> list[float]:
 
 def _commit() -> str:
     here = Path(__file__).parent
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
-    )
-    return run.stdout.strip() or "unknown"
+    code = [":(top)", ":(top,exclude)benchmarks/results", ":(top,exclude)docs", ":(top,exclude)README.md"]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = "-dirty" if git("status", "--porcelain", "--untracked-files=no", "--", *code) else ""
+    return git("describe", "--always") + changed or "unknown"
 
 
 def _cpu() -> str:

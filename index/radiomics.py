@@ -1,7 +1,8 @@
 """Search by the shape of the masks, in two steps as in paper 003: near centres of mass first, then near shapes.
 
 Shape features are pyradiomics' (van Griethuysen et al., Cancer Research 77 (2017) e104). Raw, as published, those in
-mm³ outweigh all others; standardised, each counts by how much it varies in the store.
+mm³ outweigh all others, and patients are ragged where simulations are smooth. Standardised are the few that neither
+spoils, as logarithms, each by how much it varies in the store; and the centre of mass counts in the second step, too.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ SHORTLIST = 1000
 STANDARDISED = "radiomics-standardised"
 """Name of the search by standardised features."""
 
+COMPARED = ("LeastAxisLength", "MinorAxisLength", "MajorAxisLength", "VoxelVolume")
+"""Features that are standardised, as ln(1 + value)."""
+
+CENTRE_MM = 8.0
+"""Distance of centres of mass that counts as much as one standard deviation of such a feature."""
+
 _WIDTH = 3 + len(FEATURES)
 _TOGETHER = 16  # tumours that a worker process describes at a time
 
@@ -86,7 +93,7 @@ class RadiomicsCandidates:
     Args:
         store: snapshot to search.
         rows: of `describe` for core and whole, (n, 34).
-        standardised: divide each feature by its standard deviation in the store.
+        standardised: compare `COMPARED` and the centres of mass, instead of `FEATURES`.
     """
 
     def __init__(self, store: TumorStore, rows: NDArray[np.float64], *, standardised: bool) -> None:
@@ -94,11 +101,12 @@ class RadiomicsCandidates:
         self._store = store
         self._kept = np.flatnonzero(~store.deleted)
         rows = rows.reshape(-1, 2, _WIDTH)
-        self._centres, self._shapes = rows[self._kept, :, :3], rows[self._kept, :, 3:]
-        self._scale = np.ones((2, len(FEATURES)))
-        if standardised and len(rows):  # deleted ones too: what is left keeps its order
-            spread = rows[:, :, 3:].std(axis=0)
-            self._scale = np.where(spread > 0, spread, 1.0)
+        self._centres = rows[self._kept, :, :3]
+        self._spread = None
+        if standardised:  # deleted ones too: what is left keeps its order
+            spread = _logarithms(rows).std(axis=0) if len(rows) else np.ones((2, len(COMPARED)))
+            self._spread = np.where(spread > 0, spread, 1.0)
+        self._shapes = self._shape_of(rows[self._kept])
 
     @classmethod
     def open(
@@ -126,20 +134,31 @@ class RadiomicsCandidates:
 
         Beyond `SHORTLIST`, `k` widens the first step.
         """
-        away = _centre_distances(self._centres, code[:, :3])
-        near = np.argsort(away, kind="stable")[: max(SHORTLIST, k)]
-        apart = np.linalg.norm((self._shapes[near] - code[:, 3:]) / self._scale, axis=2).sum(axis=1)
-        order = np.lexsort((near, apart))[:k]
-        return self._store.ids_in_segments[self._kept[near[order]]], -apart[order]
+        away = _centres_apart(self._centres, code[:, :3])
+        near = np.argsort(away.sum(axis=1), kind="stable")[: max(SHORTLIST, k)]
+        apart = np.linalg.norm(self._shapes[near] - self._shape_of(code), axis=2)
+        if self._spread is not None:
+            apart = np.hypot(apart, away[near] / CENTRE_MM)
+        scores = -apart.sum(axis=1)
+        order = np.lexsort((near, -scores))[:k]
+        return self._store.ids_in_segments[self._kept[near[order]]], scores[order]
+
+    def _shape_of(self, described: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take from rows of `describe`, (..., 2, 17), what the second step compares besides the centres."""
+        return described[..., 3:] if self._spread is None else _logarithms(described) / self._spread
 
 
-def _centre_distances(centres: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances of both centres, summed; those of two empty masks are 0, of an empty and another one infinite."""
+def _logarithms(described: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log1p(described[..., [3 + FEATURES.index(name) for name in COMPARED]])
+
+
+def _centres_apart(centres: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances of the centres of core and whole, (n, 2); of two empty masks 0, of an empty and another infinite."""
     missing, none = np.isnan(centres[:, :, 0]), np.isnan(query[:, 0])
     distances = np.linalg.norm(np.nan_to_num(centres) - np.nan_to_num(query), axis=2)
     distances[missing & none] = 0.0
     distances[missing ^ none] = np.inf
-    return np.asarray(distances.sum(axis=1))
+    return np.asarray(distances)
 
 
 def _pack_segment(store: TumorStore, record: SegmentRecord, pool: Executor) -> tuple[bytes, dict[str, int]]:

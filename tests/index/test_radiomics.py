@@ -109,35 +109,47 @@ def store(make_atlas, make_store, ball):
     return open_store(make_store(atlas, population(atlas.frame, ball, 14), population(atlas.frame, ball, 12, seed=5)))
 
 
-def two_steps(store, core, whole, shortlist, scale):
-    """By the words of the paper: ids of the tumours nearest by centre, then sorted by shape; and their distances."""
+def two_steps(store, core, whole, shortlist, spread):
+    """By the words of the paper: ids of the tumours nearest by centre, then sorted by shape; and their distances.
+
+    With a spread, the shape is the logarithms of three axes and the volume over it, and the centre over 8 mm.
+    """
     query = [describe(mask, store.frame) for mask in (core, whole)]
     rows = []
     for tumour in store.ids.tolist():
         away = apart = 0.0
         for m, mask in enumerate(masks_of(store, tumour)):
-            its = describe(mask, store.frame)
+            its, centres = describe(mask, store.frame), 0.0
             if mask.any() and (core, whole)[m].any():
-                away += math.dist(its[:3], query[m][:3])
+                centres = math.dist(its[:3], query[m][:3])
             elif mask.any() or (core, whole)[m].any():
-                away = math.inf
-            apart += math.sqrt((((its[3:] - query[m][3:]) / scale[m]) ** 2).sum())
+                centres = math.inf
+            away += centres
+            if spread is None:
+                apart += math.dist(its[3:], query[m][3:])
+            else:
+                steps = [(math.log1p(its[n]) - math.log1p(query[m][n])) / spread[m][n] for n in LENGTHS_AND_VOLUME]
+                apart += math.hypot(*steps, centres / 8)
         rows.append((away, tumour, apart))
     rows = sorted(rows)[:shortlist]
     return zip(*sorted((apart, tumour) for _, tumour, apart in rows), strict=True)
 
 
+LENGTHS_AND_VOLUME = [3 + FEATURES.index(f"{name}AxisLength") for name in ("Least", "Minor", "Major")]
+LENGTHS_AND_VOLUME.append(3 + FEATURES.index("VoxelVolume"))
+
+
 @pytest.mark.parametrize("method", ["radiomics", "radiomics-standardised"])
 @pytest.mark.parametrize("shortlist", [1000, 10])
-def test_ranks_are_those_of_the_papers_two_steps(store, method, shortlist, monkeypatch):
+def test_ranks_are_those_of_the_two_steps(store, method, shortlist, monkeypatch):
     monkeypatch.setattr("gliodex.index.radiomics.SHORTLIST", shortlist)
-    scale = np.ones((2, len(FEATURES)))
+    spread = None
     if method != "radiomics":
-        described = np.array([[describe(m, store.frame)[3:] for m in masks_of(store, t)] for t in store.ids.tolist()])
-        scale = described.std(axis=0)
+        described = np.array([[describe(m, store.frame) for m in masks_of(store, t)] for t in store.ids.tolist()])
+        spread = np.log1p(np.maximum(described, 0)).std(axis=0)
     retriever = open_retriever(store, method)
     for core, whole in queries(store):
-        distances, ids = two_steps(store, core, whole, shortlist, scale)
+        distances, ids = two_steps(store, core, whole, shortlist, spread)
         hits = retriever.search(core, whole, k=6)
         np.testing.assert_allclose(-hits.scores, distances[:6], rtol=1e-9, atol=1e-9)
         assert len(set(hits.ids.tolist()) & set(ids[:8])) >= 5, "equal to rounding"
