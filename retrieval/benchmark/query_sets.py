@@ -17,8 +17,9 @@ from ...simulate.maker import TumourMaker
 from ...store.density import decode
 from ...store.integers import level_of
 from ...store.nifti import load_image
+from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
-from ..segmentation import from_labels
+from ..segmentation import Segmentation, from_labels
 from ..spaces import Space, space_map
 from ..spatial import mask_to_atlas
 
@@ -80,21 +81,31 @@ def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None 
     Raises:
         InputError: the store holds this campaign, or is of another growth model than this version simulates.
     """
+    levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
+    found = QuerySet("unseen", store.frame.shape)
+    for n, (_, integers) in enumerate(islice(unseen_tumours(store, seed), number)):
+        found.add(str(n), integers >= levels[0], integers >= levels[1])
+        if progress:
+            progress(n + 1, number)
+    return found
+
+
+def unseen_tumours(store: TumorStore, seed: int) -> Iterator[tuple[GrowthParameters, NDArray[np.uint16]]]:
+    """Simulate tumours of a campaign that a store does not hold, endlessly: their parameters and integers.
+
+    Raises:
+        InputError: see `unseen`.
+    """
     if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
         raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
     settings = FisherKolmogorovSettings.from_record(
         store.manifest.model, store.path, "compare with the gliodex that built it"
     )
     maker = TumourMaker(store.atlas, settings, Prior(), seed)
-    levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
-    found = QuerySet("unseen", store.frame.shape)
-    tumours = (tumour for start in count(0, 64) for tumour in maker.settle(start, 64).tumours)
-    for n, tumour in enumerate(islice(tumours, number)):
-        integers = decode(tumour.chunk, store.frame.shape)
-        found.add(str(n), integers >= levels[0], integers >= levels[1])
-        if progress:
-            progress(n + 1, number)
-    return found
+    for start in count(0, 64):
+        for tumour in maker.settle(start, 64).tumours:
+            assert tumour.parameters is not None
+            yield tumour.parameters, decode(tumour.chunk, store.frame.shape)
 
 
 def perturbed(given: QuerySet, seed: int) -> QuerySet:
@@ -154,21 +165,36 @@ def patients(store: TumorStore, folder: Path, space: Space = "sri24", progress: 
     Raises:
         InputError: there is none, or one cannot be read.
     """
-    cases = sorted(folder.glob("*/seg.nii.gz"))
-    if not cases:
-        raise InputError(f"{folder} holds no patients: each needs a folder of its own with a seg.nii.gz")
     spatial = space_map(space, store.atlas)
     found = QuerySet("patients", store.frame.shape)
-    for n, path in enumerate(cases):
-        present = [int(label) for label in np.unique(load_image(path).data) if label]
-        given = from_labels(path, core=tuple(label for label in present if label != _OEDEMA))
+    cases = cases_of(folder)
+    for n, case in enumerate(cases):
+        given = segmentation_of(case)
         masks = [mask_to_atlas(spatial, mask, given.frame, store.frame) for mask in (given.core, given.whole)]
         if not masks[1].any():
-            raise InputError(f"{path} lies outside the atlas: check its affine, or --space")
-        found.add(path.parent.name, masks[0], masks[1] | masks[0])
+            raise InputError(f"{case} lies outside the atlas: check its affine, or --space")
+        found.add(case.parent.name, masks[0], masks[1] | masks[0])
         if progress:
             progress(n + 1, len(cases))
     return found
+
+
+def cases_of(folder: Path) -> list[Path]:
+    """List the segmentations of a cohort.
+
+    Raises:
+        InputError: there is none.
+    """
+    cases = sorted(folder.glob("*/seg.nii.gz"))
+    if not cases:
+        raise InputError(f"{folder} holds no patients: each needs a folder of its own with a seg.nii.gz")
+    return cases
+
+
+def segmentation_of(case: Path) -> Segmentation:
+    """Read a patient of a cohort; every label but oedema is core."""
+    present = [int(label) for label in np.unique(load_image(case).data) if label]
+    return from_labels(case, core=tuple(label for label in present if label != _OEDEMA))
 
 
 _OEDEMA = 2

@@ -62,12 +62,17 @@ def accuracy(answers: Answers, truth: NDArray[np.float64], queries: slice) -> di
         scores[f"top_{n}"] = vars(Share.of_queries(found[:, 0] >= best[:, n - 1]))
     scores["recall"] = round(float((found >= best[:, -1:]).sum(axis=1).mean() / HITS), 4)
     losses = best[:, 0] - found[:, 0]
-    rng = np.random.default_rng(0)
-    means = rng.choice(losses, (_DRAWS, len(losses))).mean(axis=1)
     scores["loss"] = round(float(losses.mean()), 5)
-    scores["loss_95"] = [round(float(v), 5) for v in np.quantile(means, [0.025, 0.975])]
+    scores["loss_95"] = [round(bound, 5) for bound in bootstrap(losses)]
     scores["best_dice_sum"] = round(float(found[:, 0].mean()), 4)
     return scores
+
+
+def bootstrap(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of a mean, by drawing with replacement."""
+    means = np.random.default_rng(0).choice(values, (_DRAWS, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def runtime(answers: Answers, queries: slice) -> dict[str, object]:

@@ -36,11 +36,13 @@ class LocalSettings:
         evaluations: tumours to simulate, over all starts; at least `POPULATION` for each.
         starts: matches to begin from.
         seed: of the random numbers.
+        updates: cells to compute; large tumours end the search by it.
     """
 
     evaluations: int = 600
     starts: int = 2
     seed: int = 1
+    updates: int = 30_000_000_000
 
     def __post_init__(self) -> None:
         if self.starts < 1 or self.seed < 0:
@@ -79,14 +81,17 @@ def refine_locally(
     starts = starts[: settings.starts]
     tried: list[Fit] = []
     with ThreadPoolExecutor(available_cores()) as pool:
+        updates = 0
         for left in range(len(starts), 0, -1):  # the best last: it has what others leave
             search = _search(as_numbers(starts[left - 1]), settings.seed + left)
             end = len(tried) + (settings.evaluations - len(tried)) // left
-            while not search.stop() and len(tried) + POPULATION <= end:
+            last = updates + (settings.updates - updates) // left
+            while not search.stop() and len(tried) + POPULATION <= end and updates < last:
                 asked = search.ask()
                 fits = list(pool.map(lambda numbers: objective(from_numbers(numbers)), asked))
                 search.tell(asked, [-fit.score for fit in fits])
                 tried += fits
+                updates += sum(fit.updates for fit in fits)
                 if progress:
                     progress(len(tried), settings.evaluations)
     return sorted(tried, key=lambda fit: -fit.score)

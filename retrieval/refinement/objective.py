@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import SEARCHED_LEVELS, dice_of_levels
-from ...simulate import FisherKolmogorov
+from ...simulate import FisherKolmogorov, Growth
 from ...store.integers import LEVELS, level_of, quantise
 from ...store.parameters import GrowthParameters
 
@@ -28,12 +28,14 @@ class Fit:
         thresholds: of core and whole, at which its outlines fit best.
         dice: of these outlines with the masks, core and whole.
         score: their sum, less what the thresholds' distance from the store's costs.
+        updates: cells that were computed for it.
     """
 
     parameters: GrowthParameters
     thresholds: tuple[float, float]
     dice: tuple[float, float]
     score: float
+    updates: int
 
 
 class DiceObjective:
@@ -63,12 +65,19 @@ class DiceObjective:
 
     def __call__(self, parameters: GrowthParameters) -> Fit:
         """Simulate and compare; what cannot be simulated, or grows far beyond the masks, scores 0."""
+        return self.simulated(parameters)[0]
+
+    def simulated(self, parameters: GrowthParameters) -> tuple[Fit, Growth | None]:
+        """Compare, and return the simulation too; None where it scores 0 because it could not be."""
         try:
             run = self.solver.grow(parameters, self._too_large_ml)
         except InputError:  # the seed is outside the tissue
-            return Fit(parameters, self.usual, (0.0, 0.0), 0.0)
+            return Fit(parameters, self.usual, (0.0, 0.0), 0.0, 0), None
         if run.outgrew:
-            return Fit(parameters, self.usual, (0.0, 0.0), 0.0)
+            return Fit(parameters, self.usual, (0.0, 0.0), 0.0, run.voxel_updates), None
+        return self._compared(parameters, run), run
+
+    def _compared(self, parameters: GrowthParameters, run: Growth) -> Fit:
         shape = run.density.shape
         there = tuple(slice(a, a + n) for a, n in zip(run.low, shape, strict=True))
         masks = np.ascontiguousarray(self._masks[there])
@@ -80,7 +89,7 @@ class DiceObjective:
             [first + n for (first, _), n in zip(self._levels, best, strict=True)],
         )
         score = core + whole - sum(float(costs[n]) for costs, n in zip(self._costs, best, strict=True))
-        return Fit(parameters, (core_level / LEVELS, whole_level / LEVELS), (core, whole), score)
+        return Fit(parameters, (core_level / LEVELS, whole_level / LEVELS), (core, whole), score, run.voxel_updates)
 
 
 _TOO_LARGE = 4.0  # times the whole mask, of what has a density of 0.2

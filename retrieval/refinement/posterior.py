@@ -191,15 +191,20 @@ def _quantile_of_stack(stack: NDArray[np.float32], weights: Numbers, share: floa
     return np.asarray(found.reshape(stack.shape[1:]), np.float32)
 
 
-def weights_of_scores(scores: Sequence[float] | Numbers, sharpness: float, largest: float = 2.0) -> Numbers:
-    """Weigh tumours by how far their scores are from the largest that there can be: (largest − score)^(−sharpness).
+def weights_of_scores(scores: Sequence[float] | Numbers, sharpness: float) -> Numbers:
+    """Weigh tumours by how far their Dice sums are from the largest that there can be: (2 − score)^(−sharpness).
 
     A Gaussian likelihood of unknown variance has this form for a sum of squares of twice as many observations.
     Where something fits perfectly, a rest of `LEAST_MISFIT` is left.
     """
-    misfit = np.maximum(largest - np.asarray(scores, np.float64), LEAST_MISFIT)
-    weights = (misfit / misfit.min()) ** -sharpness
+    misfits = misfits_of(scores)
+    weights = (misfits / misfits.min()) ** -sharpness
     return np.asarray(weights / weights.sum())
+
+
+def misfits_of(scores: Sequence[float] | Numbers) -> Numbers:
+    """Say what Dice sums lack to 2, but no less than `LEAST_MISFIT`."""
+    return np.asarray(np.maximum(2.0 - np.asarray(scores, np.float64), LEAST_MISFIT))
 
 
 LEAST_MISFIT = 0.005

@@ -21,9 +21,10 @@ from ...store.reader import TumorStore
 from ..segmentation import Segmentation
 from ..spatial import AffineMap, SpatialMap, mask_to_atlas
 from .anatomy import patient_anatomy, points_to_patient
-from .local import LocalSettings, refine_locally
+from .local import STEPS, LocalSettings, as_numbers, from_numbers, refine_locally
 from .objective import DiceObjective, Fit
-from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
+from .posterior import BoxedDensity, Posterior, Sample, misfits_of
+from .spread import spread_of
 
 Progress = Callable[[int, int], None]
 Where = Literal["patient", "atlas"]
@@ -117,14 +118,14 @@ class LocalRefinement:
         objective = DiceObjective(solver, core, whole, store.thresholds, search=self.search_thresholds)
         began_from, starts = self._starts(store, hits, spatial, atlas)
         fits = refine_locally(objective, starts, self.settings, progress)
-        samples, weights = _samples(fits, solver, self.settings.seed)
+        samples, weights = _samples(fits, objective, self.settings.seed)
         posterior = Posterior(
             "local",
             self.where,
             atlas.frame,
             samples,
             weights,
-            len(fits),
+            len(fits) + SAMPLES,
             time.perf_counter() - begun,
             began_from,
             asdict(self.settings) | {"where": self.where, "search_thresholds": self.search_thresholds},
@@ -147,22 +148,26 @@ class LocalRefinement:
         return ids, [replace(p, seed_mm=tuple(seed)) for p, seed in zip(parameters, seeds.tolist(), strict=True)]
 
 
-def _samples(fits: list[Fit], solver: FisherKolmogorov, seed: int) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
-    """Draw tumours by their weights, and simulate them again for their densities; the best comes first."""
-    weights = weights_of_scores([fit.score for fit in fits], SHARPNESS)
-    # systematic: of one random number, so few draws represent the weights well
-    at = (np.random.default_rng(seed).random() + np.arange(SAMPLES)) / SAMPLES
-    drawn, times = np.unique(np.searchsorted(np.cumsum(weights), at).clip(max=len(fits) - 1), return_counts=True)
-    counts = dict(zip(drawn.tolist(), times.tolist(), strict=True))
-    rows = [0, *(row for row in counts if row)]
-
-    def sample(row: int) -> Sample:
-        run = solver.grow(fits[row].parameters)
-        return Sample(fits[row].parameters, fits[row].thresholds, BoxedDensity(run.density, run.low), fits[row].score)
-
+def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
+    """Draw tumours around the best fit, simulate them, and weigh each by how it fits; the best comes first."""
+    points = np.array([as_numbers(fit.parameters) for fit in fits])
+    around = spread_of(points, misfits_of([fit.score for fit in fits]), np.array(STEPS), SHARPNESS)
+    drawn = around.draw(SAMPLES, np.random.default_rng(seed))
+    tumours = [fits[0].parameters, *map(from_numbers, drawn)]
     with ThreadPoolExecutor(available_cores()) as pool:
-        samples = tuple(pool.map(sample, rows))
-    return samples, np.array([counts.get(row, 0) for row in rows]) / SAMPLES
+        simulated = list(pool.map(objective.simulated, tumours))
+    # the best was found, not drawn: it stands for nothing but itself
+    logarithms = -SHARPNESS * np.log(misfits_of([fit.score for fit, _ in simulated[1:]])) - around.log_density(drawn)
+    weights = np.concatenate([[0.0], np.exp(logarithms - logarithms.max())])
+    weights[[run is None for _, run in simulated]] = 0.0
+    if not weights.any():
+        weights[0] = 1.0
+    samples, kept = [], []
+    for (fit, run), weight in zip(simulated, weights / weights.sum(), strict=True):
+        if run is not None:
+            samples.append(Sample(fit.parameters, fit.thresholds, BoxedDensity(run.density, run.low), fit.score))
+            kept.append(weight)
+    return tuple(samples), np.array(kept)
 
 
 def carried(
@@ -195,8 +200,8 @@ def _refined(
 SAMPLES = 64
 """Tumours that stand for a posterior."""
 
-SHARPNESS = 8.0
-"""Of `weights_of_scores`."""
+SHARPNESS = 12.0
+"""Of `weights_of_scores`: chosen so that credible intervals of simulated truths hold about what they say."""
 
 _MATCHES = 15
 _SAME = AffineMap(np.eye(4), {})

@@ -101,6 +101,13 @@ def test_what_a_hopeless_start_leaves_the_best_one_has(solver, truth):
     assert sum(fit.score == 0 for fit in tried) < 40
 
 
+def test_large_tumours_end_it_sooner(solver, truth, found):
+    spent = sum(fit.updates for fit in found)
+    sooner = refine_locally(objective_of(solver, truth), [NEAR], LocalSettings(400, 1, updates=spent // 4))
+    assert len(sooner) < len(found) / 2
+    assert spent / 4 <= sum(fit.updates for fit in sooner) < spent / 3
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [((7, 1), "too few"), ((15, 2), "at least 16"), ((100, 0), "starts"), ((100, 1, -1), "seed")],

@@ -1,0 +1,273 @@
+"""What stages after retrieval gain: on simulated truths, whose density is known, and on patients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...index import DiceIndex
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
+from ...store.atlas import Atlas
+from ...store.integers import dequantise, level_of, quantise
+from ...store.reader import TumorStore, open_store
+from ..answer import Answer, Stopwatch, answer, dice
+from ..outputs import staged_folder
+from ..refinement import LocalRefinement, LocalSettings, Posterior
+from ..segmentation import Segmentation
+from ..spaces import Space, space_map
+from ..spatial import AffineMap, SpatialMap
+from .query_sets import cases_of, segmentation_of, unseen_tumours
+from .scoring import bootstrap
+
+Row = dict[str, Any]
+Announce = Callable[[str, int, int], None]
+
+LEVELS = (0.01, 0.1, 0.8)
+"""Densities at which outlines are compared with those of the truth (paper 001, Table 1)."""
+
+PAPER = {"dice_0.01": 0.943, "dice_0.1": 0.932, "dice_0.8": 0.861}
+"""Learn-Morph-Infer, one network for mu1, mu2 and seed (paper 001, Table 1)."""
+
+_IDENTITY = AffineMap(np.eye(4), {"kind": "identity"})
+_SHOWS = 0.01  # density from which a voxel counts for coverage
+
+
+@dataclass(frozen=True)
+class StagesRequest:
+    """What to compare.
+
+    Args:
+        store: path of the store.
+        out: folder for the results.
+        truths: simulations that the store has never seen; half of them are simulated finer, too.
+        cohort: folder of patients; none without.
+        space: that the patients are in.
+        seed: of the truths.
+        local: how long the local search may go on.
+    """
+
+    store: str
+    out: Path
+    truths: int = 100
+    cohort: Path | None = None
+    space: Space = "sri24"
+    seed: int = 3
+    local: LocalSettings = field(default_factory=LocalSettings)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A tumour of which everything is known.
+
+    Args:
+        parameters: of its simulation.
+        density: on the store's frame.
+    """
+
+    parameters: GrowthParameters
+    density: NDArray[np.float32]
+
+
+def compare_stages(request: StagesRequest, announce: Announce = lambda what, done, total: None) -> list[Row]:
+    """Refine simulated truths and patients; writes stages.jsonl and table.md.
+
+    Truths are simulated as the store's tumours ("unseen"), and with voxels of half the size and the arithmetic mean for
+    faces ("finer"), so that no tumour that is tried can be the truth itself.
+
+    Returns:
+        A row a stage and query.
+
+    Raises:
+        GliodexError: anything the user can mend.
+    """
+    store = open_store(request.store)
+    if request.truths < 2:
+        raise InputError(f"--truths must be at least 2, not {request.truths}")
+    index = DiceIndex.open(store)
+    rows: list[Row] = []
+    with staged_folder(request.out) as folder:
+        for name, number, made in (
+            ("unseen", request.truths, truths_of(store, request.seed)),
+            ("finer", request.truths // 2, finer_truths_of(store, request.seed)),
+        ):
+            for n, truth in enumerate(islice(made, number), 1):
+                announce(name, n, number)
+                segmentation = Segmentation(*_masks_of(truth.density, store), store.frame)
+                found, watch = _refined(store, index, segmentation, _IDENTITY, LocalRefinement(request.local, "atlas"))
+                rows += [{"set": name, "label": str(n)} | row for row in _against(found, watch, truth, store)]
+        if request.cohort is not None:
+            spatial = space_map(request.space, store.atlas)
+            cases = cases_of(request.cohort)
+            for n, case in enumerate(cases, 1):
+                announce("patients", n, len(cases))
+                found, watch = _refined(store, index, segmentation_of(case), spatial, LocalRefinement(request.local))
+                rows += [{"set": "patients", "label": case.parent.name} | row for row in _scores(found, watch)]
+        (folder / "stages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "table.md").write_text(table(rows) + "\n")
+    return rows
+
+
+def truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
+    """Simulate tumours that a store has never seen, endlessly.
+
+    Raises:
+        InputError: see `unseen_tumours`.
+    """
+    for parameters, integers in unseen_tumours(store, seed):
+        yield Truth(parameters, dequantise(integers))
+
+
+def finer_truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
+    """Simulate the same tumours on voxels of half the size, with the other mean for the diffusivity of faces."""
+    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "compare with its own gliodex")
+    settings = replace(settings, face_mean="arithmetic" if settings.face_mean == "harmonic" else "harmonic")
+    solver = FisherKolmogorov(_halved_voxels(store.atlas), settings)
+    i, j, k = store.frame.shape
+    for truth in truths_of(store, seed):
+        fine = solver(truth.parameters)
+        yield Truth(truth.parameters, fine.reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5), dtype=np.float32))
+
+
+def _halved_voxels(atlas: Atlas) -> Atlas:
+    frame = atlas.frame.refined(2)
+    white, grey, csf, t1 = (
+        frame.resample(values, atlas.frame) for values in (atlas.white, atlas.grey, atlas.csf, atlas.t1)
+    )
+    white, grey, csf = (np.clip(values, 0.0, 1.0) for values in (white, grey, csf))
+    return Atlas(f"{atlas.name}, finer", frame, white, grey, csf, t1)
+
+
+def _masks_of(density: NDArray[np.float32], store: TumorStore) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    integers = quantise(density)
+    core, whole = (integers >= level_of(store.thresholds[name]) for name in ("core", "whole"))
+    return core, whole
+
+
+def _refined(
+    store: TumorStore,
+    index: DiceIndex,
+    segmentation: Segmentation,
+    spatial: SpatialMap,
+    stage: LocalRefinement,
+) -> tuple[Answer, Stopwatch]:
+    watch = Stopwatch()
+    return answer(store, index, segmentation, spatial, refinement=stage, watch=watch), watch
+
+
+def _scores(found: Answer, watch: Stopwatch) -> list[Row]:
+    """Score retrieval and the stage after it by the Dice sum in the patient."""
+    assert found.before is not None
+    assert found.posterior is not None
+    return [
+        {
+            "stage": "retrieval",
+            "score": found.before.dice["score"],
+            "evaluations": 0,
+            "seconds": watch.seconds["search"],
+        },
+        {
+            "stage": found.posterior.method,
+            "score": found.dice["score"],
+            "evaluations": found.posterior.evaluations,
+            "seconds": watch.seconds["refinement"],
+        },
+    ]
+
+
+def _against(found: Answer, watch: Stopwatch, truth: Truth, store: TumorStore) -> list[Row]:
+    """Score retrieval and the stage after it by all that is known of a truth."""
+    assert found.before is not None
+    assert found.posterior is not None
+    retrieved, refined = _scores(found, watch)
+    matched, best = store.known_parameters(int(found.hits.ids[0])), found.posterior.best.parameters
+    for row, density, parameters in (
+        (retrieved, found.before.density, matched),
+        (refined, found.density_atlas, best),
+    ):
+        row["mae"] = float(np.abs(density - truth.density)[store.atlas.tissue].mean())
+        for level in LEVELS:
+            there = truth.density >= np.float32(level)
+            row[f"dice_{level:g}"] = dice(density >= np.float32(level), there) if there.any() else None
+        if parameters is not None:
+            row["seed_mm"] = float(np.linalg.norm(np.subtract(parameters.seed_mm, truth.parameters.seed_mm)))
+            row["mu1"] = parameters.mu1 / truth.parameters.mu1 - 1
+            row["mu2"] = parameters.mu2 / truth.parameters.mu2 - 1
+    refined |= coverage(found.posterior, truth.density, store.atlas.tissue)
+    return [retrieved, refined]
+
+
+def coverage(posterior: Posterior, truth: NDArray[np.float32], tissue: NDArray[np.bool_]) -> Row:
+    """Count the voxels whose density lies in its credible interval, of those that have a tumour in either.
+
+    Args:
+        posterior: on the frame of the others.
+        truth: density.
+        tissue: where tumours grow.
+    """
+    maps = posterior.maps(_SHOWS)
+    shows = tissue & ((truth >= _SHOWS) | (maps.high >= _SHOWS))
+    inside = (truth >= maps.low - _ROUNDING) & (truth <= maps.high + _ROUNDING)
+    return {
+        "coverage": float(inside[shows].mean()) if shows.any() else None,
+        "width": float((maps.high - maps.low)[shows].mean()) if shows.any() else None,
+        "effective_samples": posterior.effective_samples,
+    }
+
+
+_ROUNDING = 1 / 4095  # of the densities of a store
+
+
+def table(rows: list[Row]) -> str:
+    """Write a line a set and stage, in Markdown: means with 95 % intervals, medians of what is skewed."""
+    head = ["truths", "stage", "n", "Dice sum", "MAE", *(f"Dice at {level:g}" for level in LEVELS)]
+    head += ["seed off, mm", "√(DT) off", "√(ρT) off", "in 90 % interval", "simulations", "s"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for name in dict.fromkeys(row["set"] for row in rows):
+        for stage in dict.fromkeys(row["stage"] for row in rows if row["set"] == name):
+            chosen = [row for row in rows if (row["set"], row["stage"]) == (name, stage)]
+            cells = [
+                _NAMES[name],
+                stage,
+                str(len(chosen)),
+                _mean(chosen, "score"),
+                _mean(chosen, "mae", 4, around=False),
+            ]
+            cells += [_mean(chosen, f"dice_{level:g}", around=False) for level in LEVELS]
+            cells += [_median(chosen, "seed_mm", 2), _median(chosen, "mu1", 3), _median(chosen, "mu2", 3)]
+            cells += [_mean(chosen, "coverage", 2, around=False), _median(chosen, "evaluations", 0)]
+            cells.append(_median(chosen, "seconds", 1 if stage != "retrieval" else 3))
+            lines.append(f"| {' | '.join(cells)} |")
+    paper = [f"{value:.3f}" for value in PAPER.values()]
+    lines.append(f"| simulated | paper 001 | | | | {' | '.join(paper)} | | | | | | |")
+    return "\n".join(lines)
+
+
+_NAMES = {"unseen": "simulated alike", "finer": "simulated finer", "patients": "patients"}
+
+
+def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
+    return np.array([row[name] for row in rows if row.get(name) is not None], np.float64)
+
+
+def _mean(rows: list[Row], name: str, digits: int = 3, *, around: bool = True) -> str:
+    values = _known(rows, name)
+    if not len(values):
+        return ""
+    text = f"{values.mean():.{digits}f}"
+    if not around:
+        return text
+    low, high = bootstrap(values)
+    return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _median(rows: list[Row], name: str, digits: int) -> str:
+    values = np.abs(_known(rows, name))
+    return f"{np.median(values):.{digits}f}" if len(values) else ""
