@@ -16,7 +16,7 @@ BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of f
 
 def figures() -> str:
     """Return the table, one row a figure that has been measured."""
-    rows = [*_solver_rows(), *_search_rows(), *_patient_rows()]
+    rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
     return "\n".join(lines) + _bench() + _plausibility()
@@ -107,6 +107,25 @@ def _search_rows() -> list[tuple[str, str, str]]:
             figure = f"{found['mean_best_dice_sum']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
             rows.append((what, figure, f"{found['unseen']:,} draws of the prior"))
     return rows
+
+
+def _set_rows() -> list[tuple[str, str, str]]:
+    if not (found := latest("set_similarity")):
+        return []
+    systems = found["systems"]
+    names = {
+        "gliodex, 1 item a block": "",
+        "scipy, sparse product": "scipy's sparse product ",
+        "usearch, exact, Jaccard": "usearch (exact, Jaccard) ",
+        "FAISS, Hamming, 1000 ranked by Dice": "FAISS (Hamming, 1,000 re-ranked) ",
+    }
+    times = "; ".join(
+        f"{said}{systems[name]['median_ms']:.2f} ms"
+        + (f", recall {systems[name]['recall_at_10']:.2f}" if systems[name]["recall_at_10"] < 1 else "")
+        for name, said in names.items()
+    )
+    how = f"median of {found['held_out_queries']} queries, one core; sets generated after kosarak's statistics"
+    return [(f"the 10 of {found['sets']:,} sets most like one by Dice, blocks of one item", times, how)]
 
 
 def _patient_rows() -> list[tuple[str, str, str]]:

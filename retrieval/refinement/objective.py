@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,18 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import SEARCHED_LEVELS, dice_of_levels
-from ...simulate import FisherKolmogorov, Growth
+from ...simulate import FisherKolmogorov, Growth, Prior
 from ...store.integers import LEVELS, level_of, quantise
 from ...store.parameters import GrowthParameters
 
 Mask = NDArray[np.bool_]
+
+_PRIOR = Prior()
+MU1_MM, MU2 = (
+    tuple(math.sqrt(rates[n] * _PRIOR.duration[n]) for n in (0, 1))
+    for rates in (_PRIOR.diffusivity, _PRIOR.proliferation)
+)
+"""Ranges of sqrt(D T), mm, and sqrt(rho T) that the prior allows; far beyond, a simulation would take minutes."""
 
 DOUBT = 0.002
 """What Dice must gain for a threshold to lie 0.1 away from the store's; four times as much for 0.2."""
@@ -64,11 +72,13 @@ class DiceObjective:
         ]
 
     def __call__(self, parameters: GrowthParameters) -> Fit:
-        """Simulate and compare; what cannot be simulated, or grows far beyond the masks, scores 0."""
+        """Simulate and compare; what the prior excludes, or grows far beyond the masks, scores 0."""
         return self.simulated(parameters)[0]
 
     def simulated(self, parameters: GrowthParameters) -> tuple[Fit, Growth | None]:
         """Compare, and return the simulation too; None where it scores 0 because it could not be."""
+        if not (MU1_MM[0] <= parameters.mu1 <= MU1_MM[1] and MU2[0] <= parameters.mu2 <= MU2[1]):
+            return Fit(parameters, self.usual, (0.0, 0.0), 0.0, 0), None
         try:
             run = self.solver.grow(parameters, self._too_large_ml)
         except InputError:  # the seed is outside the tissue

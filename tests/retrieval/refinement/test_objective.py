@@ -65,8 +65,11 @@ def test_no_core_is_fitted_by_the_whole_alone(solver):
     [
         GrowthParameters((1000.0, 0.0, 0.0), 0.4, 0.05, 200.0),
         GrowthParameters((-8.0, -20.0, 12.0), 0.9, 0.2, 1000.0),
+        GrowthParameters((-8.0, -20.0, 12.0), 1e5, 0.05, 150.0),
+        GrowthParameters((-8.0, -20.0, 12.0), 0.1, 1e5, 150.0),
+        GrowthParameters((-8.0, -20.0, 12.0), 0.0, 0.05, 150.0),
     ],
-    ids=["outside the tissue", "far too large"],
+    ids=["outside the tissue", "far too large", "too diffuse", "too fast", "no diffusion"],
 )
 def test_what_cannot_be_scores_nothing(solver, parameters):
     density = quantise(solver(GrowthParameters((-8.0, -20.0, 12.0), 0.1, 0.05, 150.0)))
