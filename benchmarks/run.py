@@ -24,8 +24,10 @@ measure("search.py", store)
 measure("accuracy.py", store)
 measure("thresholds.py", store)
 measure("bench.py", *sys.argv[1:3])
+measure("refine.py", *sys.argv[1:3])
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])
+    measure("patients.py", store, sys.argv[2], "--refine", "local", "--name", "patients_local")
     for registration in ("fast", "syn"):
         named = ["--registration", registration, "--name", f"patients_{registration}"]
         measure("patients.py", store, sys.argv[2], "--with-t1-only", *named)

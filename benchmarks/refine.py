@@ -1,0 +1,30 @@
+"""What refinement gains: on simulated truths, alike and finer, and on patients.
+
+    python benchmarks/refine.py STORE [PATIENTS] [--truths 100]
+
+Runs what `gliodex bench refine` runs.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from record import keep
+
+import gliodex
+from gliodex.retrieval.benchmark import StagesRequest, compare_stages
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("store")
+parser.add_argument("patients", type=Path, nargs="?")
+parser.add_argument("--truths", type=int, default=100)
+arguments = parser.parse_args()
+
+with tempfile.TemporaryDirectory() as folder:
+    request = StagesRequest(arguments.store, Path(folder) / "out", arguments.truths, arguments.patients)
+    rows = compare_stages(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
+keep(
+    "refine",
+    {"tumours": len(gliodex.open_store(arguments.store)), "rows": rows},
+    f"python benchmarks/refine.py STORE PATIENTS --truths {arguments.truths}",
+)
