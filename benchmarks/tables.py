@@ -47,10 +47,10 @@ def _refinement() -> str:
     if not found:
         return ""
     about = (
-        f"What `--refine local` gains with {found['tumours']:,} tumours (`{found['command']}`; {found['cores']} cores). "
-        "Means, of the Dice sum with 95 % intervals; medians of what is off, simulations and seconds. Simulated "
-        "truths were never in the store: alike, as its tumours are simulated; finer, on voxels of 1 mm with another mean for "
-        "faces. Patients in SRI24 space; their density is not known."
+        f"What `--refine local` gains with {found['tumours']:,} tumours (`{found['command']}`; {found['cores']} "
+        "cores). Means, of the Dice sum with 95 % intervals; medians of what is off, simulations and seconds. "
+        "Simulated truths were never in the store: alike, as its tumours are simulated; finer, on voxels of 1 mm with "
+        "another mean for faces. Patients in SRI24 space; their density is not known."
     )
     return "\n\n" + "\n\n".join([about, stages_table(found["rows"])])
 
