@@ -57,3 +57,16 @@ def test_a_cohort_without_patients_is_refused_in_a_line(gliodex, brain_store, tm
     ran = gliodex("plausibility", brain_store, "--cohort", tmp_path, "--out", tmp_path / "out")
     assert ran.code == 2
     assert "holds no patients" in ran.said
+
+
+def test_bench_refine_is_a_command_of_its_own(gliodex, tmp_path):
+    few = gliodex("bench", "refine", tmp_path / "store", "--truths", "1", "--out", tmp_path / "out")
+    assert (few.code, "--truths" in few.said) == (2, True)
+    nothing = gliodex("bench", "refine", tmp_path / "store", "--out", tmp_path / "out")
+    assert (nothing.code, str(tmp_path / "store") in nothing.said) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_called_refine_is_named_by_its_path(gliodex, tmp_path):
+    ran = gliodex("bench", tmp_path / "refine", "--out", tmp_path / "out")
+    assert (ran.code, str(tmp_path / "refine") in ran.said) == (2, True)
