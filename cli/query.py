@@ -185,7 +185,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
     if refined := record["refinement"]:
         say(
             f"refined ({refined['method']}, {refined['evaluations']} simulations in {refined['seconds']:.0f} s): Dice "
-            f"sum {best['score']:.3f} in the atlas, now {refined['score']:.3f} in the {refined['anatomy']}"
+            f"sum in the patient {refined['before']['score']:.3f} before, {there['score']:.3f} now"
         )
     if record["settings"]["thresholds"] == "search" or refined:
         say("outlines at density " + ", ".join(f"{n} {record['thresholds'][n]:.3g}" for n in ("whole", "core")))

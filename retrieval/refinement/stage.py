@@ -105,7 +105,8 @@ class LocalRefinement:
         """See `Refinement`.
 
         Raises:
-            InputError: no match has known parameters, or the store is of another growth model.
+            InputError: no match has known parameters, nothing like the patient's tumour can be simulated around them,
+                or the store is of another growth model.
         """
         begun = time.perf_counter()
         grid = segmentation.frame
@@ -118,6 +119,11 @@ class LocalRefinement:
         objective = DiceObjective(solver, core, whole, store.thresholds, search=self.search_thresholds)
         began_from, starts = self._starts(store, hits, spatial, atlas)
         fits = refine_locally(objective, starts, self.settings, progress)
+        if not fits[0].score:
+            raise InputError(
+                f"around the best matches of {store.path} no tumour that resembles this one can be simulated: look at "
+                "the answer without --refine"
+            )
         samples, weights = _samples(fits, objective, self.settings.seed)
         posterior = Posterior(
             "local",
@@ -136,10 +142,10 @@ class LocalRefinement:
         self, store: TumorStore, hits: Hits, spatial: SpatialMap, atlas: Atlas
     ) -> tuple[tuple[int, ...], list[GrowthParameters]]:
         known = {int(tumour): store.known_parameters(int(tumour)) for tumour in hits.ids}
-        starts = {tumour: p for tumour, p in known.items() if p is not None}
+        starts = {tumour: p for tumour, p in known.items() if p is not None and p.mu1 > 0 and p.mu2 > 0}
         if not starts:
             raise InputError(
-                f"none of the {len(known)} best matches of {store.path} has known parameters: leave out --refine"
+                f"none of the {len(known)} best matches of {store.path} has known rates of growth: leave out --refine"
             )
         ids, parameters = tuple(starts)[: self.settings.starts], list(starts.values())[: self.settings.starts]
         if self.where == "atlas":

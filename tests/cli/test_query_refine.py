@@ -8,7 +8,7 @@ import pytest
 
 from gliodex.store import open_store, verify, writing
 
-from ..retrieval.anatomy import RESULT_FILES
+from ..retrieval.anatomy import RESULT_FILES, brats_labels, write_nifti
 from .conftest import query_refused, without_lock
 
 MAPS = {f"{name}{where}.nii.gz" for name in ("mean", "deviation", "exceedance") for where in ("", "_atlas")}
@@ -30,8 +30,6 @@ def refine(ask, snapshots_store, snapshot_seg, out):
 @pytest.fixture
 def snapshot_seg(snapshots_store, tmp_path):
     """Labels of the density between tumours 4 and 5, two stages of one simulation."""
-    from ..retrieval.anatomy import brats_labels, write_nifti
-
     store = open_store(snapshots_store)
     density = (store.density(4) + store.density(5)) / 2
     return write_nifti(tmp_path / "between.nii.gz", brats_labels(density), store.frame.affine)
@@ -130,3 +128,19 @@ def test_evaluations_of_nothing_are_refused(ask, out):
 
 def test_a_store_of_another_growth_model_is_refused(ask, out, indexed_store):
     query_refused(ask("--refine", "local"), out, indexed_store, "leave out --refine")
+
+
+def test_matches_that_never_spread_are_no_starts(ask, snapshots_store, snapshot_seg, gliodex, tmp_path):
+    ids = ",".join(map(str, open_store(snapshots_store).ids))
+    gliodex("export", snapshots_store, "4", "--out", tmp_path / "exported")
+    density = tmp_path / "exported" / "tumour_4.nii.gz"
+    rates = ("--diffusivity", "0", "--proliferation", "0.05", "--duration", "100")
+    ran = gliodex("add", snapshots_store, "--source", "s", "--density", density, "--seed", "3,-17,9", *rates)
+    assert ran.code == 0, ran.err
+    assert gliodex("delete", snapshots_store, ids).code == 0
+    query_refused(ask(*LOCAL, store=snapshots_store, seg=snapshot_seg), tmp_path / "results", "leave out --refine")
+
+
+def test_where_nothing_like_it_can_be_simulated_is_said(ask, snapshots_store, snapshot_seg, monkeypatch, out):
+    monkeypatch.setattr("gliodex.retrieval.refinement.objective.MU1_MM", (1e6, 1e7))
+    query_refused(ask(*LOCAL, store=snapshots_store, seg=snapshot_seg), out, "without --refine")
