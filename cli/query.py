@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..retrieval.ants_map import Method as RegistrationMethod
+from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest, run_query
 from ..retrieval.spaces import Space
 from .build import Device
@@ -40,6 +41,14 @@ class Refinement(StrEnum):
 
     none = "none"
     local = "local"
+    tmcmc = "tmcmc"
+
+
+class PriorOf(StrEnum):
+    """Whose ranges of growth."""
+
+    paper = "paper"
+    store = "store"
 
 
 class Anatomy(StrEnum):
@@ -67,6 +76,14 @@ def query(
     whole_mask: Annotated[Path | None, typer.Option(help="Whole-tumour mask, instead of --seg.")] = None,
     t1: Annotated[Path | None, typer.Option(help="Skull-stripped T1 to register to the atlas.")] = None,
     t1c: Annotated[Path | None, typer.Option(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
+    white: Annotated[
+        Path | None,
+        typer.Option(help="Map of the patient's own white matter, with --grey: refinement simulates there."),
+    ] = None,
+    grey: Annotated[Path | None, typer.Option(help="Map of grey matter, filled in under the tumour.")] = None,
+    pet: Annotated[
+        Path | None, typer.Option(help="FET-PET from 0 to 1 on the segmentation's grid, 0 where unknown (tmcmc).")
+    ] = None,
     space: Annotated[
         Space | None,
         typer.Option(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24."),
@@ -115,13 +132,39 @@ def query(
     ] = None,
     refine: Annotated[
         Refinement,
-        typer.Option(help="Stage after retrieval. local: simulate around the best matches until one fits better."),
+        typer.Option(
+            help="Stage after retrieval. local: simulate around the best matches until one fits better; tmcmc: draw "
+            "from the posterior of growth and imaging by Markov chains."
+        ),
     ] = Refinement.none,
     refine_in: Annotated[
         Anatomy, typer.Option(help="Where it simulates: the atlas's tissue carried to the patient, or the atlas.")
     ] = Anatomy.patient,
     evaluations: Annotated[
-        int | None, typer.Option(help="Simulations of --refine. (default: 600)", show_default=False)
+        int | None,
+        typer.Option(help="Simulations of --refine at most. (default: local 600, tmcmc any)", show_default=False),
+    ] = None,
+    prior: Annotated[
+        PriorOf | None,
+        typer.Option(
+            help="Ranges of growth of tmcmc: paper 000's or the store's. (default: paper)", show_default=False
+        ),
+    ] = None,
+    around_matches: Annotated[
+        bool, typer.Option("--around-matches", help="Begin tmcmc around the matches; same posterior, sooner.")
+    ] = False,
+    alike_mm: Annotated[
+        float | None,
+        typer.Option(
+            help="mm over which images err alike (tmcmc); 0 takes each voxel for itself, as paper 000. (default: 0)",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples of each stage of tmcmc. (default: 2048)", show_default=False)
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(help="Independent runs of tmcmc; two or more tell R-hat.", show_default=False)
     ] = None,
     keep: Annotated[
         bool, typer.Option(help="Add what --refine found to STORE, unless a version is named (STORE@3).")
@@ -139,6 +182,9 @@ def query(
         _labels("--core", core),
         _labels("--whole", whole),
         t1 or t1c,
+        white,
+        grey,
+        pet,
         space,
         transform,
         registration,
@@ -153,9 +199,16 @@ def query(
         thresholds.value if thresholds else None,
         engine.value,
         device.value,
-        refine.value,
-        refine_in.value,
-        evaluations,
+        StageChoice(
+            refine.value,
+            refine_in.value,
+            evaluations,
+            prior.value if prior else None,
+            around_matches,
+            alike_mm,
+            samples,
+            repeats,
+        ),
         keep,
     )
     with stages() as announce:

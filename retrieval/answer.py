@@ -16,9 +16,10 @@ from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
 from ..store.reader import TumorStore
-from .refinement import Posterior, Refinement
+from .refinement import MATCHES, Patient, Posterior, Refinement, ensemble_of
 from .segmentation import Segmentation
 from .spatial import SpatialMap, mask_to_atlas
+from .tissue import Tissue
 
 
 class Stopwatch:
@@ -39,9 +40,9 @@ class Stopwatch:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
-    def progress(self, name: str) -> Callable[[int, int], None]:
-        """Announce how far a stage has come, counted in (done, total)."""
-        return lambda done, total: self._announce(f"{name}: {done:,} of {total:,}") if self._announce else None
+    def progress(self, name: str) -> Callable[[str], None]:
+        """Announce how far a stage has come, in words."""
+        return lambda words: self._announce(f"{name}: {words}") if self._announce else None
 
 
 class Before(NamedTuple):
@@ -67,7 +68,8 @@ class Answer:
         density: float32 on the patient's grid.
         core, whole: the model's masks there, density >= `thresholds`.
         density_atlas: the same density on the atlas frame.
-        posterior: what a stage after retrieval found, whose best tumour this is; None without any.
+        posterior: tumours that explain the masks, of which this is the best: the best matches, weighted, or what a
+            stage after retrieval found.
         before: the best match, which that stage began from.
         kept: ids that its tumours now have in the store.
         thresholds: of core and whole; the store's, or where the search found them, those that fit the patient best.
@@ -91,8 +93,8 @@ class Answer:
     dice: dict[str, float]
     volumes_ml: dict[str, dict[str, float]]
     outside_brain_ml: float
+    posterior: Posterior
     warnings: tuple[str, ...] = field(default=())
-    posterior: Posterior | None = None
     before: Before | None = None
     kept: tuple[int, ...] = ()
 
@@ -111,6 +113,8 @@ def answer(
     top_k: int = 15,
     distinct: bool = False,
     refinement: Refinement | None = None,
+    pet: NDArray[np.float32] | None = None,
+    tissue: Tissue | None = None,
     watch: Stopwatch | None = None,
 ) -> Answer:
     """Find the tumour in `store` that resembles the patient's most, and bring it to the patient.
@@ -123,6 +127,8 @@ def answer(
         top_k: matches to list.
         distinct: list no more than the best tumour of each simulation.
         refinement: stage after retrieval.
+        pet: of the patient, for stages that use it; see `Patient`.
+        tissue: likewise.
         watch: times the stages.
 
     Raises:
@@ -155,19 +161,24 @@ def answer(
         thresholds = store.thresholds
         if hits.thresholds is not None:  # where the masks were drawn, they can be told a little better
             thresholds = best_thresholds(density, segmentation.core, segmentation.whole, store.thresholds)
-    posterior = before = None
-    if refinement is not None:
-        before = Before(density, thresholds, _dices(density, thresholds, segmentation))
-        with watch.stage("refinement"):
-            distinct_hits = retriever.search(core_atlas, whole_atlas, refinement.matches, distinct=True)
-            refined = refinement(store, distinct_hits, segmentation, spatial, watch.progress("refinement"))
-        density, density_atlas, thresholds, posterior = refined
+    before = None
+    with watch.stage("ensemble" if refinement is None else "refinement"):
+        count = MATCHES if refinement is None else refinement.matches
+        distinct_hits = retriever.search(core_atlas, whole_atlas, count, distinct=True)
+        if refinement is None:
+            posterior = ensemble_of(store, distinct_hits)
+        else:
+            before = Before(density, thresholds, _dices(density, thresholds, segmentation))
+            patient = Patient(segmentation, spatial, pet, tissue)
+            refined = refinement(store, distinct_hits, patient, watch.progress("refinement"))
+            density, density_atlas, thresholds, posterior = refined
     core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
     warnings = (
         *segmentation.warnings,
         *_unlike(hits),
         *_doubts(volumes, outside_ml, spatial.describe().get("correlation")),
+        *posterior.doubts,
     )
     return Answer(
         segmentation,
@@ -183,8 +194,8 @@ def answer(
         _dices(density, thresholds, segmentation),
         volumes,
         outside_ml,
-        warnings,
         posterior,
+        warnings,
         before,
     )
 

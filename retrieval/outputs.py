@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..index.protocol import Hits
+from ..store.cores import available_cores
+from ..store.frame import Frame
 from ..store.nifti import save_image
 from ..store.parameters import UNITS
 from ..store.reader import TumorStore
 from .answer import Answer
-from .refinement import Posterior, carried
+from .refinement import Patient, Posterior, carried
 
 DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
 
@@ -68,36 +71,37 @@ def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, N
     """Write the density and the model's masks, on the segmentation's grid, and the density on the atlas frame.
 
     Returns:
-        Where there is a posterior, what it says of every voxel, on the segmentation's grid: "mean", "deviation",
-        "exceedance" of `EXCEEDED`. They are written too, in the patient and in the atlas.
+        What the posterior says of every voxel, on the segmentation's grid: "mean", "deviation", "exceedance" of
+        `EXCEEDED`. They are written too, in the patient and in the atlas.
     """
-    grid = answer.segmentation.frame
-    save_image(folder / "density.nii.gz", answer.density, grid, "gliodex tumour cell density, 0 to 1")
-    save_image(folder / "core.nii.gz", answer.core.astype(np.uint8), grid, "gliodex model core")
-    save_image(folder / "whole.nii.gz", answer.whole.astype(np.uint8), grid, "gliodex model whole tumour")
-    save_image(folder / "density_atlas.nii.gz", answer.density_atlas, store.frame, "gliodex density, atlas space")
-    return {} if answer.posterior is None else _write_maps(answer, answer.posterior, store, folder)
-
-
-EXCEEDED = 0.1
-"""Density whose exceedance is written."""
-
-
-def _write_maps(
-    answer: Answer, posterior: Posterior, store: TumorStore, folder: Path
-) -> dict[str, NDArray[np.float32]]:
-    maps = posterior.maps(EXCEEDED)
-    there = {}
+    grid, patient = answer.segmentation.frame, Patient(answer.segmentation, answer.spatial)
+    maps = answer.posterior.maps(EXCEEDED)
     named = {
         "mean": (maps.mean, "mean density"),
         "deviation": (maps.deviation, "standard deviation of density"),
         "exceedance": (maps.exceedance, f"probability of density >= {EXCEEDED}"),
     }
+    images: list[tuple[str, NDArray[np.generic], Frame, str]] = [
+        ("density", answer.density, grid, "tumour cell density, 0 to 1"),
+        ("core", answer.core.astype(np.uint8), grid, "model core"),
+        ("whole", answer.whole.astype(np.uint8), grid, "model whole tumour"),
+        ("density_atlas", answer.density_atlas, store.frame, "density, atlas space"),
+    ]
+    there = {}
     for name, (values, what) in named.items():
-        there[name], atlas = carried(values, posterior, store, answer.segmentation, answer.spatial)
-        save_image(folder / f"{name}.nii.gz", there[name], answer.segmentation.frame, f"gliodex {what}")
-        save_image(folder / f"{name}_atlas.nii.gz", atlas, store.frame, f"gliodex {what}, atlas space")
+        there[name], atlas = carried(values, answer.posterior, store, patient)
+        images += [(name, there[name], grid, what), (f"{name}_atlas", atlas, store.frame, f"{what}, atlas space")]
+    with ThreadPoolExecutor(available_cores()) as pool:  # most of it is compression
+        list(pool.map(lambda image: _save(folder, *image), images))
     return there
+
+
+def _save(folder: Path, name: str, values: NDArray[np.generic], frame: Frame, what: str) -> None:
+    save_image(folder / f"{name}.nii.gz", values, frame, f"gliodex {what}")
+
+
+EXCEEDED = 0.1
+"""Density whose exceedance is written."""
 
 
 def as_record(
@@ -137,6 +141,7 @@ def as_record(
         "patient_space": answer.dice,
         "thresholds": answer.thresholds,
         "volumes_ml": answer.volumes_ml,
+        "posterior": _posterior(answer),
         "refinement": _refinement(answer),
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
         "understood": answer.segmentation.understood,
@@ -147,12 +152,27 @@ def as_record(
     }
 
 
-def _refinement(answer: Answer) -> dict[str, object] | None:
-    """Write what a stage after retrieval found as plain values."""
+def _posterior(answer: Answer) -> dict[str, object]:
+    """Write what is known beside the best tumour as plain values."""
     posterior = answer.posterior
-    if posterior is None:
+    return {
+        "method": posterior.method,
+        "anatomy": posterior.space,
+        "credible_intervals": posterior.intervals(),
+        "samples": len(posterior.samples),
+        "effective_samples": round(posterior.effective_samples, 1),
+        "evaluations": posterior.evaluations,
+        "seconds": round(posterior.seconds, 3),
+        "exceedance_level": EXCEEDED,
+        "diagnostics": posterior.diagnostics,
+    }
+
+
+def _refinement(answer: Answer) -> dict[str, object] | None:
+    """Write what a stage after retrieval did as plain values; None without any."""
+    if answer.before is None:
         return None
-    best = posterior.best
+    posterior, best = answer.posterior, answer.posterior.best
     return {
         "method": posterior.method,
         "anatomy": posterior.space,
@@ -161,14 +181,23 @@ def _refinement(answer: Answer) -> dict[str, object] | None:
         "kept_as": list(answer.kept),
         "evaluations": posterior.evaluations,
         "seconds": round(posterior.seconds, 3),
-        "before": answer.before.dice if answer.before else None,
+        "before": answer.before.dice,
         "score": best.score,
         "parameters": best.parameters.as_record() if best.parameters else None,
         "thresholds": dict(zip(("core", "whole"), best.thresholds, strict=True)),
-        "credible_intervals": posterior.intervals(),
-        "samples": len(posterior.samples),
-        "effective_samples": round(posterior.effective_samples, 1),
-        "exceedance_level": EXCEEDED,
+    }
+
+
+def posterior_record(posterior: Posterior) -> dict[str, object]:
+    """All numbers of a posterior with their weights, as plain values: the content of posterior.json."""
+    columns, weights = posterior.numbers()
+    return {
+        "software": f"gliodex {version('gliodex')}",
+        "method": posterior.method,
+        "anatomy": posterior.space,
+        "numbers": {name: values.tolist() for name, values in columns.items()},
+        "weights": weights.tolist(),
+        "diagnostics": posterior.diagnostics,
     }
 
 
@@ -190,9 +219,9 @@ def _known_parameters(store: TumorStore, tumour: int) -> dict[str, object] | Non
     return known.as_record() if known else None
 
 
-def write_record(record: dict[str, object], folder: Path) -> None:
-    """Write matches.json."""
-    with (folder / "matches.json").open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2)
+def write_record(record: dict[str, object], folder: Path, name: str = "matches") -> None:
+    """Write matches.json, or another record."""
+    with (folder / f"{name}.json").open("w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2 if name == "matches" else None)
         file.flush()
         os.fsync(file.fileno())

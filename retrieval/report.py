@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .answer import Answer
 from .figure import CORE_COLOUR, WHOLE_COLOUR, draw
 from .posterior_figure import draw_pairs, draw_uncertainty
+from .refinement import Posterior
 
 
 def write_report(
@@ -24,7 +25,7 @@ def write_report(
     maps: dict[str, NDArray[np.float32]],
     folder: Path,
 ) -> None:
-    """Write report.png and report.html; uncertainty.png and posterior.png besides where there is a posterior.
+    """Write report.png and report.html, and the posterior's uncertainty.png and posterior.png.
 
     Args:
         answer: what was found.
@@ -42,12 +43,9 @@ def write_report(
         picture,
         f"{_what(record)} · Dice in the patient: whole {answer.dice['whole']:.2f}, core {answer.dice['core']:.2f}",
     )
-    further = {}
-    if answer.posterior is not None and answer.before is not None:
-        further = {"uncertainty": folder / "uncertainty.png", "posterior": folder / "posterior.png"}
-        level = record["refinement"]["exceedance_level"]
-        draw_uncertainty(answer, answer.before, background, maps, level, further["uncertainty"])
-        draw_pairs(answer.posterior, further["posterior"])
+    further = {"uncertainty": folder / "uncertainty.png", "posterior": folder / "posterior.png"}
+    draw_uncertainty(answer, background, maps, record["posterior"]["exceedance_level"], further["uncertainty"])
+    draw_pairs(answer.posterior, further["posterior"])
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string((files(__package__) / "templates" / "report.html").read_text(encoding="utf-8"))
@@ -56,7 +54,7 @@ def write_report(
         best=best,
         anatomy=anatomy,
         picture=_embedded(picture),
-        refined_numbers=_refined_numbers(record),
+        numbers=_numbers(answer.posterior),
         further={name: _embedded(path) for name, path in further.items()},
         core_colour=CORE_COLOUR,
         whole_colour=WHOLE_COLOUR,
@@ -71,16 +69,10 @@ def _what(record: dict[str, Any]) -> str:
     return f"refined from {found}" if record["refinement"] else found
 
 
-def _refined_numbers(record: dict[str, Any]) -> list[tuple[str, str, float]]:
+def _numbers(posterior: Posterior) -> list[tuple[str, str, float]]:
     """Name, label and best value of each number that has a credible interval."""
-    refined = record["refinement"]
-    if not refined:
-        return []
-    best = {f"threshold_{name}": value for name, value in refined["thresholds"].items()}
-    if refined["parameters"]:
-        best |= {name: refined["parameters"][name] for name in ("mu1_mm", "mu2")}
-        best |= {f"seed_{axis}_mm": refined["parameters"]["seed_mm"][n] for n, axis in enumerate("xyz")}
-    return [(name, label, best[name]) for name, label in _LABELS.items() if name in best]
+    columns, _ = posterior.numbers()
+    return [(name, label, float(columns[name][0])) for name, label in _LABELS.items() if name in columns]
 
 
 _LABELS = {
@@ -89,8 +81,14 @@ _LABELS = {
     "seed_z_mm": "seed z, mm",
     "mu1_mm": "√(DT), mm",
     "mu2": "√(ρT)",
+    "diffusivity": "D in white matter, mm²/day",
+    "proliferation": "ρ, 1/day",
+    "duration": "T, days",
     "threshold_core": "density at the core's outline",
     "threshold_whole": "density at the whole tumour's outline",
+    "threshold_width": "width of both thresholds",
+    "pet_scale": "PET signal where the density is 1",
+    "pet_noise": "noise of the PET",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,12 +17,14 @@ from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
 from .ants_map import AntsMap, Method, load_transform
-from .outputs import as_record, staged_folder, write_images, write_record
-from .refinement import LocalRefinement, LocalSettings, Refinement, Where, keep
+from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
+from .refinement import StageChoice, keep
+from .refinement.imaging import check_pet
 from .registration import register
 from .segmentation import Segmentation, from_labels, from_masks
 from .spaces import Space, space_map
 from .spatial import SpatialMap
+from .tissue import Tissue, load_tissue
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class QueryRequest:
         core_mask, whole_mask: two separate masks.
         core, whole: labels of each mask in `seg`.
         image: skull-stripped T1 or T1c to register.
+        white, grey: maps of the patient's own tissue, to simulate in; registered where there is no image.
+        pet: FET-PET on the segmentation's grid, in [0, 1], 0 where it is not known.
         space: known space of the segmentation, instead of an image.
         transform: `transform` folder of an earlier query, instead of either.
         registration: how to register.
@@ -49,9 +53,7 @@ class QueryRequest:
         thresholds: "search" finds them too, by exact Dice; "fixed" takes the store's, in refinement too. By default
             only refinement finds them.
         engine, device: of encoders, see `open_retriever`.
-        refine: stage after retrieval, one of `STAGES`.
-        refine_in: anatomy that it simulates in.
-        evaluations: simulations of the stage; its own number by default.
+        stage: after retrieval.
         keep: add what it found to the store, unless `store` names a version.
     """
 
@@ -63,6 +65,9 @@ class QueryRequest:
     core: tuple[int, ...] | None = None
     whole: tuple[int, ...] | None = None
     image: Path | None = None
+    white: Path | None = None
+    grey: Path | None = None
+    pet: Path | None = None
     space: Space | None = None
     transform: Path | None = None
     registration: Method = "fast"
@@ -77,19 +82,13 @@ class QueryRequest:
     thresholds: Literal["fixed", "search"] | None = None
     engine: str = "flat"
     device: str = "cpu"
-    refine: str = "none"
-    refine_in: Where = "patient"
-    evaluations: int | None = None
+    stage: StageChoice = field(default_factory=StageChoice)
     keep: bool = True
 
     @property
     def search_thresholds(self) -> bool:
         """Whether retrieval finds the thresholds, too."""
         return self.thresholds == "search"
-
-
-STAGES = ("none", "local")
-"""Names of what may come after retrieval."""
 
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
@@ -107,15 +106,19 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     """
     watch = Stopwatch(announce)
     _check_options(request)
-    refinement = _refinement(request)
+    choice = replace(request.stage, search_thresholds=request.thresholds != "fixed")
+    refinement = choice.stage(request.out)
     with watch.stage("read"):
         segmentation = _segmentation(request)
         image = load_image(request.image) if request.image else None
+        tissue = _tissue(request)
+        pet = _pet(request, segmentation)
         store = open_store(request.store)
         _ = store.atlas
     with staged_folder(request.out) as folder:
         with watch.stage("registration"):
-            spatial = _spatial_map(request, segmentation, image, store, folder)
+            shown = tissue.picture() if image is None and tissue is not None else image
+            spatial = _spatial_map(request, segmentation, shown, store, folder)
         with ExitStack() as opened:
             with watch.stage("open index"):
                 retriever: Retriever = (
@@ -140,41 +143,30 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                 top_k=request.top_k,
                 distinct=request.distinct,
                 refinement=refinement,
+                pet=pet,
+                tissue=tissue,
                 watch=watch,
             )
         with watch.stage("write images"):
             maps = write_images(found, store, folder)
-        if found.posterior is not None and request.keep and not store.pinned:
+        if found.before is not None and request.keep and not store.pinned:
             with watch.stage("keep"):
                 found = _kept(found, store)
         record = as_record(found, store, _settings(request), watch.seconds)
         with watch.stage("report"):
             from .report import write_report  # matplotlib takes a second to import
 
-            background, anatomy = _background(found, image, store)
+            background, anatomy = _background(found, shown, store)
             write_report(found, record, background, anatomy, maps, folder)
         record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
+        write_record(posterior_record(found.posterior), folder, "posterior")
         write_record(record, folder)
     if isinstance(spatial, AntsMap) and image is not None:
         spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
 
 
-def _refinement(request: QueryRequest) -> Refinement | None:
-    if request.refine not in STAGES:
-        raise InputError(f"--refine {request.refine} is none of {', '.join(STAGES)}")
-    if request.refine == "none":
-        if request.evaluations is not None:
-            raise InputError("--evaluations is for a stage after retrieval: name one with --refine")
-        return None
-    settings = LocalSettings()
-    if request.evaluations is not None:
-        settings = replace(settings, evaluations=request.evaluations)
-    return LocalRefinement(settings, request.refine_in, search_thresholds=request.thresholds != "fixed")
-
-
 def _kept(found: Answer, store: TumorStore) -> Answer:
-    assert found.posterior is not None
     ids, doubt = keep(store, found.posterior, found.spatial)
     return replace(found, kept=tuple(ids), warnings=(*found.warnings, *([doubt] if doubt else [])))
 
@@ -200,11 +192,17 @@ def _check_options(request: QueryRequest) -> None:
         raise InputError("--core and --whole name labels of --seg: with separate masks leave them out")
     if (request.out / "manifests").is_dir():
         raise InputError(f"{request.out} is a store: give another folder for the results with --out")
-    ways = [request.image, request.space, request.transform]
+    if (request.white is None) != (request.grey is None):
+        raise InputError("give both --white and --grey, or neither")
+    if request.pet is not None and request.stage.name != "tmcmc":
+        raise InputError("--pet is for --refine tmcmc: the other stages compare outlines alone")
+    own = request.white is not None and request.space is None and request.transform is None
+    ways = [request.image or own or None, request.space, request.transform]
     if sum(way is not None for way in ways) != 1:
         raise InputError(
             "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS "
-            "without MRI), --space atlas (masks already there), or --transform (of an earlier query)"
+            "without MRI), --space atlas (masks already there), --white and --grey (tissue maps, registered), or "
+            "--transform (of an earlier query)"
         )
 
 
@@ -232,10 +230,27 @@ def _segmentation(request: QueryRequest) -> Segmentation:
     return from_masks(request.core_mask, request.whole_mask)
 
 
+def _tissue(request: QueryRequest) -> Tissue | None:
+    if request.white is None or request.grey is None:
+        return None
+    return load_tissue(request.white, request.grey)
+
+
+def _pet(request: QueryRequest, segmentation: Segmentation) -> NDArray[np.float32] | None:
+    if request.pet is None:
+        return None
+    image = load_image(request.pet)
+    if not image.frame.same_as(segmentation.frame):
+        raise InputError(f"{request.pet} is not on the segmentation's grid: resample it there first")
+    values = np.asarray(image.data, np.float32)
+    check_pet(values, str(request.pet))
+    return values
+
+
 def _spatial_map(
     request: QueryRequest, segmentation: Segmentation, image: Image | None, store: TumorStore, folder: Path
 ) -> SpatialMap:
-    if image is not None:
+    if image is not None and request.space is None and request.transform is None:
         return register(
             image,
             segmentation,
@@ -270,7 +285,7 @@ def _settings(request: QueryRequest) -> dict[str, object]:
         "thresholds": request.thresholds or "fixed",
         "top_k": request.top_k,
         "distinct": request.distinct,
-        "refine": request.refine,
+        "refine": request.stage.name,
     }
     if request.image is not None:
         settings["registration"] = request.registration

@@ -22,7 +22,8 @@ FRAME_SIZE, FRAME_SPACING_MM = 128, 2.0
 LABELS = {"csf": 1, "grey": 2, "white": 3}
 """Values of a hard-label file."""
 
-_PSEUDO_T1 = {"csf": 0.25, "grey": 0.65, "white": 1.0}
+PSEUDO_T1 = {"csf": 0.25, "grey": 0.65, "white": 1.0}
+"""Brightness of tissues in a T1, roughly, for a picture of tissue maps."""
 _FRACTION_SLACK = 0.01  # interpolated maps overshoot a little
 _LABEL_FILES = ("tissues", "tissue", "labels")
 
@@ -90,7 +91,7 @@ def _from_labels(name: str, labels: Image, t1: Image | None) -> Atlas:
         raise InputError(f"{labels.path} holds labels {shown}: a tissue file has 0 outside, 1 CSF, 2 grey, 3 white")
     maps = {tissue: (labels.data == value).astype(np.float32) for tissue, value in LABELS.items()}
     if t1 is None:
-        head = sum(maps[tissue] * level for tissue, level in _PSEUDO_T1.items())
+        head = sum(maps[tissue] * level for tissue, level in PSEUDO_T1.items())
     else:
         head = labels.frame.resample(t1.data, t1.frame)
     return _on_frame(name, labels.frame, maps["white"], maps["grey"], maps["csf"], np.asarray(head))

@@ -165,7 +165,6 @@ def _refined(
 def _scores(found: Answer, watch: Stopwatch) -> list[Row]:
     """Score retrieval and the stage after it by the Dice sum in the patient."""
     assert found.before is not None
-    assert found.posterior is not None
     return [
         {
             "stage": "retrieval",
@@ -185,7 +184,6 @@ def _scores(found: Answer, watch: Stopwatch) -> list[Row]:
 def _against(found: Answer, watch: Stopwatch, truth: Truth, store: TumorStore) -> list[Row]:
     """Score retrieval and the stage after it by all that is known of a truth."""
     assert found.before is not None
-    assert found.posterior is not None
     retrieved, refined = _scores(found, watch)
     matched, best = store.known_parameters(int(found.hits.ids[0])), found.posterior.best.parameters
     for row, density, parameters in (
@@ -212,12 +210,12 @@ def coverage(posterior: Posterior, truth: NDArray[np.float32], tissue: NDArray[n
         truth: density.
         tissue: where tumours grow.
     """
-    maps = posterior.maps(_SHOWS)
-    shows = tissue & ((truth >= _SHOWS) | (maps.high >= _SHOWS))
-    inside = (truth >= maps.low - _ROUNDING) & (truth <= maps.high + _ROUNDING)
+    low, high = posterior.credible_maps()
+    shows = tissue & ((truth >= _SHOWS) | (high >= _SHOWS))
+    inside = (truth >= low - _ROUNDING) & (truth <= high + _ROUNDING)
     return {
         "coverage": float(inside[shows].mean()) if shows.any() else None,
-        "width": float((maps.high - maps.low)[shows].mean()) if shows.any() else None,
+        "width": float((high - low)[shows].mean()) if shows.any() else None,
         "effective_samples": posterior.effective_samples,
     }
 

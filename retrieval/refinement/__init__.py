@@ -1,19 +1,33 @@
 """After retrieval: tumours that fit the patient better than any of the store, and how sure that is."""
 
+from .choice import STAGES, StageChoice
+from .ensemble import MATCHES, ensemble_of
 from .keeping import keep
 from .local import LocalSettings, refine_locally
+from .local_stage import LocalRefinement
 from .posterior import Posterior, Sample
-from .stage import LocalRefinement, Refined, Refinement, Where, carried
+from .site import Patient, Where
+from .stage import Refined, Refinement, carried
+from .transitional import TransitionalSettings
+from .transitional_stage import PriorName, TransitionalRefinement
 
 __all__ = [
+    "MATCHES",
+    "STAGES",
     "LocalRefinement",
     "LocalSettings",
+    "Patient",
     "Posterior",
+    "PriorName",
     "Refined",
     "Refinement",
     "Sample",
+    "StageChoice",
+    "TransitionalRefinement",
+    "TransitionalSettings",
     "Where",
     "carried",
+    "ensemble_of",
     "keep",
     "refine_locally",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.atlas import Atlas
+from ...store.atlas import MAPS, Atlas
 from ...store.frame import Frame
 from ..spatial import SpatialMap
 
@@ -25,16 +25,21 @@ def patient_anatomy(atlas: Atlas, spatial: SpatialMap, grid: Frame) -> Atlas:
         spatial: correspondence between patient and atlas.
         grid: of the patient's segmentation.
     """
-    around = _around(grid, float(np.mean(atlas.frame.spacing)))
+    around = grid_around(grid, float(np.mean(atlas.frame.spacing)))
     maps = {
         name: spatial.to_patient(getattr(atlas, name), atlas.frame, around) for name in ("white", "grey", "csf", "t1")
     }
     fractions = {name: np.clip(maps[name], 0.0, 1.0) for name in ("white", "grey", "csf")}
-    inside = np.argwhere(sum(fractions.values()) > 0)
+    brain = np.asarray(sum(fractions.values()) > 0)
+    return cropped(Atlas(f"{atlas.name} in the patient", around, t1=maps["t1"], **fractions), brain)
+
+
+def cropped(atlas: Atlas, mask: NDArray[np.bool_]) -> Atlas:
+    """Leave out of an atlas what lies around a mask."""
+    inside = np.argwhere(mask)
     low, high = inside.min(0), inside.max(0) + 1
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    cut = {name: values[box] for name, values in (fractions | {"t1": maps["t1"]}).items()}
-    return Atlas(f"{atlas.name} in the patient", around.crop(low, high), **cut)
+    return Atlas(atlas.name, atlas.frame.crop(low, high), **{name: getattr(atlas, name)[box] for name in MAPS})
 
 
 def points_to_patient(
@@ -60,7 +65,7 @@ def _atlas_coordinates(atlas: Frame, spatial: SpatialMap, patient: Frame) -> NDA
 _INSIDE, _FAR_MM = 0.999, 1e6
 
 
-def _around(grid: Frame, spacing: float) -> Frame:
+def grid_around(grid: Frame, spacing: float) -> Frame:
     """Frame of cubes that holds a grid and a margin, along its axes; perpendicular ones where the grid's are not."""
     axes, _ = np.linalg.qr(grid.affine[:3, :3])
     axes *= np.sign((axes * grid.affine[:3, :3]).sum(axis=0))

@@ -63,7 +63,7 @@ class DiceObjective:
         self.usual = thresholds["core"], thresholds["whole"]
         self._masks = core + np.uint8(2) * whole
         self._sizes = int(np.count_nonzero(core)), int(np.count_nonzero(whole))
-        self._too_large_ml = _TOO_LARGE * self._sizes[1] * solver.atlas.frame.voxel_ml
+        self._too_large_ml = TOO_LARGE * self._sizes[1] * solver.atlas.frame.voxel_ml
         usual = level_of(self.usual[0]), level_of(self.usual[1])
         self._levels = SEARCHED_LEVELS if search else ((usual[0], usual[0]), (usual[1], usual[1]))
         self._costs = [
@@ -102,4 +102,4 @@ class DiceObjective:
         return Fit(parameters, (core_level / LEVELS, whole_level / LEVELS), (core, whole), score, run.voxel_updates)
 
 
-_TOO_LARGE = 4.0  # times the whole mask, of what has a density of 0.2
+TOO_LARGE = 4.0  # times the whole mask, of what has a density of 0.2

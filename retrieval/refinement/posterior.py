@@ -43,10 +43,14 @@ class BoxedDensity:
         box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         return cls(np.ascontiguousarray(density[box]), (int(low[0]), int(low[1]), int(low[2])))
 
+    def within(self, low: tuple[int, int, int]) -> tuple[slice, ...]:
+        """Where the values lie in an array whose first voxel is `low`."""
+        return tuple(slice(a - b, a - b + n) for a, b, n in zip(self.low, low, self.values.shape, strict=True))
+
     def full(self, frame: Frame) -> NDArray[np.float32]:
         """Density on the whole frame."""
         out = np.zeros(frame.shape, np.float32)
-        out[tuple(slice(a, a + n) for a, n in zip(self.low, self.values.shape, strict=True))] = self.values
+        out[self.within((0, 0, 0))] = self.values
         return out
 
 
@@ -81,6 +85,10 @@ class Posterior:
         seconds: that it took.
         began_from: tumours of the store.
         settings: of the stage, plain values.
+        draws: numbers of equally probable draws, the best first, of which the samples are some; empty where these are
+            all there is.
+        diagnostics: by which to judge whether the stage did its work, plain values.
+        doubts: for the reader of the report.
 
     Raises:
         InputError: there are no samples, or the weights are not theirs.
@@ -95,6 +103,9 @@ class Posterior:
     seconds: float
     began_from: tuple[int, ...]
     settings: dict[str, object] = field(default_factory=dict)
+    draws: dict[str, Numbers] = field(default_factory=dict)
+    diagnostics: dict[str, object] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fits = len(self.samples) == len(self.weights) > 0 and (self.weights >= 0).all()
@@ -111,22 +122,28 @@ class Posterior:
         """How many samples of equal weight would tell as much (Kish)."""
         return float(1.0 / (self.weights**2).sum())
 
+    def numbers(self) -> tuple[dict[str, Numbers], Numbers]:
+        """Numbers of all that the posterior holds, by name, and their weights: seed, mu1, mu2, thresholds, and more."""
+        if self.draws:
+            count = len(next(iter(self.draws.values())))
+            return self.draws, np.full(count, 1 / count)
+        columns: dict[str, Numbers] = {}
+        known = [sample.parameters for sample in self.samples if sample.parameters is not None]
+        if len(known) == len(self.samples):
+            columns = {f"seed_{axis}_mm": np.array([p.seed_mm[n] for p in known]) for n, axis in enumerate("xyz")}
+            columns |= {"mu1_mm": np.array([p.mu1 for p in known]), "mu2": np.array([p.mu2 for p in known])}
+        thresholds = np.array([sample.thresholds for sample in self.samples])
+        return columns | {"threshold_core": thresholds[:, 0], "threshold_whole": thresholds[:, 1]}, self.weights
+
     def intervals(self) -> dict[str, dict[str, float]]:
-        """Mean and credible interval of each number that the samples have: seed, mu1, mu2, thresholds."""
-        columns: dict[str, list[float]] = {"threshold_core": [], "threshold_whole": []}
-        for sample in self.samples:
-            columns["threshold_core"].append(sample.thresholds[0])
-            columns["threshold_whole"].append(sample.thresholds[1])
-        if all(sample.parameters is not None for sample in self.samples):
-            known = [sample.parameters for sample in self.samples if sample.parameters is not None]
-            columns |= {f"seed_{axis}_mm": [p.seed_mm[n] for p in known] for n, axis in enumerate("xyz")}
-            columns |= {"mu1_mm": [p.mu1 for p in known], "mu2": [p.mu2 for p in known]}
+        """Mean and credible interval of each number."""
+        columns, weights = self.numbers()
         tails = (1 - INTERVAL) / 2, (1 + INTERVAL) / 2
         return {
             name: {
-                "mean": float(np.average(values, weights=self.weights)),
-                "low": weighted_quantile(np.array(values), self.weights, tails[0]),
-                "high": weighted_quantile(np.array(values), self.weights, tails[1]),
+                "mean": float(np.average(values, weights=weights)),
+                "low": weighted_quantile(values, weights, tails[0]),
+                "high": weighted_quantile(values, weights, tails[1]),
             }
             for name, values in columns.items()
         }
@@ -137,22 +154,37 @@ class Posterior:
         Args:
             level: density whose exceedance is asked for.
         """
+        low, shape = self._box()
+        mean, square, exceedance = (np.zeros(shape) for _ in range(3))
+        for sample, weight in zip(self.samples, self.weights, strict=True):
+            there, values = sample.density.within(low), sample.density.values
+            mean[there] += weight * values
+            square[there] += weight * np.square(values, dtype=np.float64)
+            exceedance[there] += weight * (values >= np.float32(level))
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        full = [BoxedDensity(v.astype(np.float32), low).full(self.frame) for v in (mean, deviation, exceedance)]
+        return DensityMaps(full[0], full[1], full[2], level)
+
+    def credible_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Find the ends of every voxel's credible interval of `INTERVAL`, float32 on the frame."""
+        low, shape = self._box()
+        stack = np.zeros((len(self.samples), *shape), np.float32)
+        for row, sample in zip(stack, self.samples, strict=True):
+            row[sample.density.within(low)] = sample.density.values
+        flat = stack.reshape(len(stack), -1)
+        grown = np.flatnonzero(flat.max(axis=0) > 0)
+        ends = np.zeros((2, flat.shape[1]), np.float32)
+        for part in np.array_split(grown, max(1, len(grown) // _VOXELS_AT_ONCE)):
+            ends[:, part] = _interval_of_rows(flat[:, part], self.weights)
+        bottom, top = (BoxedDensity(end.reshape(shape), low).full(self.frame) for end in ends)
+        return bottom, top
+
+    def _box(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+        """First voxel and shape of the box that holds all samples."""
         low = np.min([sample.density.low for sample in self.samples], axis=0)
         high = np.max([np.add(s.density.low, s.density.values.shape) for s in self.samples], axis=0)
-        stack = np.zeros((len(self.samples), *(high - low)), np.float32)
-        for row, sample in zip(stack, self.samples, strict=True):
-            start = np.subtract(sample.density.low, low)
-            row[tuple(slice(a, a + n) for a, n in zip(start, sample.density.values.shape, strict=True))] = (
-                sample.density.values
-            )
-        mean = np.tensordot(self.weights, stack, axes=1)
-        deviation = np.sqrt(np.maximum(np.tensordot(self.weights, stack.astype(np.float64) ** 2, axes=1) - mean**2, 0))
-        exceedance = np.tensordot(self.weights, stack >= np.float32(level), axes=1)
-        tails = (1 - INTERVAL) / 2, (1 + INTERVAL) / 2
-        bounds = [_quantile_of_stack(stack, self.weights, share) for share in tails]
-        at = (int(low[0]), int(low[1]), int(low[2]))
-        full = [BoxedDensity(v.astype(np.float32), at).full(self.frame) for v in (mean, deviation, exceedance, *bounds)]
-        return DensityMaps(full[0], full[1], full[2], full[3], full[4], level)
+        i, j, k = (int(n) for n in high - low)
+        return (int(low[0]), int(low[1]), int(low[2])), (i, j, k)
 
 
 @dataclass(frozen=True)
@@ -162,15 +194,12 @@ class DensityMaps:
     Args:
         mean, deviation: of the density; the standard deviation.
         exceedance: probability that the density is at least `level`.
-        low, high: ends of the credible interval of `INTERVAL`.
         level: see `exceedance`.
     """
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
     exceedance: NDArray[np.float32]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
     level: float
 
 
@@ -181,14 +210,15 @@ def weighted_quantile(values: Numbers, weights: Numbers, share: float) -> float:
     return float(values[order[min(reached, len(order) - 1)]])
 
 
-def _quantile_of_stack(stack: NDArray[np.float32], weights: Numbers, share: float) -> NDArray[np.float32]:
-    """`weighted_quantile` of every voxel; `stack` is (samples, *box)."""
-    flat = stack.reshape(len(stack), -1)
-    order = np.argsort(flat, axis=0, kind="stable")
-    reached = np.cumsum(weights[order], axis=0) < share - _ROUNDING
-    row = np.minimum(reached.sum(axis=0), len(stack) - 1)
-    found = np.take_along_axis(flat, np.take_along_axis(order, row[None], axis=0), axis=0)
-    return np.asarray(found.reshape(stack.shape[1:]), np.float32)
+def _interval_of_rows(rows: NDArray[np.float32], weights: Numbers) -> NDArray[np.float32]:
+    """`weighted_quantile` of both ends of the interval, of each column of (samples, voxels); (2, voxels)."""
+    order = np.argsort(rows, axis=0, kind="stable")
+    reached = np.cumsum(weights[order], axis=0)
+    ends = []
+    for share in ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2):
+        row = np.minimum((reached < share - _ROUNDING).sum(axis=0), len(rows) - 1)
+        ends.append(np.take_along_axis(rows, np.take_along_axis(order, row[None], axis=0), axis=0)[0])
+    return np.stack(ends)
 
 
 def weights_of_scores(scores: Sequence[float] | Numbers, sharpness: float) -> Numbers:
@@ -211,3 +241,4 @@ LEAST_MISFIT = 0.005
 """Of a Dice sum: what outlines on a grid of 2 mm cannot tell apart."""
 
 _ROUNDING = 1e-12
+_VOXELS_AT_ONCE = 20_000

@@ -8,6 +8,7 @@ m₀² G⁻¹ / (s − d). It is drawn from, and what is drawn is simulated and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +38,17 @@ class StudentT:
         return np.asarray(self.centre + (normal * stretch[:, None]) @ self.factor.T)
 
     def log_density(self, points: Numbers) -> Numbers:
-        """Logarithm of the density at points, (n,), but for a constant."""
+        """Logarithm of the density at points, (n,)."""
+        count = len(self.centre)
         apart = np.linalg.solve(self.factor, (points - self.centre).T)
-        return np.asarray(-(self.freedom + len(self.centre)) / 2 * np.log1p((apart**2).sum(axis=0) / self.freedom))
+        constant = (
+            math.lgamma((self.freedom + count) / 2)
+            - math.lgamma(self.freedom / 2)
+            - count / 2 * math.log(self.freedom * math.pi)
+            - np.linalg.slogdet(self.factor)[1]
+        )
+        kernel = -(self.freedom + count) / 2 * np.log1p((apart**2).sum(axis=0) / self.freedom)
+        return np.asarray(constant + kernel)
 
 
 def spread_of(points: Numbers, misfits: Numbers, steps: Numbers, sharpness: float) -> StudentT:

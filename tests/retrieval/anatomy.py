@@ -15,8 +15,13 @@ from gliodex.store.atlas import MAPS, Atlas
 
 STORE_TUMOURS, STORE_SEED = 24, 3
 
-RESULT_FILES = {
+POSTERIOR_MAPS = {f"{name}{where}.nii.gz" for name in ("mean", "deviation", "exceedance") for where in ("", "_atlas")}
+
+RESULT_FILES = POSTERIOR_MAPS | {
     "matches.json",
+    "posterior.json",
+    "posterior.png",
+    "uncertainty.png",
     "density.nii.gz",
     "core.nii.gz",
     "whole.nii.gz",

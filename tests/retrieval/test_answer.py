@@ -213,7 +213,7 @@ def test_stages_are_timed_and_announced(store):
     said = []
     watch = Stopwatch(said.append)
     ask(store, *masks_of(store, 1), watch=watch)
-    assert said == list(watch.seconds) == ["masks to atlas", "search", "density to patient"]
+    assert said == list(watch.seconds) == ["masks to atlas", "search", "density to patient", "ensemble"]
     assert all(seconds >= 0 for seconds in watch.seconds.values())
 
 

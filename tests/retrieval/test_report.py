@@ -1,3 +1,4 @@
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -33,6 +34,10 @@ class Page(HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
+def maps_like(image):
+    return {name: np.zeros_like(image) for name in ("mean", "deviation", "exceedance")}
+
+
 @pytest.fixture(scope="module")
 def html(asked):
     return (asked.out / "report.html").read_text()
@@ -51,13 +56,12 @@ def test_the_page_needs_nothing_from_elsewhere(html, page):
             assert attributes.get(name, "data:").startswith("data:")
 
 
-def test_the_picture_is_in_the_page(asked, page):
-    (image,) = [attributes for tag, attributes in page.tags if tag == "img"]
+@pytest.mark.parametrize(("place", "name"), enumerate(["report", "uncertainty", "posterior"]))
+def test_the_pictures_are_in_the_page(asked, page, place, name):
+    image = [attributes for tag, attributes in page.tags if tag == "img"][place]
     assert image["src"].startswith("data:image/png;base64,")
     assert image["alt"]
-    import base64
-
-    assert base64.b64decode(image["src"].split(",", 1)[1]) == (asked.out / "report.png").read_bytes()
+    assert base64.b64decode(image["src"].split(",", 1)[1]) == (asked.out / f"{name}.png").read_bytes()
 
 
 def test_every_tag_is_closed(page, html):
@@ -107,7 +111,7 @@ def test_text_from_outside_is_escaped(asked, tmp_path):
         "store": asked.record["store"] | {"path": nasty, "atlas": nasty},
     }
     background = np.zeros(asked.answer.segmentation.frame.shape, np.float32)
-    write_report(asked.answer, record, background, nasty, {}, tmp_path)
+    write_report(asked.answer, record, background, nasty, maps_like(background), tmp_path)
     html = (tmp_path / "report.html").read_text()
     assert "<script" not in html
     assert "<b>&" not in html
@@ -122,7 +126,7 @@ def test_a_query_without_core_is_reported(asked, tmp_path):
         asked.record | {"understood": understood},
         np.zeros(segmentation.frame.shape, np.float32),
         "nothing",
-        {},
+        maps_like(segmentation.core.astype(np.float32)),
         tmp_path,
     )
     text = Page((tmp_path / "report.html").read_text()).text

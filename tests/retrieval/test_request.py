@@ -139,6 +139,7 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
         "masks to atlas",
         "search",
         "density to patient",
+        "ensemble",
         "write images",
         "report",
     ]

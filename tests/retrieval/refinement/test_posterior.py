@@ -38,12 +38,13 @@ def posterior_of(samples, times=TIMES):
 
 
 def test_maps_are_those_of_every_sample_as_often_as_it_weighs(densities):
-    maps = posterior_of([sample(u, n) for n, u in enumerate(densities)]).maps(0.4)
+    posterior = posterior_of([sample(u, n) for n, u in enumerate(densities)])
+    maps = posterior.maps(0.4)
     everyone = np.repeat(densities.astype(np.float64), TIMES, axis=0)
     np.testing.assert_allclose(maps.mean, everyone.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(maps.deviation, everyone.std(axis=0), atol=1e-6)
     np.testing.assert_allclose(maps.exceedance, (everyone >= np.float32(0.4)).mean(axis=0), atol=1e-6)
-    for values, share in ((maps.low, 0.05), (maps.high, 0.95)):
+    for values, share in zip(posterior.credible_maps(), (0.05, 0.95), strict=True):
         expected = np.quantile(everyone, share, axis=0, method="inverted_cdf")
         np.testing.assert_allclose(values, expected, atol=1e-6)
         assert values.dtype == np.float32

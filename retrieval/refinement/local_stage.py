@@ -1,0 +1,111 @@
+"""Local refinement as a query runs it: a search around the best matches, and a posterior around what it found."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...index import Hits, best_thresholds
+from ...store.cores import available_cores
+from ...store.reader import TumorStore
+from .local import STEPS, LocalSettings, Progress, as_numbers, from_numbers, refine_locally
+from .objective import DiceObjective, Fit
+from .posterior import BoxedDensity, Posterior, Sample, misfits_of
+from .site import Patient, Where, matches_at, site_of
+from .spread import spread_of
+from .stage import Refined, Tell, carried
+
+
+@dataclass(frozen=True)
+class LocalRefinement:
+    """Search around the best matches for a tumour that fits better; see `refine_locally`.
+
+    Args:
+        settings: see `LocalSettings`.
+        where: anatomy to simulate in, see `site_of`.
+        search_thresholds: find both thresholds too; without it, the store's are taken.
+    """
+
+    settings: LocalSettings = field(default_factory=LocalSettings)
+    where: Where = "patient"
+    search_thresholds: bool = True
+
+    @property
+    def matches(self) -> int:
+        """See `Refinement`."""
+        return _MATCHES  # some may have no known parameters
+
+    def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
+        """See `Refinement`.
+
+        Raises:
+            InputError: no match has known parameters, nothing like the patient's tumour can be simulated around them,
+                or the store is of another growth model.
+        """
+        begun = time.perf_counter()
+        site = site_of(store, patient, self.where)
+        objective = DiceObjective(site.solver, site.core, site.whole, store.thresholds, search=self.search_thresholds)
+        began_from, starts = matches_at(site, store, hits, patient.spatial, self.settings.starts)
+        fits = refine_locally(objective, starts, self.settings, _counting(tell))
+        if not fits[0].score:
+            raise InputError(
+                f"around the best matches of {store.path} no tumour that resembles this one can be simulated: look at "
+                "the answer without --refine"
+            )
+        samples, weights = _samples(fits, objective, self.settings.seed)
+        posterior = Posterior(
+            "local",
+            self.where,
+            site.atlas.frame,
+            samples,
+            weights,
+            len(fits) + SAMPLES,
+            time.perf_counter() - begun,
+            began_from,
+            asdict(self.settings) | {"where": self.where, "search_thresholds": self.search_thresholds},
+        )
+        density, atlas = carried(posterior.best.density.full(posterior.frame), posterior, store, patient)
+        thresholds, masks = store.thresholds, patient.segmentation
+        if self.search_thresholds:  # where the masks were drawn, they can be told a little better
+            thresholds = best_thresholds(density, masks.core, masks.whole, store.thresholds)
+        return Refined(density, atlas, thresholds, posterior)
+
+
+def _counting(tell: Tell | None) -> Progress | None:
+    return (lambda done, total: tell(f"{done:,} of {total:,} simulations")) if tell else None
+
+
+def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
+    """Draw tumours around the best fit, simulate them, and weigh each by how it fits; the best comes first."""
+    points = np.array([as_numbers(fit.parameters) for fit in fits])
+    around = spread_of(points, misfits_of([fit.score for fit in fits]), np.array(STEPS), SHARPNESS)
+    drawn = around.draw(SAMPLES, np.random.default_rng(seed))
+    tumours = [fits[0].parameters, *map(from_numbers, drawn)]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        simulated = list(pool.map(objective.simulated, tumours))
+    # the best was found, not drawn: it stands for nothing but itself
+    logarithms = -SHARPNESS * np.log(misfits_of([fit.score for fit, _ in simulated[1:]])) - around.log_density(drawn)
+    weights = np.concatenate([[0.0], np.exp(logarithms - logarithms.max())])
+    weights[[run is None for _, run in simulated]] = 0.0
+    if not weights.any():
+        weights[0] = 1.0
+    samples, kept = [], []
+    for (fit, run), weight in zip(simulated, weights / weights.sum(), strict=True):
+        if run is not None:
+            samples.append(Sample(fit.parameters, fit.thresholds, BoxedDensity(run.density, run.low), fit.score))
+            kept.append(weight)
+    return tuple(samples), np.array(kept)
+
+
+SAMPLES = 64
+"""Tumours that stand for a posterior."""
+
+SHARPNESS = 12.0
+"""Of `weights_of_scores`: chosen so that credible intervals of simulated truths hold about what they say."""
+
+_MATCHES = 15

@@ -1,0 +1,134 @@
+"""Where a stage simulates: an anatomy, and what the patient's images show on its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...index import Hits
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings
+from ...store.atlas import Atlas
+from ...store.parameters import GrowthParameters
+from ...store.reader import TumorStore
+from ..segmentation import Segmentation
+from ..spatial import AffineMap, SpatialMap, mask_to_atlas
+from ..tissue import Tissue
+from .anatomy import cropped, grid_around, patient_anatomy, points_to_patient
+
+Mask = NDArray[np.bool_]
+Where = Literal["patient", "atlas"]
+"""Anatomies that tumours can be refined in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """What a stage is told of a patient.
+
+    Args:
+        segmentation: the masks.
+        spatial: correspondence between patient and atlas.
+        pet: FET-PET on the segmentation's grid, in [0, 1], 0 where it is not known; None where there is none.
+        tissue: the patient's own; None where only the atlas's is known.
+    """
+
+    segmentation: Segmentation
+    spatial: SpatialMap
+    pet: NDArray[np.float32] | None = None
+    tissue: Tissue | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Where a stage simulates.
+
+    Args:
+        space: whose mm seeds are in.
+        solver: of the anatomy, `solver.atlas`.
+        core, whole: masks on its frame; the core lies inside the whole.
+        pet: on its frame, or None.
+    """
+
+    space: Where
+    solver: FisherKolmogorov
+    core: Mask
+    whole: Mask
+    pet: NDArray[np.float32] | None
+
+    @property
+    def atlas(self) -> Atlas:
+        """Anatomy that tumours grow in."""
+        return self.solver.atlas
+
+    @property
+    def whole_ml(self) -> float:
+        """Volume of the whole tumour."""
+        return float(np.count_nonzero(self.whole)) * self.atlas.frame.voxel_ml
+
+
+def site_of(store: TumorStore, patient: Patient, where: Where) -> Site:
+    """Prepare an anatomy to simulate in, and bring the images there.
+
+    Args:
+        store: whose growth model is simulated.
+        patient: whose images.
+        where: "patient" is the patient's own tissue where it is known, else the atlas's carried to the patient.
+
+    Raises:
+        InputError: the store is of another growth model, or nothing of the tumour lies in the anatomy.
+    """
+    segmentation, spatial = patient.segmentation, patient.spatial
+    grid = segmentation.frame
+    if where == "atlas":
+        atlas, to_here = store.atlas, spatial
+    else:
+        to_here = _SAME
+        atlas = (
+            _own(patient.tissue, store, segmentation) if patient.tissue else patient_anatomy(store.atlas, spatial, grid)
+        )
+    core = mask_to_atlas(to_here, segmentation.core, grid, atlas.frame)
+    whole = mask_to_atlas(to_here, segmentation.whole, grid, atlas.frame) | core
+    if not (whole & atlas.tissue).any():
+        raise InputError(
+            f"no part of the tumour lies in the tissue of {atlas.name}: look at how the patient was placed"
+        )
+    pet = None
+    if patient.pet is not None:  # at its border, what is interpolated with what is not known stays unknown
+        known = to_here.to_atlas((patient.pet > 0).astype(np.float32), grid, atlas.frame) > _KNOWN
+        pet = np.clip(to_here.to_atlas(patient.pet, grid, atlas.frame), 0.0, 1.0) * known
+    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "leave out --refine")
+    return Site(where, FisherKolmogorov(atlas, settings), core, whole, pet)
+
+
+def matches_at(
+    site: Site, store: TumorStore, hits: Hits, spatial: SpatialMap, most: int
+) -> tuple[tuple[int, ...], list[GrowthParameters]]:
+    """Bring the best matches whose growth is known to where a stage simulates: their ids and parameters, best first.
+
+    Raises:
+        InputError: none has known parameters.
+    """
+    known = {int(tumour): store.known_parameters(int(tumour)) for tumour in hits.ids}
+    found = {tumour: p for tumour, p in known.items() if p is not None and p.mu1 > 0 and p.mu2 > 0}
+    if not found:
+        raise InputError(
+            f"none of the {len(known)} best matches of {store.path} has known rates of growth: leave out --refine"
+        )
+    ids, parameters = tuple(found)[:most], list(found.values())[:most]
+    if site.space == "atlas":
+        return ids, parameters
+    seeds = points_to_patient(np.array([p.seed_mm for p in parameters]), store.frame, spatial, site.atlas.frame)
+    return ids, [replace(p, seed_mm=tuple(seed)) for p, seed in zip(parameters, seeds.tolist(), strict=True)]
+
+
+def _own(tissue: Tissue, store: TumorStore, segmentation: Segmentation) -> Atlas:
+    around = grid_around(segmentation.frame, float(np.mean(store.frame.spacing)))
+    atlas = tissue.on(around)
+    return cropped(atlas, atlas.white + atlas.grey > 0)
+
+
+_SAME = AffineMap(np.eye(4), {})
+_KNOWN = 0.999
