@@ -67,9 +67,8 @@ class StageChoice:
         return LocalRefinement(settings, self.where, self.search_thresholds)
 
     def _transitional(self, folder: Path) -> TransitionalRefinement:
-        settings = TransitionalSettings(evaluations=self.evaluations)
-        if self.samples is not None:
-            settings = TransitionalSettings(samples=self.samples, evaluations=self.evaluations)
+        samples = TransitionalSettings.samples if self.samples is None else self.samples
+        settings = TransitionalSettings(samples, evaluations=self.evaluations)
         return TransitionalRefinement(
             settings,
             self.where,
