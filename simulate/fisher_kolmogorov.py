@@ -188,6 +188,7 @@ class FisherKolmogorov:
         stop_above_ml: float | None = None,
         reach: Reach | None = None,
         snapshots: Sequence[float] = (),
+        initial: NDArray[np.float32] | None = None,
     ) -> Growth:
         """Simulate one tumour.
 
@@ -198,14 +199,16 @@ class FisherKolmogorov:
             reach: box of voxels that it is expected to fill; saves time, changes nothing.
             snapshots: shares of the duration, in (0, 1), at which to keep what the tumour is on its way; each is
                 taken at the end of the time step nearest to it. They change nothing either.
+            initial: density on the atlas frame to grow from instead of the seed, such as an image shows (paper 002);
+                what lies outside the tissue is left out.
 
         Raises:
-            InputError: no tissue lies within three widths of the seed.
+            InputError: no tissue lies within three widths of the seed, or the initial density is not one.
         """
-        low, seed = self.seed_density(parameters.seed_mm)
+        low, seed = self.seed_density(parameters.seed_mm) if initial is None else self._seen(initial)
         _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
         box = ActiveBox(self._medium, low, seed, reach, workspace)
-        plan = self.plan(parameters, stop_above_ml, snapshots)
+        plan = self.plan(parameters, stop_above_ml, snapshots, planted=initial is None)
         days, marks, limits = plan.days, plan.marks, plan.limits
         taken: list[Snapshot] = []
         outgrew, before = False, 0
@@ -231,23 +234,28 @@ class FisherKolmogorov:
         return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, outgrew, tuple(taken))
 
     def plan(
-        self, parameters: GrowthParameters, stop_above_ml: float | None = None, snapshots: Sequence[float] = ()
+        self,
+        parameters: GrowthParameters,
+        stop_above_ml: float | None = None,
+        snapshots: Sequence[float] = (),
+        *,
+        planted: bool = True,
     ) -> Plan:
-        """Decide the time steps of a run; the arguments are those of `grow`."""
+        """Decide the time steps of a run; the arguments are those of `grow`, `planted` whether it has no initial."""
         phases = self._phases(parameters)
         elapsed = np.cumsum([0.0] + [phase.days for phase in phases for _ in range(phase.steps)])
         inner = elapsed[1:-1]
         marks = {int(np.abs(inner - share * elapsed[-1]).argmin()) + 1 for share in snapshots if len(inner)}
         days = [phase.days for phase in phases] + [0.0]
-        return Plan(phases, days, elapsed, self._limits(stop_above_ml, elapsed), frozenset(marks))
+        return Plan(phases, days, elapsed, self._limits(stop_above_ml, elapsed, planted=planted), frozenset(marks))
 
-    def _limits(self, final_ml: float | None, elapsed: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _limits(self, final_ml: float | None, elapsed: NDArray[np.float64], *, planted: bool) -> NDArray[np.float64]:
         """Voxels of whole tumour after each step above which the final volume is sure to pass `final_ml`."""
         if final_ml is None or not elapsed[-1]:
             return np.full(len(elapsed), math.inf if final_ml is None else final_ml / self.atlas.frame.voxel_ml)
         share = elapsed / elapsed[-1]
         limits = np.full(len(elapsed), _SLOWEST_TOLERANCE * final_ml)
-        if _SLOWEST_FROM_ML <= final_ml <= self._tissue_ml / 3:  # beyond, the brain may fill up
+        if planted and _SLOWEST_FROM_ML <= final_ml <= self._tissue_ml / 3:  # beyond, the brain may fill up
             later = share >= _SLOWEST_FROM_SHARE
             limits[later] = _SLOWEST_TOLERANCE * share[later] ** _SLOWEST_EXPONENT * final_ml
         limits[-1] = final_ml
@@ -290,6 +298,20 @@ class FisherKolmogorov:
         )
         faces = (x.astype(np.float32), y.astype(np.float32), z.astype(np.float32))
         return Medium(*faces, *extent_of_rows(self._domain))
+
+    def _seen(self, density: NDArray[np.float32]) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+        """Cut a density on the frame to the box around what of it lies in the tissue."""
+        if density.shape != self.atlas.frame.shape:
+            raise InputError(f"an initial density of shape {density.shape} does not fit {self.atlas.frame.shape}")
+        inside = np.where(self._domain, density, 0.0)
+        if not (np.isfinite(inside).all() and inside.min() >= 0 and inside.max() <= 1):
+            raise InputError("an initial density must be finite and lie in [0, 1]")
+        there = np.argwhere(inside > 0)
+        if not len(there):
+            raise InputError(f"no part of the initial density lies in the tissue of {self.atlas.name}")
+        low, high = there.min(axis=0), there.max(axis=0) + 1
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        return (int(low[0]), int(low[1]), int(low[2])), np.ascontiguousarray(inside[box], dtype=np.float32)
 
     def seed_density(self, seed_mm: tuple[float, float, float]) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
         """Make what a tumour starts from: a Gaussian of fixed integral, cut at three widths and at the tissue's border.

@@ -78,6 +78,7 @@ class Images:
         pet: FET-PET signal in [0, 1], 0 where it is not known.
         alike_mm: length over which images err alike. The paper takes every voxel for itself (0), which makes a
             posterior as narrow as a hundredth of a voxel; with a length, only as many count as there are such cubes.
+        region: where the outlines are compared, as far as it is tissue; by default a sphere of `REGION_RADII`.
 
     Raises:
         InputError: all are missing or show nothing, or the PET leaves [0, 1].
@@ -90,6 +91,7 @@ class Images:
         whole: Mask | None = None,
         pet: NDArray[np.float32] | None = None,
         alike_mm: float = 0.0,
+        region: Mask | None = None,
     ) -> None:
         self.core, self.whole = core, whole
         cubes = atlas.frame.voxel_ml * 1000 / max(alike_mm, 1e-3) ** 3
@@ -101,7 +103,7 @@ class Images:
         self.outline = np.logical_or.reduce(shown) if shown else np.zeros(atlas.frame.shape, bool)
         if not self.outline.any():
             raise InputError("no image shows a tumour: give a core, a whole tumour or a PET")
-        region = _sphere(atlas, self.outline) & atlas.tissue
+        region = (_sphere(atlas, self.outline) if region is None else region) & atlas.tissue
         self._labels = region * np.uint8(_INSIDE)
         for mask, bit in ((core, _CORE), (whole, _WHOLE)):
             if mask is not None:

@@ -7,7 +7,8 @@ this is paper 000's sampler; a start nearer to the posterior needs fewer stages 
 Samples are then drawn by weight and moved by random walks in their own covariance. Of few long walks all steps are
 kept (waste-free: Dau and Chopin 2022), which for the same number of simulations forgets the start better than many
 walks of one step. Only some numbers are simulated: a step goes along these, the others follow by their regression on
-them, and then walk by themselves, which costs almost nothing.
+them, and then walk by themselves, which costs almost nothing. Some steps are jumps to anywhere in a Student t like the
+samples instead; in each stage as many as jumps got farther in the one before.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from .spread import StudentT
 
 Numbers = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -104,13 +106,15 @@ class Stage:
     Args:
         exponent: β at its end.
         effective_weights: effective number of samples, by their weights before they were drawn anew.
-        acceptance: share of the steps with a simulation that were taken.
+        acceptance: share of the walks' steps with a simulation that were taken.
+        jumps: share of the jumps that were.
         evaluations: simulations so far.
     """
 
     exponent: float
     effective_weights: float
     acceptance: float
+    jumps: float
     evaluations: int
 
 
@@ -123,6 +127,7 @@ class Progressed:
         exponent: β that they are distributed by.
         log_evidence: logarithm of the evidence so far.
         scale: of the random walk, over the covariance of the samples.
+        jumping: share of the steps that jump.
         generator: state of the random numbers.
         stages: done.
     """
@@ -131,6 +136,7 @@ class Progressed:
     exponent: float
     log_evidence: float
     scale: float
+    jumping: float
     generator: dict[str, Any]
     stages: tuple[Stage, ...] = ()
 
@@ -234,6 +240,7 @@ class _Run:
     rng: np.random.Generator
     progress: Progress | None
     scale: float = 1.0
+    jumping: float = 0.5
     evaluations: int = 0
     stages: list[Stage] = field(default_factory=list)
 
@@ -248,24 +255,41 @@ class _Run:
         centred = cloud.points - weights @ cloud.points
         covariance = (centred * weights[:, None]).T @ centred
         at = cloud.rows(_systematic(weights, walks, self.rng))
-        kept, taken = [at.copy()], 0
+        kept = [at.copy()]
+        tried, taken = np.zeros(2), np.zeros(2)
         # the first columns move what is simulated, and all else by its regression on it; the others move the rest alone
         along, inside = np.split(_factor(covariance), [self.problem.simulated], axis=1)
         for _ in range(1, self.settings.steps):
             self._check_budget(exponent)
-            taken += self._walk(at, along, exponent)
+            jump = int(self.rng.random() < self.jumping)
+            tried[jump] += walks
+            taken[jump] += (self._jump if jump else self._walk)(at, along, weights @ cloud.points, exponent)
             for _ in range(self.settings.inner if inside.shape[1] else 0):
                 self._walk_inside(at, inside, exponent)
             kept.append(at.copy())
             if self.progress:
                 self.progress(self.evaluations, exponent)
-        acceptance = taken / (walks * (self.settings.steps - 1))
-        self.scale *= math.exp(_LEARNING * (acceptance - _WANTED_ACCEPTANCE))
+        walked, jumped = (float(share) for share in taken / np.maximum(tried, 1))
         effective = float(1 / (weights**2).sum())
-        self.stages.append(Stage(exponent, effective, acceptance, self.evaluations))
+        self.stages.append(Stage(exponent, effective, walked, jumped, self.evaluations))
+        # mean squares of what a number moves by in a step, over its variance
+        reach = walked * (self.scale * _BEST_STEP) ** 2 / along.shape[1], 2 * jumped
+        self.jumping = float(np.clip(reach[1] / max(sum(reach), _TINY), *_JUMPING))
+        if tried[0]:
+            self.scale *= math.exp(_LEARNING * (walked - _WANTED_ACCEPTANCE))
         return _Cloud.joined(kept)
 
-    def _walk(self, at: _Cloud, factor: Numbers, exponent: float) -> int:
+    def _jump(self, at: _Cloud, factor: Numbers, centre: Numbers, exponent: float) -> int:
+        """Draw what is simulated from a Student t, wherever the walks are; all else follows by its regression on it."""
+        count = factor.shape[1]
+        around = StudentT(centre[:count], factor[:count], _JUMP_FREEDOM)
+        drawn = around.draw(len(at.points), self.rng)
+        moved = np.linalg.solve(factor[:count], (drawn - at.points[:, :count]).T).T
+        tried = self.cloud(at.points + moved @ factor.T)
+        back = around.log_density(at.points[:, :count]) - around.log_density(tried.points[:, :count])
+        return self._choose(at, tried, exponent, back)
+
+    def _walk(self, at: _Cloud, factor: Numbers, centre: Numbers, exponent: float) -> int:
         length = self.scale * _BEST_STEP / math.sqrt(factor.shape[1])
         drawn = self.rng.standard_normal((len(at.points), factor.shape[1]))
         tried = self.cloud(at.points + length * drawn @ factor.T)
@@ -284,8 +308,9 @@ class _Run:
         )
         self._choose(at, tried, exponent)
 
-    def _choose(self, at: _Cloud, tried: _Cloud, exponent: float) -> int:
-        better = tried.target(exponent) - at.target(exponent)
+    def _choose(self, at: _Cloud, tried: _Cloud, exponent: float, back: Numbers | float = 0.0) -> int:
+        """Metropolis and Hastings: take steps by the ratio of the targets, and of the chances `back` and forth."""
+        better = tried.target(exponent) - at.target(exponent) + back
         take = np.log(self.rng.random(len(better))) < better
         at.take(tried, take)
         return int(take.sum())
@@ -328,7 +353,8 @@ def sample(
     if begun is None:
         cloud = run.cloud(problem.draw(settings.samples, rng))
     else:
-        exponent, log_evidence, run.scale = begun.exponent, begun.log_evidence, begun.scale
+        exponent, log_evidence = begun.exponent, begun.log_evidence
+        run.scale, run.jumping = begun.scale, begun.jumping
         run.stages, run.evaluations = list(begun.stages), begun.stages[-1].evaluations
         rng.bit_generator.state = begun.generator
         cloud = _Cloud.of(problem, begun.points)
@@ -341,7 +367,8 @@ def sample(
         log_evidence += gain
         cloud = run.move(cloud, weights, exponent)
         if save:
-            save(Progressed(cloud.points, exponent, log_evidence, run.scale, _state(rng), tuple(run.stages)))
+            state = _state(rng)
+            save(Progressed(cloud.points, exponent, log_evidence, run.scale, run.jumping, state, tuple(run.stages)))
     if len([stage for stage in run.stages if stage.exponent == 1]) < 2:  # once more, so that the end forgets the way
         cloud = run.move(cloud, np.full(settings.samples, 1 / settings.samples), 1.0)
     return Sampled(cloud.points, cloud.target(1.0), cloud.outcomes, log_evidence, tuple(run.stages), settings.steps)
@@ -419,4 +446,5 @@ _LEAST_WALKS = 8
 _EFFECTIVE = 0.5  # of the samples: a coefficient of variation of 1
 _BISECTIONS = 60
 _BEST_STEP, _WANTED_ACCEPTANCE, _LEARNING = 2.38, 0.234, 2.0  # Roberts, Gelman and Gilks 1997
+_JUMP_FREEDOM, _JUMPING = 5.0, (0.1, 0.9)
 _TINY = 1e-9

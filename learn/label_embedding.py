@@ -1,0 +1,101 @@
+"""What a label map of two outlines says, in a few numbers: what a neural posterior is told of an observation.
+
+Stated, because a posterior given these numbers is all that such a network can find: the logarithms of both volumes, and
+for each number that is asked for its linear regression on both outlines in cells of 2 x 2 x 2 voxels, over the
+simulations of the same round (a posterior mean is the summary that loses least: Fearnhead and Prangle 2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Maps = NDArray[np.uint8]
+"""Label maps (n, i, j, k): 0 outside, 1 whole tumour, 2 core."""
+
+Numbers = NDArray[np.float64]
+
+CELL = 2
+"""Voxels along each side of a cell."""
+
+
+@dataclass(frozen=True)
+class LabelEmbedding:
+    """Numbers of label maps, standardised over the maps that it was fitted to.
+
+    Args:
+        mean: of their cells, (c,).
+        weights: of the regressions, (c, d).
+        centre, spread: mean and standard deviation of the d + 2 numbers.
+    """
+
+    mean: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    centre: Numbers
+    spread: Numbers
+
+    def __call__(self, maps: Maps) -> NDArray[np.float32]:
+        """Reduce label maps (n, i, j, k) to (n, d + 2) numbers."""
+        numbers = np.column_stack([(_cells_of(maps) - self.mean) @ self.weights, _volumes_of(maps)])
+        return ((numbers - self.centre) / self.spread).astype(np.float32)
+
+
+def fit_embedding(maps: Maps, targets: Numbers, seed: int) -> tuple[LabelEmbedding, NDArray[np.float32]]:
+    """Fit an embedding to label maps (n, i, j, k) and what made them (n, d).
+
+    Returns:
+        The embedding, for other maps, and the numbers of these maps, (n, d + 2): each from a regression that has not
+        seen it, or they would say more than the numbers of others do.
+    """
+    cells = _cells_of(maps)
+    mean = cells.mean(axis=0)
+    cells -= mean
+    wanted = (targets - targets.mean(axis=0)) / np.maximum(targets.std(axis=0), _LEAST_SPREAD)
+    products = (cells @ cells.T).astype(np.float64)  # of few maps with many cells, all that a regression needs
+    folds = np.random.default_rng(seed).permutation(len(maps)) % _FOLDS
+    penalties = _PENALTIES * np.trace(products) / len(maps)
+    unseen = np.stack([_unseen(products, wanted, folds, penalty) for penalty in penalties])
+    best = ((unseen - wanted) ** 2).mean(axis=1).argmin(axis=0)
+    columns = np.arange(wanted.shape[1])
+    weights = np.empty((cells.shape[1], len(columns)), np.float32)
+    for penalty in np.unique(best):
+        solved = _solve(products, wanted[:, best == penalty], penalties[penalty])
+        weights[:, best == penalty] = cells.T @ solved.astype(np.float32)
+    numbers = np.column_stack([unseen[best, :, columns].T, _volumes_of(maps)])
+    centre, spread = numbers.mean(axis=0), np.maximum(numbers.std(axis=0), _LEAST_SPREAD)
+    return LabelEmbedding(mean, weights, centre, spread), ((numbers - centre) / spread).astype(np.float32)
+
+
+def _unseen(products: Numbers, wanted: Numbers, folds: NDArray[np.int64], penalty: float) -> Numbers:
+    """Predict every row by a ridge regression on the rows of the other folds."""
+    found = np.empty_like(wanted)
+    for fold in range(_FOLDS):
+        seen = folds != fold
+        solved = _solve(products[np.ix_(seen, seen)], wanted[seen], penalty)
+        found[~seen] = products[np.ix_(~seen, seen)] @ solved
+    return found
+
+
+def _solve(products: Numbers, wanted: Numbers, penalty: float) -> Numbers:
+    return np.asarray(np.linalg.solve(products + max(penalty, _LEAST_SPREAD) * np.eye(len(products)), wanted))
+
+
+def _cells_of(maps: Maps) -> NDArray[np.float32]:
+    """Share of both outlines in every cell, (n, 2 c)."""
+    padded = np.pad(maps, [(0, 0), *((0, -n % CELL) for n in maps.shape[1:])])
+    count, *shape = padded.shape
+    i, j, k = (n // CELL for n in shape)
+    split = padded.reshape(count, i, CELL, j, CELL, k, CELL)
+    shares = [(split >= label).mean(axis=(2, 4, 6), dtype=np.float32).reshape(count, -1) for label in (1, 2)]
+    return np.concatenate(shares, axis=1)
+
+
+def _volumes_of(maps: Maps) -> Numbers:
+    """Logarithms of both volumes in voxels, counting one more so that none is infinite, (n, 2)."""
+    return np.log1p([[np.count_nonzero(a >= label) for label in (1, 2)] for a in maps])
+
+
+_FOLDS, _PENALTIES = 5, np.logspace(-4, 2, 10)
+_LEAST_SPREAD = 1e-6

@@ -1,0 +1,351 @@
+"""Sequential neural posterior estimation (paper 002): from simulated label maps to the posterior of what made them.
+
+A mixture density network learns the posterior of the numbers given an embedded label map, from pairs that are simulated
+in rounds. Each round draws from the prior cut off to a box around what the last one left possible for the observation
+(truncated proposals, Deistler and others 2022): within the box this is the prior still, so the loss needs none of the
+importance weights of the paper's Eq. 3, whose variance ruins small rounds, and pairs of earlier rounds count on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .encoder import require_torch
+from .label_embedding import LabelEmbedding, Maps, fit_embedding
+
+Numbers = NDArray[np.float64]
+Progress = Callable[[str], None]
+"""Told in words how far it has come."""
+
+
+class LabelProblem(Protocol):
+    """A simulator of label maps, and the uniform prior of its numbers."""
+
+    @property
+    def low(self) -> Numbers:
+        """Lower ends of the prior, (d,)."""
+        ...
+
+    @property
+    def high(self) -> Numbers:
+        """Upper ends, (d,)."""
+        ...
+
+    def label_maps(self, points: Numbers, rng: np.random.Generator) -> tuple[NDArray[np.bool_], Maps]:
+        """Simulate points (n, d): which of them can be, and the label maps of these."""
+        ...
+
+
+@dataclass(frozen=True)
+class NeuralSettings:
+    """How to learn.
+
+    Args:
+        simulations: of every round; 1,000 in the paper.
+        rounds: 4 in the paper.
+        mixture: Gaussians of the mixture; the paper does not say how many.
+        hidden: width of the network's layers; 100 in the paper.
+        networks: that learn the same and are averaged, which takes back much of what each is too sure of (Hermans and
+            others 2022); 1 in the paper.
+        seed: of all random numbers.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+
+    simulations: int = 1000
+    rounds: int = 4
+    mixture: int = 4
+    hidden: int = 100
+    networks: int = 3
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "mixture", "hidden", "networks"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.simulations < _FEWEST:
+            raise InputError(
+                f"{self.simulations} simulations a round are too few to learn from: give at least {_FEWEST}"
+            )
+        if self.seed < 0:
+            raise InputError(f"a seed must not be negative, not {self.seed}")
+
+
+@dataclass(frozen=True)
+class Region:
+    """Part of a prior: a box along the axes in which a posterior is spread, (d,) each.
+
+    Args:
+        centre: of the points that it was made around.
+        axes: its directions as columns, (d, d).
+        low, high: its ends along them.
+    """
+
+    centre: Numbers
+    axes: Numbers
+    low: Numbers
+    high: Numbers
+
+    @classmethod
+    def whole(cls, low: Numbers, high: Numbers) -> Region:
+        """All of a prior."""
+        centre = (low + high) / 2
+        return cls(centre, np.eye(len(low)), low - centre, high - centre)
+
+    @classmethod
+    def around(cls, points: Numbers, unit: Numbers) -> Region:
+        """Box that holds nearly all points, with a margin.
+
+        Args:
+            points: draws of a posterior, (n, d).
+            unit: by which numbers are comparable, (d,).
+        """
+        centre = points.mean(axis=0)
+        _, directions = np.linalg.eigh(np.cov((points / unit).T) + np.diag(np.full(len(unit), 1e-12)))
+        axes = unit[:, None] * directions
+        along = np.linalg.solve(axes, (points - centre).T).T
+        low, high = np.quantile(along, [_TAIL, 1 - _TAIL], axis=0)
+        margin = _MARGIN * np.maximum(high - low, 1e-9)
+        return cls(centre, axes, low - margin, high + margin)
+
+    @property
+    def volume(self) -> float:
+        """Volume, beyond the prior's ends too."""
+        return float(np.prod(self.high - self.low) * abs(np.linalg.det(self.axes)))
+
+    def holds(self, points: Numbers) -> NDArray[np.bool_]:
+        """Which points lie in it."""
+        along = np.linalg.solve(self.axes, (points - self.centre).T).T
+        return np.asarray(((along >= self.low) & (along <= self.high)).all(axis=1))
+
+    def draw(self, number: int, rng: np.random.Generator) -> Numbers:
+        """Draw points uniformly."""
+        return np.asarray(self.centre + rng.uniform(self.low, self.high, (number, len(self.low))) @ self.axes.T)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What became of one round.
+
+    Args:
+        simulations: made so far.
+        pairs: that were learned from: those within the region.
+        share: of the prior's volume that the region of the next round has.
+    """
+
+    simulations: int
+    pairs: int
+    share: float
+
+
+@dataclass
+class Inferred:
+    """A posterior, as a network and an embedding for observations within a region of the prior.
+
+    Args:
+        observed: label map that it was narrowed down to, (i, j, k).
+        rounds: as they went.
+        pairs: numbers and label maps of the last round, which the network has learned from.
+    """
+
+    observed: Maps
+    rounds: list[Round]
+    pairs: tuple[Numbers, Maps]
+    _low: Numbers
+    _high: Numbers
+    _embedding: LabelEmbedding
+    _networks: list[Any]
+
+    def draw(self, number: int, seed: int, label_map: Maps | None = None) -> Numbers:
+        """Draw from the posterior given a label map, by default the observed one, (number, d)."""
+        torch = require_torch()
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(seed)
+            condition, count = self._condition(label_map), -(-number // len(self._networks))
+            drawn = torch.stack([network.sample((count,), condition=condition)[:, 0] for network in self._networks], 1)
+        return _from_free(drawn.flatten(0, 1)[:number].double().numpy(), self._low, self._high)
+
+    def log_density(self, points: Numbers, label_map: Maps | None = None) -> Numbers:
+        """Logarithm of the posterior's density at points (n, d)."""
+        torch = require_torch()
+        free = _to_free(points, self._low, self._high)
+        with torch.inference_mode():
+            given, condition = torch.from_numpy(free).float()[:, None], self._condition(label_map)
+            each = torch.stack([network.log_prob(given, condition=condition).reshape(-1) for network in self._networks])
+            found = torch.logsumexp(each.double(), dim=0) - np.log(len(self._networks))
+        share = np.clip((points - self._low) / (self._high - self._low), _EDGE, 1 - _EDGE)
+        stretch = -np.log(share * (1 - share) * (self._high - self._low)).sum(axis=1)
+        return np.asarray(found.numpy() + stretch)
+
+    def levels(self, points: Numbers, maps: Maps, draws: int = 500, seed: int = 0) -> Numbers:
+        """Say how much of each posterior is denser than its truth: uniform in [0, 1] where posteriors are right.
+
+        Args:
+            points: truths, (n, d).
+            maps: their label maps.
+            draws: from each posterior.
+            seed: of them.
+        """
+        found = []
+        for n, (point, label_map) in enumerate(zip(points, maps, strict=True)):
+            drawn = self.draw(draws, seed + n, label_map)
+            found.append((self.log_density(drawn, label_map) > self.log_density(point[None], label_map)).mean())
+        return np.array(found)
+
+    def strangeness(self) -> float:
+        """Distance of the observed label map's numbers from those learned from, in spreads: the largest of any."""
+        return float(np.abs(self._embedding(self.observed[None])).max())
+
+    def _condition(self, label_map: Maps | None) -> Any:
+        torch = require_torch()
+        return torch.from_numpy(self._embedding((self.observed if label_map is None else label_map)[None]))
+
+
+@dataclass
+class _Learning:
+    """Pairs so far, and what was learned from them."""
+
+    problem: LabelProblem
+    observed: Maps
+    settings: NeuralSettings
+    rng: np.random.Generator
+    points: Numbers
+    maps: Maps
+    simulated: int = 0
+    rounds: list[Round] = field(default_factory=list)
+
+    def simulate(self, region: Region) -> None:
+        """Add a round's pairs, drawn from the prior within a region."""
+        low, high = self.problem.low, self.problem.high
+        wanted = self.settings.simulations
+        for _ in range(_TRIES):
+            drawn = region.draw(_AT_ONCE * self.settings.simulations, self.rng)
+            drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)][:wanted]
+            possible, maps = self.problem.label_maps(drawn, self.rng)
+            self.points = np.concatenate([self.points, drawn[possible]])
+            self.maps = np.concatenate([self.maps, maps])
+            wanted -= int(possible.sum())
+            self.simulated += len(drawn)
+            if wanted <= 0:
+                return
+        raise InputError(
+            f"of {self.simulated:,} tumours drawn from the prior only {len(self.points):,} could be simulated: too few "
+            "to learn from"
+        )
+
+    def learn(self, region: Region) -> Inferred:
+        inside = region.holds(self.points)
+        points, maps = self.points[inside], self.maps[inside]
+        low, high = self.problem.low, self.problem.high
+        free = _to_free(points, low, high)
+        embedding, numbers = fit_embedding(maps, free, self.settings.seed)
+        networks = [_trained(free, numbers, self.settings, n) for n in range(self.settings.networks)]
+        return Inferred(self.observed, self.rounds, (points, maps), low, high, embedding, networks)
+
+
+def infer_from_labels(
+    problem: LabelProblem,
+    observed: Maps,
+    settings: NeuralSettings | None = None,
+    *,
+    known: tuple[Numbers, Maps] | None = None,
+    progress: Progress | None = None,
+) -> Inferred:
+    """Learn the posterior of the numbers that made a label map.
+
+    Args:
+        problem: simulator and prior.
+        observed: label map, (i, j, k).
+        settings: see `NeuralSettings`.
+        known: pairs drawn from the prior before, which the first round learns from instead of simulating its own.
+        progress: told how far it has come.
+
+    Raises:
+        InputError: PyTorch or sbi is missing, or too little can be simulated.
+    """
+    settings = settings or NeuralSettings()
+    require_sbi()
+    low, high = problem.low, problem.high
+    nothing = np.empty((0, len(low))), np.empty((0, *observed.shape), np.uint8)
+    learning = _Learning(
+        problem, observed, settings, np.random.default_rng(settings.seed), *(nothing if known is None else known)
+    )
+    region = Region.whole(low, high)
+    for number in range(1, settings.rounds + 1):
+        if number > 1 or known is None:
+            if progress:
+                progress(f"round {number} of {settings.rounds}: simulating")
+            learning.simulate(region)
+        if progress:
+            progress(f"round {number} of {settings.rounds}: learning from {len(learning.points):,} tumours")
+        inferred = learning.learn(region)
+        drawn = inferred.draw(_DRAWS, settings.seed)
+        following = Region.around(drawn, high - low)
+        share = min(1.0, following.volume / float(np.prod(high - low)))
+        learning.rounds.append(Round(learning.simulated, len(inferred.pairs[0]), share))
+        region = following
+    return inferred
+
+
+def require_sbi() -> Any:
+    """Import sbi.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    require_torch()
+    try:
+        import sbi
+    except ImportError as error:
+        raise InputError("neural posteriors need sbi: pip install 'gliodex[learn]'") from error
+    return sbi
+
+
+class _Silent:
+    """A tracker that keeps nothing: sbi's own writes a folder of logs where one stands."""
+
+    log_dir = None
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments, **options: None
+
+
+def _trained(points: Numbers, numbers: NDArray[np.float32], settings: NeuralSettings, which: int) -> Any:
+    """Fit a mixture density network to pairs of unbounded points (n, d) and embedded label maps (n, p)."""
+    torch = require_torch()
+    from sbi.inference import NPE_C
+    from sbi.neural_nets import posterior_nn
+
+    build = posterior_nn("mdn", hidden_features=settings.hidden, num_components=settings.mixture, z_score_x="none")
+    with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()):
+        torch.manual_seed(_APART * settings.seed + which)
+        trainer = NPE_C(density_estimator=build, tracker=_Silent(), show_progress_bars=False)
+        trainer.append_simulations(torch.from_numpy(points).float(), torch.from_numpy(numbers))
+        return trainer.train(
+            training_batch_size=min(_BATCH, len(points) // 4), learning_rate=_RATE, max_num_epochs=_EPOCHS
+        )
+
+
+def _to_free(points: Numbers, low: Numbers, high: Numbers) -> Numbers:
+    """Stretch a prior's box to all of space (logit), so that no mixture leaks out of it."""
+    share = np.clip((points - low) / (high - low), _EDGE, 1 - _EDGE)
+    return np.asarray(np.log(share / (1 - share)))
+
+
+def _from_free(free: Numbers, low: Numbers, high: Numbers) -> Numbers:
+    return np.asarray(low + (high - low) / (1 + np.exp(-free)))
+
+
+_FEWEST, _TRIES, _AT_ONCE, _DRAWS = 40, 50, 4, 5000
+_TAIL, _MARGIN = 5e-4, 0.1  # of the draws, and of the box's sides
+_EDGE, _APART = 1e-6, 1000
+_BATCH, _RATE, _EPOCHS = 50, 1e-3, 300

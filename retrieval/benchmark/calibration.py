@@ -1,0 +1,88 @@
+"""Whether the sampler's posteriors are right: simulation-based calibration (Talts and others 2018).
+
+Growth and imaging are drawn from a prior, images are drawn from them by the likelihood's own model, and the posterior is
+sampled given these images. Where it is right, the rank of the truth among its samples is uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ...errors import InputError
+from ...simulate import FisherKolmogorov
+from ...store.atlas import Atlas
+from ..refinement.growth_posterior import Box, GrowthPosterior, GrowthPrior
+from ..refinement.imaging import Images, draw_images
+from ..refinement.transitional import TransitionalSettings, sample
+
+PRIOR = GrowthPrior((0.1, 1.0), (0.02, 0.1), (100.0, 300.0), pet_scale=(0.6, 0.8), pet_noise=(0.02, 0.06))
+"""Tumours that fit in a part of the brain; the PET stays in [0, 1] whatever its noise."""
+
+SEEDS = Box((20.0, -10.0, 10.0), (36.0, 6.0, 26.0))
+_REGION_MM, _PET_MM = (
+    45.0,
+    16.0,
+)  # around the middle of the seeds: fixed, as a likelihood's data must not choose its region
+
+REDUCED = TransitionalSettings(samples=512, steps=32)
+
+
+def coarse(atlas: Atlas) -> Atlas:
+    """Halve an atlas's grid, for simulations that take a millisecond."""
+    i, j, k = (n // 2 for n in atlas.frame.shape)
+    maps = {
+        name: getattr(atlas, name)[: 2 * i, : 2 * j, : 2 * k].reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5))
+        for name in ("white", "grey", "csf", "t1")
+    }
+    frame = atlas.frame.crop((0, 0, 0), (2 * i, 2 * j, 2 * k)).coarsened((2, 2, 2))
+    return Atlas(f"{atlas.name}, coarse", frame, **maps)
+
+
+def ranks(
+    atlas: Atlas, number: int, settings: TransitionalSettings = REDUCED, seed: int = 1
+) -> Iterator[dict[str, float]]:
+    """Sample posteriors of simulated images, and yield the rank of each number's truth among them, in [0, 1].
+
+    Args:
+        atlas: to grow in.
+        number: of posteriors.
+        settings: of the sampler.
+        seed: of truths and images.
+    """
+    rng, solver = np.random.default_rng(seed), FisherKolmogorov(atlas)
+    places = atlas.frame.world(np.moveaxis(np.indices(atlas.frame.shape), 0, -1))
+    apart = np.linalg.norm(places - np.mean(SEEDS, axis=0), axis=-1)
+    everything = Images(atlas, atlas.tissue, atlas.tissue, atlas.tissue.astype(np.float32))
+    blank = GrowthPosterior(solver, everything, PRIOR, SEEDS)
+    for run in range(number):
+        truth, images = _drawn(blank, apart, rng)
+        found = sample(GrowthPosterior(solver, images, PRIOR, SEEDS), replace(settings, seed=seed + run))
+        yield dict(zip(blank.names, (found.points < truth).mean(axis=0).tolist(), strict=True))
+
+
+def _drawn(
+    blank: GrowthPosterior, apart: NDArray[np.float64], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], Images]:
+    """Draw numbers from the prior, and images of what grows from them."""
+    atlas = blank.solver.atlas
+    while True:
+        truth = blank.draw(1, rng)[0]
+        try:
+            density = blank.solver(blank.growth_of(truth))
+        except InputError:  # the seed is outside the tissue, where the posterior has nothing either
+            continue
+        core, whole, pet = draw_images(density, blank.imaging_of(truth), rng)
+        shown = np.where((apart < _PET_MM) & atlas.tissue, np.clip(pet, 1e-6, 1.0), 0.0).astype(np.float32)
+        return truth, Images(
+            atlas, core & atlas.tissue, whole & atlas.tissue, shown, region=np.asarray(apart < _REGION_MM)
+        )
+
+
+def uniformity(found: NDArray[np.float64], bins: int = 5) -> float:
+    """Chance of ranks as uneven as these, if they were uniform: p of a chi-squared test."""
+    return float(stats.chisquare(np.histogram(found, bins, (0.0, 1.0))[0]).pvalue)
