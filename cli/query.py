@@ -42,6 +42,7 @@ class Refinement(StrEnum):
     none = "none"
     local = "local"
     tmcmc = "tmcmc"
+    npe = "npe"
 
 
 class PriorOf(StrEnum):
@@ -134,7 +135,7 @@ def query(
         Refinement,
         typer.Option(
             help="Stage after retrieval. local: simulate around the best matches until one fits better; tmcmc: draw "
-            "from the posterior of growth and imaging by Markov chains."
+            "from the posterior of growth and imaging by Markov chains; npe: learn the posterior from simulations."
         ),
     ] = Refinement.none,
     refine_in: Annotated[
@@ -166,6 +167,10 @@ def query(
     repeats: Annotated[
         int | None, typer.Option(help="Independent runs of tmcmc; two or more tell R-hat.", show_default=False)
     ] = None,
+    simulations: Annotated[
+        int | None, typer.Option(help="Simulations of each round of npe. (default: 1000)", show_default=False)
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of npe. (default: 4)", show_default=False)] = None,
     keep: Annotated[
         bool, typer.Option(help="Add what --refine found to STORE, unless a version is named (STORE@3).")
     ] = True,
@@ -208,6 +213,8 @@ def query(
             alike_mm,
             samples,
             repeats,
+            simulations,
+            rounds,
         ),
         keep,
     )

@@ -1,8 +1,10 @@
 """What a label map of two outlines says, in a few numbers: what a neural posterior is told of an observation.
 
-Stated, because a posterior given these numbers is all that such a network can find: the logarithms of both volumes, and
-for each number that is asked for its linear regression on both outlines in cells of 2 x 2 x 2 voxels, over the
-simulations of the same round (a posterior mean is the summary that loses least: Fearnhead and Prangle 2012).
+Stated, because a posterior given these numbers is all that such a network can find. Of both outlines: the logarithm of
+the volume, the centre of mass and the spread along each axis. Besides, if wanted, for each number that is asked for its
+linear regression on both outlines in cells of 2 x 2 x 2 voxels, over the simulations of the same round (a posterior
+mean is the summary that loses least: Fearnhead and Prangle 2012). Regressions see more, but of outlines that no
+simulation has they say anything.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ class LabelEmbedding:
 
     Args:
         mean: of their cells, (c,).
-        weights: of the regressions, (c, d).
-        centre, spread: mean and standard deviation of the d + 2 numbers.
+        weights: of the regressions, (c, d); d is 0 without any.
+        centre, spread: mean and standard deviation of the d + 14 numbers.
     """
 
     mean: NDArray[np.float32]
@@ -37,18 +39,34 @@ class LabelEmbedding:
     spread: Numbers
 
     def __call__(self, maps: Maps) -> NDArray[np.float32]:
-        """Reduce label maps (n, i, j, k) to (n, d + 2) numbers."""
-        numbers = np.column_stack([(_cells_of(maps) - self.mean) @ self.weights, _volumes_of(maps)])
+        """Reduce label maps (n, i, j, k) to (n, d + 14) numbers."""
+        numbers = _moments_of(maps)
+        if self.weights.size:
+            numbers = np.column_stack([(_cells_of(maps) - self.mean) @ self.weights, numbers])
         return ((numbers - self.centre) / self.spread).astype(np.float32)
 
 
-def fit_embedding(maps: Maps, targets: Numbers, seed: int) -> tuple[LabelEmbedding, NDArray[np.float32]]:
-    """Fit an embedding to label maps (n, i, j, k) and what made them (n, d).
+def fit_embedding(
+    maps: Maps, targets: Numbers, seed: int, *, regress: bool = True
+) -> tuple[LabelEmbedding, NDArray[np.float32]]:
+    """Fit an embedding to label maps (n, i, j, k) and what made them (n, d), with regressions or without.
 
     Returns:
-        The embedding, for other maps, and the numbers of these maps, (n, d + 2): each from a regression that has not
+        The embedding, for other maps, and the numbers of these maps, (n, d + 14): each from a regression that has not
         seen it, or they would say more than the numbers of others do.
     """
+    moments = _moments_of(maps)
+    if regress:
+        mean, weights, unseen = _regressions(maps, targets, seed)
+        moments = np.column_stack([unseen, moments])
+    else:
+        mean, weights = np.empty(0, np.float32), np.empty((0, 0), np.float32)
+    centre, spread = moments.mean(axis=0), np.maximum(moments.std(axis=0), _LEAST_SPREAD)
+    return LabelEmbedding(mean, weights, centre, spread), ((moments - centre) / spread).astype(np.float32)
+
+
+def _regressions(maps: Maps, targets: Numbers, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
+    """Regress targets on cells: the cells' mean (c,), weights (c, d), and what each map is predicted unseen (n, d)."""
     cells = _cells_of(maps)
     mean = cells.mean(axis=0)
     cells -= mean
@@ -63,9 +81,7 @@ def fit_embedding(maps: Maps, targets: Numbers, seed: int) -> tuple[LabelEmbeddi
     for penalty in np.unique(best):
         solved = _solve(products, wanted[:, best == penalty], penalties[penalty])
         weights[:, best == penalty] = cells.T @ solved.astype(np.float32)
-    numbers = np.column_stack([unseen[best, :, columns].T, _volumes_of(maps)])
-    centre, spread = numbers.mean(axis=0), np.maximum(numbers.std(axis=0), _LEAST_SPREAD)
-    return LabelEmbedding(mean, weights, centre, spread), ((numbers - centre) / spread).astype(np.float32)
+    return mean, weights, unseen[best, :, columns].T
 
 
 def _unseen(products: Numbers, wanted: Numbers, folds: NDArray[np.int64], penalty: float) -> Numbers:
@@ -92,9 +108,23 @@ def _cells_of(maps: Maps) -> NDArray[np.float32]:
     return np.concatenate(shares, axis=1)
 
 
-def _volumes_of(maps: Maps) -> Numbers:
-    """Logarithms of both volumes in voxels, counting one more so that none is infinite, (n, 2)."""
-    return np.log1p([[np.count_nonzero(a >= label) for label in (1, 2)] for a in maps])
+def _moments_of(maps: Maps) -> Numbers:
+    """Volume, centre and spread of both outlines, (n, 14): logarithm of voxels (one more, so that none is infinite),
+    and voxels; an empty outline has the middle of the map for its centre, and no spread.
+    """
+    axes = [np.arange(n, dtype=np.float64) for n in maps.shape[1:]]
+    found = np.empty((len(maps), 14))
+    for row, label_map in zip(found, maps, strict=True):
+        for n, label in enumerate((1, 2)):
+            mask = label_map >= label
+            count = np.count_nonzero(mask)
+            row[n] = np.log1p(count)
+            for axis, places in enumerate(axes):
+                along = mask.sum(axis=tuple(a for a in range(3) if a != axis))
+                centre = (along @ places) / count if count else places.mean()
+                variance = (along @ (places - centre) ** 2) / count if count else 0.0
+                row[2 + 3 * n + axis], row[8 + 3 * n + axis] = centre, np.sqrt(variance)
+    return found
 
 
 _FOLDS, _PENALTIES = 5, np.logspace(-4, 2, 10)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -53,6 +53,7 @@ class NeuralSettings:
         rounds: 4 in the paper.
         mixture: Gaussians of the mixture; the paper does not say how many.
         hidden: width of the network's layers; 100 in the paper.
+        regress: give the networks regressions on the outlines, too; see `label_embedding`.
         networks: that learn the same and are averaged, which takes back much of what each is too sure of (Hermans and
             others 2022); 1 in the paper.
         seed: of all random numbers.
@@ -65,6 +66,7 @@ class NeuralSettings:
     rounds: int = 4
     mixture: int = 4
     hidden: int = 100
+    regress: bool = True
     networks: int = 3
     seed: int = 1
 
@@ -137,8 +139,8 @@ class Round:
     """What became of one round.
 
     Args:
-        simulations: made so far.
-        pairs: that were learned from: those within the region.
+        simulations: tried so far, those that came to nothing too.
+        pairs: that were learned from: those of all rounds within the region.
         share: of the prior's volume that the region of the next round has.
     """
 
@@ -210,46 +212,28 @@ class Inferred:
         return torch.from_numpy(self._embedding((self.observed if label_map is None else label_map)[None]))
 
 
-@dataclass
-class _Learning:
-    """Pairs so far, and what was learned from them."""
+def learn_posterior(
+    points: Numbers, maps: Maps, observed: Maps, ends: tuple[Numbers, Numbers], settings: NeuralSettings
+) -> Inferred:
+    """Learn the posterior of the numbers (n, d) that made label maps (n, i, j, k), from these alone.
 
-    problem: LabelProblem
-    observed: Maps
-    settings: NeuralSettings
-    rng: np.random.Generator
-    points: Numbers
-    maps: Maps
-    simulated: int = 0
-    rounds: list[Round] = field(default_factory=list)
+    Args:
+        points: drawn from the prior, or from a part of it.
+        maps: of each.
+        observed: label map that will be asked for, (i, j, k).
+        ends: lower and upper ends of the prior, (d,) each.
+        settings: see `NeuralSettings`.
 
-    def simulate(self, region: Region) -> None:
-        """Add a round's pairs, drawn from the prior within a region."""
-        low, high = self.problem.low, self.problem.high
-        wanted = self.settings.simulations
-        for _ in range(_TRIES):
-            drawn = region.draw(_AT_ONCE * self.settings.simulations, self.rng)
-            drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)][:wanted]
-            possible, maps = self.problem.label_maps(drawn, self.rng)
-            self.points = np.concatenate([self.points, drawn[possible]])
-            self.maps = np.concatenate([self.maps, maps])
-            wanted -= int(possible.sum())
-            self.simulated += len(drawn)
-            if wanted <= 0:
-                return
-        raise InputError(
-            f"of {self.simulated:,} tumours drawn from the prior only {len(self.points):,} could be simulated: too few "
-            "to learn from"
-        )
-
-    def learn(self, region: Region) -> Inferred:
-        inside = region.holds(self.points)
-        points, maps = self.points[inside], self.maps[inside]
-        low, high = self.problem.low, self.problem.high
-        free = _to_free(points, low, high)
-        embedding, numbers = fit_embedding(maps, free, self.settings.seed)
-        networks = [_trained(free, numbers, self.settings, n) for n in range(self.settings.networks)]
-        return Inferred(self.observed, self.rounds, (points, maps), low, high, embedding, networks)
+    Raises:
+        InputError: PyTorch or sbi is missing, or the pairs are too few to learn from.
+    """
+    require_sbi()
+    if len(points) < _FEWEST:
+        raise InputError(f"{len(points)} tumours are too few to learn a posterior from: at least {_FEWEST} are needed")
+    free = _to_free(points, *ends)
+    embedding, numbers = fit_embedding(maps, free, settings.seed, regress=settings.regress)
+    networks = [_trained(free, numbers, settings, n) for n in range(settings.networks)]
+    return Inferred(observed, [], (points, maps), *ends, embedding, networks)
 
 
 def infer_from_labels(
@@ -257,43 +241,64 @@ def infer_from_labels(
     observed: Maps,
     settings: NeuralSettings | None = None,
     *,
-    known: tuple[Numbers, Maps] | None = None,
+    region: Region | None = None,
     progress: Progress | None = None,
 ) -> Inferred:
-    """Learn the posterior of the numbers that made a label map.
+    """Learn the posterior of the numbers that made a label map, in rounds of simulations nearer and nearer to it.
 
     Args:
         problem: simulator and prior.
         observed: label map, (i, j, k).
         settings: see `NeuralSettings`.
-        known: pairs drawn from the prior before, which the first round learns from instead of simulating its own.
+        region: of the prior to begin with; all of it by default.
         progress: told how far it has come.
 
     Raises:
         InputError: PyTorch or sbi is missing, or too little can be simulated.
     """
     settings = settings or NeuralSettings()
-    require_sbi()
-    low, high = problem.low, problem.high
-    nothing = np.empty((0, len(low))), np.empty((0, *observed.shape), np.uint8)
-    learning = _Learning(
-        problem, observed, settings, np.random.default_rng(settings.seed), *(nothing if known is None else known)
-    )
-    region = Region.whole(low, high)
+    ends = problem.low, problem.high
+    region = region or Region.whole(*ends)
+    rng = np.random.default_rng(settings.seed)
+    points, maps = np.empty((0, len(problem.low))), np.empty((0, *observed.shape), np.uint8)
+    rounds: list[Round] = []
+    simulated = 0
     for number in range(1, settings.rounds + 1):
-        if number > 1 or known is None:
-            if progress:
-                progress(f"round {number} of {settings.rounds}: simulating")
-            learning.simulate(region)
         if progress:
-            progress(f"round {number} of {settings.rounds}: learning from {len(learning.points):,} tumours")
-        inferred = learning.learn(region)
-        drawn = inferred.draw(_DRAWS, settings.seed)
-        following = Region.around(drawn, high - low)
-        share = min(1.0, following.volume / float(np.prod(high - low)))
-        learning.rounds.append(Round(learning.simulated, len(inferred.pairs[0]), share))
-        region = following
+            progress(f"round {number} of {settings.rounds}: {settings.simulations:,} simulations")
+        new, new_maps, tried = _pairs(problem, region, settings.simulations, rng)
+        points, maps, simulated = np.concatenate([points, new]), np.concatenate([maps, new_maps]), simulated + tried
+        inside = region.holds(points)
+        points, maps = points[inside], maps[inside]
+        if progress:
+            progress(f"round {number} of {settings.rounds}: learning from {len(points):,} tumours")
+        inferred = learn_posterior(points, maps, observed, ends, settings)
+        region = Region.around(inferred.draw(_DRAWS, settings.seed), problem.high - problem.low)
+        share = min(1.0, region.volume / float(np.prod(problem.high - problem.low)))
+        rounds.append(Round(simulated, len(points), share))
+    inferred.rounds = rounds
     return inferred
+
+
+def _pairs(problem: LabelProblem, region: Region, wanted: int, rng: np.random.Generator) -> tuple[Numbers, Maps, int]:
+    """Simulate points of the prior within a region: them, their label maps, and how many were tried."""
+    found: list[Numbers] = []
+    maps: list[Maps] = []
+    tried = 0
+    for _ in range(_TRIES):
+        drawn = region.draw(_AT_ONCE * wanted, rng)
+        drawn = drawn[((drawn >= problem.low) & (drawn <= problem.high)).all(axis=1)]
+        drawn = drawn[: wanted - sum(map(len, found))]
+        possible, shown = problem.label_maps(drawn, rng)
+        found.append(drawn[possible])
+        maps.append(shown)
+        tried += len(drawn)
+        if sum(map(len, found)) >= wanted:
+            return np.concatenate(found), np.concatenate(maps), tried
+    raise InputError(
+        f"of {tried:,} tumours drawn from the prior only {sum(map(len, found)):,} could be simulated: too few to learn "
+        "from"
+    )
 
 
 def require_sbi() -> Any:

@@ -1,7 +1,7 @@
 """Whether the sampler's posteriors are right: simulation-based calibration (Talts and others 2018).
 
-Growth and imaging are drawn from a prior, images are drawn from them by the likelihood's own model, and the posterior is
-sampled given these images. Where it is right, the rank of the truth among its samples is uniform.
+Growth and imaging are drawn from a prior, images are drawn from them by the likelihood's own model, and the posterior
+is sampled given these images. Where it is right, the rank of the truth among its samples is uniform.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from .ensemble import MATCHES, ensemble_of
 from .keeping import keep
 from .local import LocalSettings, refine_locally
 from .local_stage import LocalRefinement
+from .neural_stage import NeuralRefinement
 from .posterior import Posterior, Sample
 from .site import Patient, Where
 from .stage import Refined, Refinement, carried
@@ -16,6 +17,7 @@ __all__ = [
     "STAGES",
     "LocalRefinement",
     "LocalSettings",
+    "NeuralRefinement",
     "Patient",
     "Posterior",
     "PriorName",

@@ -9,12 +9,13 @@ from ...errors import InputError
 from .checkpoint import NAME
 from .local import LocalSettings
 from .local_stage import LocalRefinement
+from .neural_stage import NeuralRefinement
 from .site import Where
 from .stage import Refinement
 from .transitional import TransitionalSettings
 from .transitional_stage import PriorName, TransitionalRefinement
 
-STAGES = ("none", "local", "tmcmc")
+STAGES = ("none", "local", "tmcmc", "npe")
 """Names of what may come after retrieval."""
 
 
@@ -31,6 +32,8 @@ class StageChoice:
         alike_mm: of tmcmc, length over which images err alike.
         samples: of each stage of tmcmc.
         repeats: independent runs of tmcmc.
+        simulations: of each round of npe.
+        rounds: of npe.
         search_thresholds: local finds both thresholds too; without it, the store's are taken.
     """
 
@@ -42,6 +45,8 @@ class StageChoice:
     alike_mm: float | None = None
     samples: int | None = None
     repeats: int | None = None
+    simulations: int | None = None
+    rounds: int | None = None
     search_thresholds: bool = True
 
     def stage(self, folder: Path) -> Refinement | None:
@@ -58,7 +63,9 @@ class StageChoice:
         self._refuse_others()
         if self.name == "local":
             return self._local()
-        return self._transitional(folder) if self.name == "tmcmc" else None
+        if self.name == "tmcmc":
+            return self._transitional(folder)
+        return self._neural() if self.name == "npe" else None
 
     def _local(self) -> LocalRefinement:
         settings = LocalSettings()
@@ -79,6 +86,10 @@ class StageChoice:
             folder / NAME,
         )
 
+    def _neural(self) -> NeuralRefinement:
+        given = {"simulations": self.simulations, "rounds": self.rounds}
+        return NeuralRefinement(where=self.where, **{name: n for name, n in given.items() if n is not None})
+
     def _refuse_others(self) -> None:
         given = {
             "--evaluations": self.evaluations,
@@ -87,6 +98,8 @@ class StageChoice:
             "--alike-mm": self.alike_mm,
             "--samples": self.samples,
             "--repeats": self.repeats,
+            "--simulations": self.simulations,
+            "--rounds": self.rounds,
         }
         for option, value in given.items():
             if value is not None and self.name not in _BELONGS[option]:
@@ -101,4 +114,6 @@ _BELONGS = {
     "--alike-mm": ("tmcmc",),
     "--samples": ("tmcmc",),
     "--repeats": ("tmcmc",),
+    "--simulations": ("npe",),
+    "--rounds": ("npe",),
 }
