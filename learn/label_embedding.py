@@ -43,7 +43,12 @@ class LabelEmbedding:
         numbers = _moments_of(maps)
         if self.weights.size:
             numbers = np.column_stack([(_cells_of(maps) - self.mean) @ self.weights, numbers])
-        return ((numbers - self.centre) / self.spread).astype(np.float32)
+        return self.standardised(numbers)
+
+    def standardised(self, numbers: Numbers) -> NDArray[np.float32]:
+        """Centre numbers and put them over their spread; those that never changed are 0: nothing is learned of them."""
+        changes = self.spread > _LEAST_SPREAD
+        return np.where(changes, (numbers - self.centre) / self.spread, 0.0).astype(np.float32)
 
 
 def fit_embedding(
@@ -62,7 +67,8 @@ def fit_embedding(
     else:
         mean, weights = np.empty(0, np.float32), np.empty((0, 0), np.float32)
     centre, spread = moments.mean(axis=0), np.maximum(moments.std(axis=0), _LEAST_SPREAD)
-    return LabelEmbedding(mean, weights, centre, spread), ((moments - centre) / spread).astype(np.float32)
+    embedding = LabelEmbedding(mean, weights, centre, spread)
+    return embedding, embedding.standardised(moments)
 
 
 def _regressions(maps: Maps, targets: Numbers, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:

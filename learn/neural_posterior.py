@@ -165,7 +165,7 @@ class Inferred:
     _low: Numbers
     _high: Numbers
     _embedding: LabelEmbedding
-    _networks: list[Any]
+    _networks: list[_Density]
 
     def draw(self, number: int, seed: int, label_map: Maps | None = None) -> Numbers:
         """Draw from the posterior given a label map, by default the observed one, (number, d)."""
@@ -173,20 +173,17 @@ class Inferred:
         with torch.random.fork_rng(), torch.inference_mode():
             torch.manual_seed(seed)
             condition, count = self._condition(label_map), -(-number // len(self._networks))
-            drawn = torch.stack([network.sample((count,), condition=condition)[:, 0] for network in self._networks], 1)
-        return _from_free(drawn.flatten(0, 1)[:number].double().numpy(), self._low, self._high)
+            drawn = np.stack([network.draw(count, condition) for network in self._networks], axis=1)
+        return _from_free(drawn.reshape(-1, drawn.shape[-1])[:number], self._low, self._high)
 
     def log_density(self, points: Numbers, label_map: Maps | None = None) -> Numbers:
         """Logarithm of the posterior's density at points (n, d)."""
-        torch = require_torch()
-        free = _to_free(points, self._low, self._high)
-        with torch.inference_mode():
-            given, condition = torch.from_numpy(free).float()[:, None], self._condition(label_map)
-            each = torch.stack([network.log_prob(given, condition=condition).reshape(-1) for network in self._networks])
-            found = torch.logsumexp(each.double(), dim=0) - np.log(len(self._networks))
+        free, condition = _to_free(points, self._low, self._high), self._condition(label_map)
+        each = np.stack([network.log_density(free, condition) for network in self._networks])
+        found = np.logaddexp.reduce(each, axis=0) - np.log(len(self._networks))
         share = np.clip((points - self._low) / (self._high - self._low), _EDGE, 1 - _EDGE)
         stretch = -np.log(share * (1 - share) * (self._high - self._low)).sum(axis=1)
-        return np.asarray(found.numpy() + stretch)
+        return np.asarray(found + stretch)
 
     def levels(self, points: Numbers, maps: Maps, draws: int = 500, seed: int = 0) -> Numbers:
         """Say how much of each posterior is denser than its truth: uniform in [0, 1] where posteriors are right.
@@ -207,9 +204,43 @@ class Inferred:
         """Distance of the observed label map's numbers from those learned from, in spreads: the largest of any."""
         return float(np.abs(self._embedding(self.observed[None])).max())
 
-    def _condition(self, label_map: Maps | None) -> Any:
+    def _condition(self, label_map: Maps | None) -> NDArray[np.float32]:
+        return self._embedding((self.observed if label_map is None else label_map)[None])
+
+
+@dataclass(frozen=True)
+class _Density:
+    """Density of unbounded points given the numbers of a label map: a mixture around their linear regression on it.
+
+    What is left to learn is how the truth is spread around the regression, and how that changes from map to map.
+
+    Args:
+        network: of sbi, for what is left over `spread`.
+        weights: of the regression, (p + 1, d).
+        spread: of what it leaves, (d,).
+    """
+
+    network: Any
+    weights: Numbers
+    spread: Numbers
+
+    def draw(self, number: int, condition: NDArray[np.float32]) -> Numbers:
+        """Draw points given the numbers (1, p) of one label map, from PyTorch's random numbers."""
+        left = self.network.sample((number,), condition=require_torch().from_numpy(condition))
+        return np.asarray(self._foretold(condition) + self.spread * left[:, 0].double().numpy())
+
+    def log_density(self, points: Numbers, condition: NDArray[np.float32]) -> Numbers:
+        """Logarithm of the density at points (n, d), given one label map."""
         torch = require_torch()
-        return torch.from_numpy(self._embedding((self.observed if label_map is None else label_map)[None]))
+        left = (points - self._foretold(condition)) / self.spread
+        with torch.inference_mode():
+            found = self.network.log_prob(
+                torch.from_numpy(left).float()[:, None], condition=torch.from_numpy(condition)
+            )
+        return np.asarray(found.double().numpy().reshape(-1) - np.log(self.spread).sum())
+
+    def _foretold(self, condition: NDArray[np.float32]) -> Numbers:
+        return np.column_stack([condition, np.ones(len(condition))]) @ self.weights
 
 
 def learn_posterior(
@@ -324,20 +355,28 @@ class _Silent:
         return lambda *arguments, **options: None
 
 
-def _trained(points: Numbers, numbers: NDArray[np.float32], settings: NeuralSettings, which: int) -> Any:
+def _trained(points: Numbers, numbers: NDArray[np.float32], settings: NeuralSettings, which: int) -> _Density:
     """Fit a mixture density network to pairs of unbounded points (n, d) and embedded label maps (n, p)."""
     torch = require_torch()
     from sbi.inference import NPE_C
     from sbi.neural_nets import posterior_nn
 
-    build = posterior_nn("mdn", hidden_features=settings.hidden, num_components=settings.mixture, z_score_x="none")
+    given = np.column_stack([numbers, np.ones(len(numbers))]).astype(np.float64)
+    inner = given.T @ given + _PENALTY * len(given) * np.eye(given.shape[1])
+    weights = np.linalg.solve(inner, given.T @ points)
+    left = points - given @ weights
+    spread = np.maximum(left.std(axis=0), _LEAST_SPREAD)
+    build = posterior_nn(
+        "mdn", hidden_features=settings.hidden, num_components=settings.mixture, z_score_theta="none", z_score_x="none"
+    )
     with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()):
         torch.manual_seed(_APART * settings.seed + which)
         trainer = NPE_C(density_estimator=build, tracker=_Silent(), show_progress_bars=False)
-        trainer.append_simulations(torch.from_numpy(points).float(), torch.from_numpy(numbers))
-        return trainer.train(
+        trainer.append_simulations(torch.from_numpy(left / spread).float(), torch.from_numpy(numbers))
+        network = trainer.train(
             training_batch_size=min(_BATCH, len(points) // 4), learning_rate=_RATE, max_num_epochs=_EPOCHS
         )
+    return _Density(network, np.asarray(weights), np.asarray(spread, np.float64))
 
 
 def _to_free(points: Numbers, low: Numbers, high: Numbers) -> Numbers:
@@ -354,3 +393,4 @@ _FEWEST, _TRIES, _AT_ONCE, _DRAWS = 40, 50, 4, 5000
 _TAIL, _MARGIN = 5e-4, 0.1  # of the draws, and of the box's sides
 _EDGE, _APART = 1e-6, 1000
 _BATCH, _RATE, _EPOCHS = 50, 1e-3, 300
+_PENALTY, _LEAST_SPREAD = 1e-4, 1e-6
