@@ -1,6 +1,6 @@
 """What refinement gains: on simulated truths, alike and finer, and on patients.
 
-    python benchmarks/refine.py STORE [PATIENTS] [--truths 100]
+    python benchmarks/refine.py STORE [PATIENTS] [--truths 100] [--stages local,tmcmc,npe]
 
 Runs what `gliodex bench refine` runs.
 """
@@ -18,13 +18,21 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("store")
 parser.add_argument("patients", type=Path, nargs="?")
 parser.add_argument("--truths", type=int, default=100)
+parser.add_argument("--stages", default="local")
+parser.add_argument("--record", default="refine")
 arguments = parser.parse_args()
 
 with tempfile.TemporaryDirectory() as folder:
-    request = StagesRequest(arguments.store, Path(folder) / "out", arguments.truths, arguments.patients)
+    request = StagesRequest(
+        arguments.store,
+        Path(folder) / "out",
+        arguments.truths,
+        arguments.patients,
+        stages=tuple(arguments.stages.split(",")),
+    )
     rows = compare_stages(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
 keep(
-    "refine",
+    arguments.record,
     {"tumours": len(gliodex.open_store(arguments.store)), "rows": rows},
-    f"python benchmarks/refine.py STORE PATIENTS --truths {arguments.truths}",
+    f"python benchmarks/refine.py STORE PATIENTS --truths {arguments.truths} --stages {arguments.stages}",
 )

@@ -64,12 +64,16 @@ def bench_refine(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the unseen simulations.")] = 3,
     space: CohortSpace = "sri24",
+    stages: Annotated[
+        str, typer.Option(metavar="A,B", help="Stages to compare: local (half a minute each), tmcmc, npe (minutes).")
+    ] = "local",
 ) -> None:
     """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
     from ..retrieval.benchmark import StagesRequest, compare_stages
 
     with counting_stages() as announce:
-        compare_stages(StagesRequest(store, out_folder, truths, patients, space, seed), announce)
+        chosen = tuple(name.strip() for name in stages.split(","))
+        compare_stages(StagesRequest(store, out_folder, truths, patients, space, seed, chosen), announce)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: stages.jsonl, table.md")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -369,7 +370,8 @@ def _trained(points: Numbers, numbers: NDArray[np.float32], settings: NeuralSett
     build = posterior_nn(
         "mdn", hidden_features=settings.hidden, num_components=settings.mixture, z_score_theta="none", z_score_x="none"
     )
-    with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()):
+    with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scaling that is left out here
         torch.manual_seed(_APART * settings.seed + which)
         trainer = NPE_C(density_estimator=build, tracker=_Silent(), show_progress_bars=False)
         trainer.append_simulations(torch.from_numpy(left / spread).float(), torch.from_numpy(numbers))

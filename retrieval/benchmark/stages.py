@@ -20,7 +20,7 @@ from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
 from ..answer import Answer, Stopwatch, answer, dice
 from ..outputs import staged_folder
-from ..refinement import LocalRefinement, LocalSettings, Posterior
+from ..refinement import STAGES, LocalRefinement, LocalSettings, Posterior, StageChoice, Where
 from ..segmentation import Segmentation
 from ..spaces import Space, space_map
 from ..spatial import AffineMap, SpatialMap
@@ -51,6 +51,7 @@ class StagesRequest:
         cohort: folder of patients; none without.
         space: that the patients are in.
         seed: of the truths.
+        stages: names of those to compare; tmcmc begins around the matches, with growth as wide as the store's.
         local: how long the local search may go on.
     """
 
@@ -60,6 +61,7 @@ class StagesRequest:
     cohort: Path | None = None
     space: Space = "sri24"
     seed: int = 3
+    stages: tuple[str, ...] = ("local",)
     local: LocalSettings = field(default_factory=LocalSettings)
 
 
@@ -91,6 +93,9 @@ def compare_stages(request: StagesRequest, announce: Announce = lambda what, don
     store = open_store(request.store)
     if request.truths < 2:
         raise InputError(f"--truths must be at least 2, not {request.truths}")
+    for name in request.stages:
+        if name not in STAGES[1:]:
+            raise InputError(f"--stages {name} is none of {', '.join(STAGES[1:])}")
     index = DiceIndex.open(store)
     rows: list[Row] = []
     with staged_folder(request.out) as folder:
@@ -101,15 +106,15 @@ def compare_stages(request: StagesRequest, announce: Announce = lambda what, don
             for n, truth in enumerate(islice(made, number), 1):
                 announce(name, n, number)
                 segmentation = Segmentation(*_masks_of(truth.density, store), store.frame)
-                found, watch = _refined(store, index, segmentation, _IDENTITY, LocalRefinement(request.local, "atlas"))
-                rows += [{"set": name, "label": str(n)} | row for row in _against(found, watch, truth, store)]
+                found = _asked(request, "atlas", folder, store, index, segmentation, _IDENTITY)
+                rows += [{"set": name, "label": str(n)} | _against(*one, truth, store) for one in found]
         if request.cohort is not None:
             spatial = space_map(request.space, store.atlas)
             cases = cases_of(request.cohort)
             for n, case in enumerate(cases, 1):
                 announce("patients", n, len(cases))
-                found, watch = _refined(store, index, segmentation_of(case), spatial, LocalRefinement(request.local))
-                rows += [{"set": "patients", "label": case.parent.name} | row for row in _scores(found, watch)]
+                found = _asked(request, "patient", folder, store, index, segmentation_of(case), spatial)
+                rows += [{"set": "patients", "label": case.parent.name} | _score(*one) for one in found]
         (folder / "stages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "table.md").write_text(table(rows) + "\n")
     return rows
@@ -151,55 +156,56 @@ def _masks_of(density: NDArray[np.float32], store: TumorStore) -> tuple[NDArray[
     return core, whole
 
 
-def _refined(
+Asked = tuple[Answer, float]
+"""An answer, and seconds that its last stage took."""
+
+
+def _asked(
+    request: StagesRequest,
+    where: Where,
+    folder: Path,
     store: TumorStore,
     index: DiceIndex,
     segmentation: Segmentation,
     spatial: SpatialMap,
-    stage: LocalRefinement,
-) -> tuple[Answer, Stopwatch]:
-    watch = Stopwatch()
-    return answer(store, index, segmentation, spatial, refinement=stage, watch=watch), watch
+) -> list[Asked]:
+    """Ask by retrieval alone, and by each stage."""
+    found = []
+    for name in ("none", *request.stages):
+        choice = StageChoice(name, where)
+        if name == "tmcmc":
+            choice = replace(choice, prior="store", around_matches=True)
+        stage = LocalRefinement(request.local, where) if name == "local" else choice.stage(folder)
+        watch = Stopwatch()
+        made = answer(store, index, segmentation, spatial, refinement=stage, watch=watch)
+        found.append((made, watch.seconds["refinement" if stage else "search"]))
+    return found
 
 
-def _scores(found: Answer, watch: Stopwatch) -> list[Row]:
-    """Score retrieval and the stage after it by the Dice sum in the patient."""
-    assert found.before is not None
-    return [
-        {
-            "stage": "retrieval",
-            "score": found.before.dice["score"],
-            "evaluations": 0,
-            "seconds": watch.seconds["search"],
-        },
-        {
-            "stage": found.posterior.method,
-            "score": found.dice["score"],
-            "evaluations": found.posterior.evaluations,
-            "seconds": watch.seconds["refinement"],
-        },
-    ]
+def _score(found: Answer, seconds: float) -> Row:
+    """Score an answer by the Dice sum in the patient."""
+    posterior = found.posterior
+    return {
+        "stage": posterior.method,
+        "score": found.dice["score"],
+        "evaluations": posterior.evaluations if found.before else 0,
+        "seconds": seconds,
+    }
 
 
-def _against(found: Answer, watch: Stopwatch, truth: Truth, store: TumorStore) -> list[Row]:
-    """Score retrieval and the stage after it by all that is known of a truth."""
-    assert found.before is not None
-    retrieved, refined = _scores(found, watch)
-    matched, best = store.known_parameters(int(found.hits.ids[0])), found.posterior.best.parameters
-    for row, density, parameters in (
-        (retrieved, found.before.density, matched),
-        (refined, found.density_atlas, best),
-    ):
-        row["mae"] = float(np.abs(density - truth.density)[store.atlas.tissue].mean())
-        for level in LEVELS:
-            there = truth.density >= np.float32(level)
-            row[f"dice_{level:g}"] = dice(density >= np.float32(level), there) if there.any() else None
-        if parameters is not None:
-            row["seed_mm"] = float(np.linalg.norm(np.subtract(parameters.seed_mm, truth.parameters.seed_mm)))
-            row["mu1"] = parameters.mu1 / truth.parameters.mu1 - 1
-            row["mu2"] = parameters.mu2 / truth.parameters.mu2 - 1
-    refined |= coverage(found.posterior, truth.density, store.atlas.tissue)
-    return [retrieved, refined]
+def _against(found: Answer, seconds: float, truth: Truth, store: TumorStore) -> Row:
+    """Score an answer by all that is known of a truth."""
+    row = _score(found, seconds)
+    density, parameters = found.density_atlas, found.posterior.best.parameters
+    row["mae"] = float(np.abs(density - truth.density)[store.atlas.tissue].mean())
+    for level in LEVELS:
+        there = truth.density >= np.float32(level)
+        row[f"dice_{level:g}"] = dice(density >= np.float32(level), there) if there.any() else None
+    if parameters is not None:
+        row["seed_mm"] = float(np.linalg.norm(np.subtract(parameters.seed_mm, truth.parameters.seed_mm)))
+        row["mu1"] = parameters.mu1 / truth.parameters.mu1 - 1
+        row["mu2"] = parameters.mu2 / truth.parameters.mu2 - 1
+    return row | coverage(found.posterior, truth.density, store.atlas.tissue)
 
 
 def coverage(posterior: Posterior, truth: NDArray[np.float32], tissue: NDArray[np.bool_]) -> Row:
