@@ -17,6 +17,7 @@ from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
 from .ants_map import AntsMap, Method, load_transform
+from .expectation import least_expected
 from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
 from .refinement import StageChoice, keep
 from .refinement.imaging import check_pet
@@ -147,6 +148,9 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
                 tissue=tissue,
                 watch=watch,
             )
+            if found.before is not None and _exact(request):
+                with watch.stage("expectation"):
+                    found = _judged(found, store, retriever)
         with watch.stage("write images"):
             maps = write_images(found, store, folder)
         if found.before is not None and request.keep and not store.pinned:
@@ -164,6 +168,18 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     if isinstance(spatial, AntsMap) and image is not None:
         spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
+
+
+def _judged(found: Answer, store: TumorStore, retriever: Retriever) -> Answer:
+    """Warn where the best match is worse than those of tumours of the prior are."""
+    expected, score = least_expected(store, retriever), float(found.hits.scores[0])
+    if expected is None or score >= expected:
+        return found
+    doubt = (
+        f"no tumour of the prior explains these masks well: the best match's Dice sum is {score:.2f}, and of simulated "
+        f"tumours 99 % reach {expected:.2f}. What was refined fits as this growth model can"
+    )
+    return replace(found, warnings=(*found.warnings, doubt))
 
 
 def _kept(found: Answer, store: TumorStore) -> Answer:
@@ -215,11 +231,14 @@ def _check_search(request: QueryRequest) -> None:
         request.engine,
         request.device,
     )
-    exact = request.method == request.measure == "dice" and not request.search_thresholds
-    if request.scheduler is not None and not exact:
+    if request.scheduler is not None and not _exact(request):
         raise InputError(
             "a cluster searches by exact Dice alone: leave out --scheduler, or --method, --measure and --thresholds"
         )
+
+
+def _exact(request: QueryRequest) -> bool:
+    return request.method == request.measure == "dice" and not request.search_thresholds
 
 
 def _segmentation(request: QueryRequest) -> Segmentation:
