@@ -17,7 +17,7 @@ BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of f
 
 def figures() -> str:
     """Return the table, one row a figure that has been measured."""
-    rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows()]
+    rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows(), *_posterior_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
     return "\n".join(lines) + _bench() + _refinement() + _plausibility()
@@ -167,6 +167,31 @@ def _patient_rows() -> list[tuple[str, str, str]]:
                 rows.append(
                     ("from files to report without MRI", f"{found['seconds_without_mri']:.1f} s", f"median of {others}")
                 )
+    return rows
+
+
+def _posterior_rows() -> list[tuple[str, str, str]]:
+    rows = []
+    if found := latest("calibration"):
+        what = "ranks of true parameters among posterior samples, tmcmc: smallest p of 11 chi-squared tests of evenness"
+        how = f"{found['observations']} simulated observations with PET, {found['samples']} samples a stage"
+        rows.append((what, f"{found['smallest_p']:.2f}", how))
+    if found := latest("tmcmc"):
+        for name, run in found["runs"].items():
+            figure = f"{run['seconds'] / 60:.1f} min, {run['evaluations']:,} simulations"
+            figure += f", evidence e^{run['log_evidence']:,.0f}"
+            how = f"one patient's outlines, {found['samples']:,} samples a stage, paper 000's prior"
+            rows.append((f"tmcmc from the {name}", figure, how))
+    if found := latest("neural"):
+        how = f"paper 002's synthetic case {found['repeats']} times, {found['simulations']:,} simulations in 4 rounds"
+        figure = f"{found['truth_in_90']} of {found['repeats']}, in {found['seconds']:.0f} s each"
+        rows.append(("npe: truth within the 90 % region", figure, how))
+        figure = f"{found['later_volume_in_90']} of {found['repeats']}"
+        rows.append(("volume of day 11 within the 90 % band foretold on day 9", figure, "the same"))
+        for share in (50, 90):
+            low, high = found[f"coverage_{share}_interval"]
+            figure = f"{found[f'coverage_{share}']:.1%} (95 % {low:.1%} to {high:.1%})"
+            rows.append((f"truths within their {share} % region", figure, f"{found['held_out']:,} held-out truths"))
     return rows
 
 

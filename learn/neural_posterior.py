@@ -55,8 +55,8 @@ class NeuralSettings:
         mixture: Gaussians of the mixture; the paper does not say how many.
         hidden: width of the network's layers; 100 in the paper.
         regress: give the networks regressions on the outlines, too; see `label_embedding`.
-        networks: that learn the same and are averaged, which takes back much of what each is too sure of (Hermans and
-            others 2022); 1 in the paper.
+        networks: that learn the same and are averaged, which takes back what each is too sure of (Hermans and others
+            2022), and more than that where each is right; 1 in the paper.
         seed: of all random numbers.
 
     Raises:
@@ -65,10 +65,10 @@ class NeuralSettings:
 
     simulations: int = 1000
     rounds: int = 4
-    mixture: int = 4
+    mixture: int = 2
     hidden: int = 100
     regress: bool = True
-    networks: int = 3
+    networks: int = 1
     seed: int = 1
 
     def __post_init__(self) -> None:
