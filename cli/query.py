@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,46 +60,52 @@ class Anatomy(StrEnum):
     atlas = "atlas"
 
 
+_patient, _place, _search, _stage = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("The patient", "How the patient lies in the atlas", "The search", "After retrieval")
+)
+
+
 def query(
     store: Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")],
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
-    seg: Annotated[Path | None, typer.Option(help="Segmentation with labels, NIfTI.")] = None,
+    seg: Annotated[Path | None, _patient(help="Segmentation with labels, NIfTI.")] = None,
     core: Annotated[
         str | None,
-        typer.Option(
+        _patient(
             metavar="LABELS",
             help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)",
         ),
     ] = None,
     whole: Annotated[
-        str | None, typer.Option(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
+        str | None, _patient(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
     ] = None,
-    core_mask: Annotated[Path | None, typer.Option(help="Core mask, instead of --seg.")] = None,
-    whole_mask: Annotated[Path | None, typer.Option(help="Whole-tumour mask, instead of --seg.")] = None,
-    t1: Annotated[Path | None, typer.Option(help="Skull-stripped T1 to register to the atlas.")] = None,
-    t1c: Annotated[Path | None, typer.Option(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
+    core_mask: Annotated[Path | None, _patient(help="Core mask, instead of --seg.")] = None,
+    whole_mask: Annotated[Path | None, _patient(help="Whole-tumour mask, instead of --seg.")] = None,
+    t1: Annotated[Path | None, _place(help="Skull-stripped T1 to register to the atlas.")] = None,
+    t1c: Annotated[Path | None, _place(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
     white: Annotated[
         Path | None,
-        typer.Option(help="Map of the patient's own white matter, with --grey: refinement simulates there."),
+        _patient(help="Map of the patient's own white matter, with --grey: refinement simulates there."),
     ] = None,
-    grey: Annotated[Path | None, typer.Option(help="Map of grey matter, filled in under the tumour.")] = None,
+    grey: Annotated[Path | None, _patient(help="Map of grey matter, filled in under the tumour.")] = None,
     pet: Annotated[
-        Path | None, typer.Option(help="FET-PET from 0 to 1 on the segmentation's grid, 0 where unknown (tmcmc).")
+        Path | None, _patient(help="FET-PET from 0 to 1 on the segmentation's grid, 0 where unknown (tmcmc).")
     ] = None,
     space: Annotated[
         Space | None,
-        typer.Option(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24."),
+        _place(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24."),
     ] = None,
-    transform: Annotated[Path | None, typer.Option(help="`transform` folder of an earlier query, to reuse it.")] = None,
-    registration: Annotated[RegistrationMethod, typer.Option(help="fast; syn: the papers' settings; affine.")] = "fast",
-    registration_seed: Annotated[int, typer.Option(help="Seed of the registration.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Threads of the registration; all cores by default.")] = None,
+    transform: Annotated[Path | None, _place(help="`transform` folder of an earlier query, to reuse it.")] = None,
+    registration: Annotated[RegistrationMethod, _place(help="fast; syn: the papers' settings; affine.")] = "fast",
+    registration_seed: Annotated[int, _place(help="Seed of the registration.")] = 1,
+    threads: Annotated[int | None, _place(help="Threads of the registration; all cores by default.")] = None,
     method: Annotated[
-        Method, typer.Option(metavar="METHOD", help=f"Way of searching: {', '.join(Method)}. dice is exact.")
+        Method, _search(metavar="METHOD", help=f"Way of searching: {', '.join(Method)}. dice is exact.")
     ] = Method.dice,
     measure: Annotated[
         Measure,
-        typer.Option(
+        _search(
             metavar="MEASURE",
             help=f"What is ranked by, summed over core and whole: {', '.join(Measure)}. hausdorff (95 %) and bernoulli "
             "rank only the best by Dice, or by --method.",
@@ -106,7 +113,7 @@ def query(
     ] = Measure.dice,
     thresholds: Annotated[
         Thresholds | None,
-        typer.Option(
+        _search(
             help="fixed: the store's; search: find the tumour and both thresholds together. (default: fixed, but found "
             "by --refine)",
             show_default=False,
@@ -114,66 +121,62 @@ def query(
     ] = None,
     rerank: Annotated[
         int,
-        typer.Option(
+        _search(
             metavar="N",
             help="Put the N best of --method in the order of their exact Dice, or of --measure. (default: 0, for "
             "hausdorff and bernoulli 200)",
             show_default=False,
         ),
     ] = 0,
-    engine: Annotated[Engine, typer.Option(help="Of ae and vae: compare all; lists; a graph.")] = Engine.flat,
-    device: Annotated[Device, typer.Option(help="Where ae, vae and hash search.")] = Device.cpu,
-    top_k: Annotated[int, typer.Option(help="How many matches to list.")] = 15,
+    engine: Annotated[Engine, _search(help="Of ae and vae: compare all; lists; a graph.")] = Engine.flat,
+    device: Annotated[Device, _search(help="Where ae, vae and hash search.")] = Device.cpu,
+    top_k: Annotated[int, _search(help="How many matches to list.")] = 15,
     distinct: Annotated[
-        bool, typer.Option("--distinct", help="List no more than the best tumour of each simulation.")
+        bool, _search("--distinct", help="List no more than the best tumour of each simulation.")
     ] = False,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="tcp://...", help="Dask cluster that searches; its workers must see STORE."),
+        _search(metavar="tcp://...", help="Dask cluster that searches; its workers must see STORE."),
     ] = None,
     refine: Annotated[
         Refinement,
-        typer.Option(
+        _stage(
             help="Stage after retrieval. local: simulate around the best matches until one fits better; tmcmc: draw "
             "from the posterior of growth and imaging by Markov chains; npe: learn the posterior from simulations."
         ),
     ] = Refinement.none,
     refine_in: Annotated[
-        Anatomy, typer.Option(help="Where it simulates: the atlas's tissue carried to the patient, or the atlas.")
+        Anatomy, _stage(help="Where it simulates: the atlas's tissue carried to the patient, or the atlas.")
     ] = Anatomy.patient,
     evaluations: Annotated[
         int | None,
-        typer.Option(help="Simulations of --refine at most. (default: local 600, tmcmc any)", show_default=False),
+        _stage(help="Simulations of --refine at most. (default: local 600, tmcmc any)", show_default=False),
     ] = None,
     prior: Annotated[
         PriorOf | None,
-        typer.Option(
-            help="Ranges of growth of tmcmc: paper 000's or the store's. (default: paper)", show_default=False
-        ),
+        _stage(help="Ranges of growth of tmcmc: paper 000's or the store's. (default: paper)", show_default=False),
     ] = None,
     around_matches: Annotated[
-        bool, typer.Option("--around-matches", help="Begin tmcmc around the matches; same posterior, sooner.")
+        bool, _stage("--around-matches", help="Begin tmcmc around the matches; same posterior, sooner.")
     ] = False,
     alike_mm: Annotated[
         float | None,
-        typer.Option(
+        _stage(
             help="mm over which images err alike (tmcmc); 0 takes each voxel for itself, as paper 000. (default: 0)",
             show_default=False,
         ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(help="Samples of each stage of tmcmc. (default: 2048)", show_default=False)
+        int | None, _stage(help="Samples of each stage of tmcmc. (default: 2048)", show_default=False)
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(help="Independent runs of tmcmc; two or more tell R-hat.", show_default=False)
+        int | None, _stage(help="Independent runs of tmcmc; two or more tell R-hat.", show_default=False)
     ] = None,
     simulations: Annotated[
-        int | None, typer.Option(help="Simulations of each round of npe. (default: 1000)", show_default=False)
+        int | None, _stage(help="Simulations of each round of npe. (default: 1000)", show_default=False)
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of npe. (default: 4)", show_default=False)] = None,
-    keep: Annotated[
-        bool, typer.Option(help="Add what --refine found to STORE, unless a version is named (STORE@3).")
-    ] = True,
+    rounds: Annotated[int | None, _stage(help="Rounds of npe. (default: 4)", show_default=False)] = None,
+    keep: Annotated[bool, _stage(help="Add what --refine found to STORE, unless a version is named (STORE@3).")] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
     if t1 is not None and t1c is not None:
