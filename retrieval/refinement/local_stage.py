@@ -105,7 +105,7 @@ def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tupl
 SAMPLES = 64
 """Tumours that stand for a posterior."""
 
-SHARPNESS = 10.0
+SHARPNESS = 12.0
 """Of `weights_of_scores`: chosen so that credible intervals of simulated truths hold about what they say."""
 
 _MATCHES = 15
