@@ -14,7 +14,6 @@ from ..index.protocol import Retriever
 from ..store.integers import level_of
 from ..store.reader import TumorStore
 from ..store.sealed import read_sealed, write_sealed
-from .benchmark.query_sets import unseen_tumours
 
 UNSEEN = 300
 """Simulations that are searched for."""
@@ -55,6 +54,8 @@ def least_expected(store: TumorStore, retriever: Retriever) -> float | None:
 
 
 def _scores(store: TumorStore, retriever: Retriever) -> list[float]:
+    from .benchmark.query_sets import unseen_tumours  # its neighbours load matplotlib
+
     levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
     taken = {campaign.seed for campaign in store.manifest.campaigns.values()}
     seed = next(seed for seed in range(_FIRST_SEED, _FIRST_SEED + len(taken) + 1) if seed not in taken)

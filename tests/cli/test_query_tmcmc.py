@@ -116,13 +116,6 @@ def test_an_interrupted_query_goes_on_where_it_was(sample, ask, snapshots_store,
     assert not list(out.glob(f"{NAME}*")), "what is complete needs no checkpoint"
 
 
-def test_a_damaged_checkpoint_is_begun_anew(sample, out, tmp_path):
-    out.mkdir(parents=True)
-    (out / f"{NAME}-0").write_bytes(b"no checkpoint at all, but long enough to hold the hash of one")
-    damaged, fresh = sample(), sample(to=tmp_path / "fresh")
-    assert damaged["posterior"]["credible_intervals"] == fresh["posterior"]["credible_intervals"]
-
-
 def test_the_patients_own_tissue_is_simulated_in(sample, scans, tmp_path):
     own = sample("--white", scans["white"], "--grey", scans["grey"], to=tmp_path / "own")
     atlas = sample("--refine-in", "atlas", to=tmp_path / "atlas")
