@@ -39,7 +39,7 @@ class LocalSettings:
         updates: cells to compute; large tumours end the search by it.
     """
 
-    evaluations: int = 600
+    evaluations: int = 1200
     starts: int = 2
     seed: int = 1
     updates: int = 30_000_000_000
@@ -66,7 +66,8 @@ def refine_locally(
 ) -> list[Fit]:
     """Search around each start for the tumour that fits best; the same on any number of cores.
 
-    A search ends before its share is spent where it gets no better.
+    The starts compete for a quarter of the simulations. Then the best goes on until it gets no better, and what it
+    leaves goes to the next.
 
     Args:
         objective: to maximise.
@@ -78,23 +79,34 @@ def refine_locally(
         All tumours tried, the best first.
     """
     settings = settings or LocalSettings()
-    starts = starts[: settings.starts]
+    searches = [_search(as_numbers(start), settings.seed + n) for n, start in enumerate(starts[: settings.starts], 1)]
+    best = [0.0] * len(searches)
     tried: list[Fit] = []
+    updates = 0
+
+    def advance(n: int, end: int, last: int, pool: ThreadPoolExecutor) -> None:
+        nonlocal updates
+        while not searches[n].stop() and len(tried) + POPULATION <= end and updates < last:
+            asked = searches[n].ask()
+            fits = list(pool.map(lambda numbers: objective(from_numbers(numbers)), asked))
+            searches[n].tell(asked, [-fit.score for fit in fits])
+            tried.extend(fits)
+            updates += sum(fit.updates for fit in fits)
+            best[n] = max(best[n], *(fit.score for fit in fits))
+            if progress:
+                progress(len(tried), settings.evaluations)
+
     with ThreadPoolExecutor(available_cores()) as pool:
-        updates = 0
-        for left in range(len(starts), 0, -1):  # the best last: it has what others leave
-            search = _search(as_numbers(starts[left - 1]), settings.seed + left)
-            end = len(tried) + (settings.evaluations - len(tried)) // left
-            last = updates + (settings.updates - updates) // left
-            while not search.stop() and len(tried) + POPULATION <= end and updates < last:
-                asked = search.ask()
-                fits = list(pool.map(lambda numbers: objective(from_numbers(numbers)), asked))
-                search.tell(asked, [-fit.score for fit in fits])
-                tried += fits
-                updates += sum(fit.updates for fit in fits)
-                if progress:
-                    progress(len(tried), settings.evaluations)
+        share = _TRIAL * len(searches)
+        for n in range(len(searches)):
+            end = max((n + 1) * settings.evaluations // share, len(tried) + POPULATION)
+            advance(n, end, (n + 1) * settings.updates // share, pool)
+        for n in sorted(range(len(searches)), key=lambda n: -best[n]):  # others get what the better one leaves
+            advance(n, settings.evaluations, settings.updates, pool)
     return sorted(tried, key=lambda fit: -fit.score)
+
+
+_TRIAL = 4  # all simulations are so many times those in which the starts compete
 
 
 def as_numbers(parameters: GrowthParameters) -> NDArray[np.float64]:

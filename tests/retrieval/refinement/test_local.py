@@ -76,7 +76,7 @@ def test_the_random_numbers_of_others_are_left_alone(solver, truth):
     np.testing.assert_array_equal(np.random.random(3), expected)  # noqa: NPY002
 
 
-def test_every_start_has_its_share_and_later_ones_are_not_used(solver, truth):
+def test_starts_compete_then_the_best_goes_on_and_later_ones_are_not_used(solver, truth):
     objective, told, asked = objective_of(solver, truth), [], []
 
     def spy(parameters):
@@ -85,13 +85,21 @@ def test_every_start_has_its_share_and_later_ones_are_not_used(solver, truth):
 
     far = dataclasses.replace(NEAR, seed_mm=(25.0, -20.0, 0.0))
     farther = dataclasses.replace(NEAR, seed_mm=(1000.0, 0.0, 0.0))
-    tried = refine_locally(spy, [far, NEAR, farther], LocalSettings(48, 2), lambda *progress: told.append(progress))
-    assert [done for done, _ in told] == [8, 16, 24, 32, 40, 48]
-    assert {of for _, of in told} == {48}
+    tried = refine_locally(spy, [far, NEAR, farther], LocalSettings(128, 2), lambda *progress: told.append(progress))
+    assert [done for done, _ in told] == list(range(8, 129, 8))
+    assert {of for _, of in told} == {128}
     seeds = np.array([parameters.seed_mm for parameters in asked])
-    assert (np.linalg.norm(seeds[:24] - NEAR.seed_mm, axis=1) < 25).all()
-    assert (np.linalg.norm(seeds[24:] - far.seed_mm, axis=1) < 25).all()
-    assert len(tried) == 48
+    assert (np.linalg.norm(seeds[:16] - far.seed_mm, axis=1) < 25).all()
+    assert (np.linalg.norm(seeds[16:] - NEAR.seed_mm, axis=1) < 25).all()
+    assert len(tried) == 128
+
+
+def test_a_start_that_converged_leaves_the_rest_to_the_next(solver, truth):
+    objective = objective_of(solver, truth)
+    far = dataclasses.replace(NEAR, seed_mm=(25.0, -20.0, 0.0))
+    alone = refine_locally(objective, [NEAR], LocalSettings(2000, 1))
+    assert len(alone) < 1500
+    assert len(refine_locally(objective, [NEAR, far], LocalSettings(2000, 2))) > len(alone) + 2000 / 8
 
 
 def test_what_a_hopeless_start_leaves_the_best_one_has(solver, truth):
