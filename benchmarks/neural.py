@@ -12,8 +12,10 @@ import time
 import numpy as np
 from record import interval, keep
 
-from gliodex.learn.neural_posterior import NeuralSettings, Region, infer_from_labels
-from gliodex.retrieval.benchmark.small_animal import LATER, NAMES, TRUTH, SmallAnimal, small_brain
+from gliodex.learn.neural_posterior import NeuralSettings, infer_from_labels
+from gliodex.learn.region import Region
+from gliodex.retrieval.benchmark.small_animal import LATER, TRUTH, small_animal, small_brain, whole_ul
+from gliodex.retrieval.forecast.follow_up import NAMES
 from gliodex.simulate import load_atlas
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,8 +23,8 @@ parser.add_argument("--repeats", type=int, default=20)
 parser.add_argument("--simulations", type=int, default=1000)
 parser.add_argument("--held-out", type=int, default=50)
 arguments = parser.parse_args()
-problem = SmallAnimal(small_brain(load_atlas("icbm152")))
-later = problem.whole_ul(TRUTH, LATER)
+problem = small_animal(small_brain(load_atlas("icbm152")))
+later = whole_ul(problem, TRUTH, LATER)
 levels, held_out, seconds, volumes, widths = [], [], [], [], []
 for repeat in range(1, arguments.repeats + 1):
     begun = time.perf_counter()
@@ -34,7 +36,7 @@ for repeat in range(1, arguments.repeats + 1):
     points = points[((points >= problem.low) & (points <= problem.high)).all(axis=1)][: arguments.held_out]
     held_out += found.levels(points, problem.label_maps(points, np.random.default_rng(0))[1], 500).tolist()
     drawn = found.draw(200, repeat)
-    ends = np.quantile([problem.whole_ul(point, LATER) for point in drawn[:100]], [0.05, 0.95])
+    ends = np.quantile([whole_ul(problem, point, LATER) for point in drawn[:100]], [0.05, 0.95])
     volumes.append(bool(ends[0] <= later <= ends[1]))
     widths.append(np.ptp(np.quantile(drawn, [0.05, 0.95], axis=0), axis=0))
     print(f"{repeat}: truth denser than {1 - levels[-1]:.2f}, {seconds[-1]:.0f} s", flush=True)

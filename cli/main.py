@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
-from . import bench, build, demo, query, stores, train, tumours
+from . import bench, build, demo, forecast, query, stores, train, tumours
 from .console import errors
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("build")(build.build)
 app.command("query")(query.query)
+app.command("forecast")(forecast.forecast)
 app.command("info")(stores.info)
 app.command("history")(tumours.history)
 app.command("index")(stores.index)

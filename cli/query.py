@@ -150,7 +150,7 @@ def query(
     ] = Anatomy.patient,
     evaluations: Annotated[
         int | None,
-        _stage(help="Simulations of --refine at most. (default: local 600, tmcmc any)", show_default=False),
+        _stage(help="Simulations of --refine at most. (default: local 1200, tmcmc any)", show_default=False),
     ] = None,
     prior: Annotated[
         PriorOf | None,
@@ -187,8 +187,8 @@ def query(
         seg,
         core_mask,
         whole_mask,
-        _labels("--core", core),
-        _labels("--whole", whole),
+        labels_of("--core", core),
+        labels_of("--whole", whole),
         t1 or t1c,
         white,
         grey,
@@ -261,7 +261,12 @@ def show(record: dict[str, Any], folder: Path) -> None:
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 
-def _labels(option: str, text: str | None) -> tuple[int, ...] | None:
+def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Read labels with commas between them, `none` for no core.
+
+    Raises:
+        InputError: they are no whole numbers.
+    """
     if text is None:
         return None
     if text.strip().lower() == "none" and option == "--core":

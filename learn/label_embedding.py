@@ -1,10 +1,10 @@
 """What a label map of two outlines says, in a few numbers: what a neural posterior is told of an observation.
 
 Stated, because a posterior given these numbers is all that such a network can find. Of both outlines: the logarithm of
-the volume, the centre of mass and the spread along each axis. Besides, if wanted, for each number that is asked for its
-linear regression on both outlines in cells of 2 x 2 x 2 voxels, over the simulations of the same round (a posterior
-mean is the summary that loses least: Fearnhead and Prangle 2012). Regressions see more, but of outlines that no
-simulation has they say anything.
+the volume, the centre of mass and the spread along each axis. Besides, if wanted, how much of each outline lies in each
+of a few shells: voxels that are in the outline about equally often over the simulations of the same round. Where images
+are noisy, these shares tell the steepness of the density, and of a narrow round nearly all that a likelihood could; of
+outlines that no simulation has they say little.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ Maps = NDArray[np.uint8]
 
 Numbers = NDArray[np.float64]
 
-CELL = 2
-"""Voxels along each side of a cell."""
+SHELLS = 8
+"""Of each outline."""
+
+MOMENTS = 14
+"""Numbers of both outlines' volume, centre and spread."""
+
+_OUTLINES = 1, 2  # least label of the whole, of the core
 
 
 @dataclass(frozen=True)
@@ -28,90 +33,61 @@ class LabelEmbedding:
     """Numbers of label maps, standardised over the maps that it was fitted to.
 
     Args:
-        mean: of their cells, (c,).
-        weights: of the regressions, (c, d); d is 0 without any.
-        centre, spread: mean and standard deviation of the d + 14 numbers.
+        shells: of each voxel, for whole and core, (2, voxels); `SHELLS` where it is in none; (2, 0) without any.
+        sizes: voxels of each shell, (2, SHELLS).
+        centre, spread: mean and standard deviation of the numbers, (p,).
     """
 
-    mean: NDArray[np.float32]
-    weights: NDArray[np.float32]
+    shells: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
     centre: Numbers
     spread: Numbers
 
     def __call__(self, maps: Maps) -> NDArray[np.float32]:
-        """Reduce label maps (n, i, j, k) to (n, d + 14) numbers."""
-        numbers = _moments_of(maps)
-        if self.weights.size:
-            numbers = np.column_stack([(_cells_of(maps) - self.mean) @ self.weights, numbers])
-        return self.standardised(numbers)
-
-    def standardised(self, numbers: Numbers) -> NDArray[np.float32]:
-        """Centre numbers and put them over their spread; those that never changed are 0: nothing is learned of them."""
-        changes = self.spread > _LEAST_SPREAD
-        return np.where(changes, (numbers - self.centre) / self.spread, 0.0).astype(np.float32)
+        """Reduce label maps (n, i, j, k) to (n, p) numbers."""
+        numbers = _numbers_of(maps, self.shells, self.sizes)
+        # of what never changed nothing is learned
+        return np.where(self.spread > _LEAST_SPREAD, (numbers - self.centre) / self.spread, 0.0).astype(np.float32)
 
 
-def fit_embedding(
-    maps: Maps, targets: Numbers, seed: int, *, regress: bool = True
-) -> tuple[LabelEmbedding, NDArray[np.float32]]:
-    """Fit an embedding to label maps (n, i, j, k) and what made them (n, d), with regressions or without.
+def fit_embedding(maps: Maps, *, shells: bool = True) -> LabelEmbedding:
+    """Fit an embedding to label maps (n, i, j, k), with shells or without."""
+    which = _shells_of(maps) if shells else np.empty((2, 0), np.uint8)
+    sizes = np.stack([np.bincount(row, minlength=SHELLS + 1)[:SHELLS] for row in which])
+    numbers = _numbers_of(maps, which, sizes)
+    return LabelEmbedding(which, sizes, numbers.mean(axis=0), np.maximum(numbers.std(axis=0), _LEAST_SPREAD))
 
-    Returns:
-        The embedding, for other maps, and the numbers of these maps, (n, d + 14): each from a regression that has not
-        seen it, or they would say more than the numbers of others do.
+
+def _shells_of(maps: Maps) -> NDArray[np.uint8]:
+    """Sort the voxels that are in an outline now and then by how often they are, into shells of equal size.
+
+    Of those that nearly always or hardly ever are, a share is a matter of single maps, and left out.
     """
-    moments = _moments_of(maps)
-    if regress:
-        mean, weights, unseen = _regressions(maps, targets, seed)
-        moments = np.column_stack([unseen, moments])
-    else:
-        mean, weights = np.empty(0, np.float32), np.empty((0, 0), np.float32)
-    centre, spread = moments.mean(axis=0), np.maximum(moments.std(axis=0), _LEAST_SPREAD)
-    embedding = LabelEmbedding(mean, weights, centre, spread)
-    return embedding, embedding.standardised(moments)
-
-
-def _regressions(maps: Maps, targets: Numbers, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32], Numbers]:
-    """Regress targets on cells: the cells' mean (c,), weights (c, d), and what each map is predicted unseen (n, d)."""
-    cells = _cells_of(maps)
-    mean = cells.mean(axis=0)
-    cells -= mean
-    wanted = (targets - targets.mean(axis=0)) / np.maximum(targets.std(axis=0), _LEAST_SPREAD)
-    products = (cells @ cells.T).astype(np.float64)  # of few maps with many cells, all that a regression needs
-    folds = np.random.default_rng(seed).permutation(len(maps)) % _FOLDS
-    penalties = _PENALTIES * np.trace(products) / len(maps)
-    unseen = np.stack([_unseen(products, wanted, folds, penalty) for penalty in penalties])
-    best = ((unseen - wanted) ** 2).mean(axis=1).argmin(axis=0)
-    columns = np.arange(wanted.shape[1])
-    weights = np.empty((cells.shape[1], len(columns)), np.float32)
-    for penalty in np.unique(best):
-        solved = _solve(products, wanted[:, best == penalty], penalties[penalty])
-        weights[:, best == penalty] = cells.T @ solved.astype(np.float32)
-    return mean, weights, unseen[best, :, columns].T
-
-
-def _unseen(products: Numbers, wanted: Numbers, folds: NDArray[np.int64], penalty: float) -> Numbers:
-    """Predict every row by a ridge regression on the rows of the other folds."""
-    found = np.empty_like(wanted)
-    for fold in range(_FOLDS):
-        seen = folds != fold
-        solved = _solve(products[np.ix_(seen, seen)], wanted[seen], penalty)
-        found[~seen] = products[np.ix_(~seen, seen)] @ solved
+    few = max(_FEWEST, round(_RARE * len(maps)))
+    found = np.full((2, maps[0].size), SHELLS, np.uint8)
+    for row, label in zip(found, _OUTLINES, strict=True):
+        often = np.zeros(maps.shape[1:], np.int32)
+        for label_map in maps:
+            often += label_map >= label
+        flat = often.reshape(-1)
+        sometimes = np.flatnonzero((flat >= few) & (flat <= len(maps) - few))
+        ordered = sometimes[np.argsort(flat[sometimes], kind="stable")]
+        for shell, voxels in enumerate(np.array_split(ordered, SHELLS)):
+            row[voxels] = shell
     return found
 
 
-def _solve(products: Numbers, wanted: Numbers, penalty: float) -> Numbers:
-    return np.asarray(np.linalg.solve(products + max(penalty, _LEAST_SPREAD) * np.eye(len(products)), wanted))
-
-
-def _cells_of(maps: Maps) -> NDArray[np.float32]:
-    """Share of both outlines in every cell, (n, 2 c)."""
-    padded = np.pad(maps, [(0, 0), *((0, -n % CELL) for n in maps.shape[1:])])
-    count, *shape = padded.shape
-    i, j, k = (n // CELL for n in shape)
-    split = padded.reshape(count, i, CELL, j, CELL, k, CELL)
-    shares = [(split >= label).mean(axis=(2, 4, 6), dtype=np.float32).reshape(count, -1) for label in (1, 2)]
-    return np.concatenate(shares, axis=1)
+def _numbers_of(maps: Maps, shells: NDArray[np.uint8], sizes: NDArray[np.int64]) -> Numbers:
+    """Moments of every map, and the share of each shell that is in the outline, (n, p)."""
+    moments = _moments_of(maps)
+    if not shells.size:
+        return moments
+    shares = np.empty((len(maps), 2, SHELLS))
+    for row, label_map in zip(shares, maps, strict=True):
+        flat = label_map.reshape(-1)
+        for n, label in enumerate(_OUTLINES):
+            row[n] = np.bincount(shells[n][flat >= label], minlength=SHELLS + 1)[:SHELLS]
+    return np.column_stack([moments, (shares / np.maximum(sizes, 1)).reshape(len(maps), -1)])
 
 
 def _moments_of(maps: Maps) -> Numbers:
@@ -119,9 +95,9 @@ def _moments_of(maps: Maps) -> Numbers:
     and voxels; an empty outline has the middle of the map for its centre, and no spread.
     """
     axes = [np.arange(n, dtype=np.float64) for n in maps.shape[1:]]
-    found = np.empty((len(maps), 14))
+    found = np.empty((len(maps), MOMENTS))
     for row, label_map in zip(found, maps, strict=True):
-        for n, label in enumerate((1, 2)):
+        for n, label in enumerate(_OUTLINES):
             mask = label_map >= label
             count = np.count_nonzero(mask)
             row[n] = np.log1p(count)
@@ -133,5 +109,4 @@ def _moments_of(maps: Maps) -> Numbers:
     return found
 
 
-_FOLDS, _PENALTIES = 5, np.logspace(-4, 2, 10)
-_LEAST_SPREAD = 1e-6
+_LEAST_SPREAD, _FEWEST, _RARE = 1e-6, 2, 0.005

@@ -8,19 +8,18 @@ importance weights of the paper's Eq. 3, whose variance ruins small rounds, and 
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .conditional_density import ConditionalDensity, fit_density, from_free, log_stretch, require_sbi, to_free
 from .encoder import require_torch
 from .label_embedding import LabelEmbedding, Maps, fit_embedding
+from .region import Region
 
 Numbers = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -54,7 +53,7 @@ class NeuralSettings:
         rounds: 4 in the paper.
         mixture: Gaussians of the mixture; the paper does not say how many.
         hidden: width of the network's layers; 100 in the paper.
-        regress: give the networks regressions on the outlines, too; see `label_embedding`.
+        shells: tell the networks more of the outlines than their moments; see `label_embedding`.
         networks: that learn the same and are averaged, which takes back what each is too sure of (Hermans and others
             2022), and more than that where each is right; 1 in the paper.
         seed: of all random numbers.
@@ -65,9 +64,9 @@ class NeuralSettings:
 
     simulations: int = 1000
     rounds: int = 4
-    mixture: int = 2
+    mixture: int = 4
     hidden: int = 100
-    regress: bool = True
+    shells: bool = True
     networks: int = 1
     seed: int = 1
 
@@ -81,58 +80,6 @@ class NeuralSettings:
             )
         if self.seed < 0:
             raise InputError(f"a seed must not be negative, not {self.seed}")
-
-
-@dataclass(frozen=True)
-class Region:
-    """Part of a prior: a box along the axes in which a posterior is spread, (d,) each.
-
-    Args:
-        centre: of the points that it was made around.
-        axes: its directions as columns, (d, d).
-        low, high: its ends along them.
-    """
-
-    centre: Numbers
-    axes: Numbers
-    low: Numbers
-    high: Numbers
-
-    @classmethod
-    def whole(cls, low: Numbers, high: Numbers) -> Region:
-        """All of a prior."""
-        centre = (low + high) / 2
-        return cls(centre, np.eye(len(low)), low - centre, high - centre)
-
-    @classmethod
-    def around(cls, points: Numbers, unit: Numbers) -> Region:
-        """Box that holds nearly all points, with a margin.
-
-        Args:
-            points: draws of a posterior, (n, d).
-            unit: by which numbers are comparable, (d,).
-        """
-        centre = points.mean(axis=0)
-        _, directions = np.linalg.eigh(np.cov((points / unit).T) + np.diag(np.full(len(unit), 1e-12)))
-        axes = unit[:, None] * directions
-        along = np.linalg.solve(axes, (points - centre).T).T
-        low, high = np.quantile(along, [_TAIL, 1 - _TAIL], axis=0)
-        margin = _MARGIN * np.maximum(high - low, 1e-9)
-        return cls(centre, axes, low - margin, high + margin)
-
-    @property
-    def volume(self) -> float:
-        """Volume, beyond the prior's ends too."""
-        return float(np.prod(self.high - self.low) * abs(np.linalg.det(self.axes)))
-
-    def holds(self, points: Numbers) -> NDArray[np.bool_]:
-        """Which points lie in it."""
-        along = np.linalg.solve(self.axes, (points - self.centre).T).T
-        return np.asarray(((along >= self.low) & (along <= self.high)).all(axis=1))
-
-    def draw(self, number: int, rng: np.random.Generator) -> Numbers:
-        """Draw points uniformly."""
-        return np.asarray(self.centre + rng.uniform(self.low, self.high, (number, len(self.low))) @ self.axes.T)
 
 
 @dataclass(frozen=True)
@@ -166,25 +113,23 @@ class Inferred:
     _low: Numbers
     _high: Numbers
     _embedding: LabelEmbedding
-    _networks: list[_Density]
+    _networks: list[ConditionalDensity]
 
     def draw(self, number: int, seed: int, label_map: Maps | None = None) -> Numbers:
         """Draw from the posterior given a label map, by default the observed one, (number, d)."""
         torch = require_torch()
-        with torch.random.fork_rng(), torch.inference_mode():
+        with torch.random.fork_rng():
             torch.manual_seed(seed)
             condition, count = self._condition(label_map), -(-number // len(self._networks))
             drawn = np.stack([network.draw(count, condition) for network in self._networks], axis=1)
-        return _from_free(drawn.reshape(-1, drawn.shape[-1])[:number], self._low, self._high)
+        return from_free(drawn.reshape(-1, drawn.shape[-1])[:number], self._low, self._high)
 
     def log_density(self, points: Numbers, label_map: Maps | None = None) -> Numbers:
         """Logarithm of the posterior's density at points (n, d)."""
-        free, condition = _to_free(points, self._low, self._high), self._condition(label_map)
+        free, condition = to_free(points, self._low, self._high), self._condition(label_map)
         each = np.stack([network.log_density(free, condition) for network in self._networks])
         found = np.logaddexp.reduce(each, axis=0) - np.log(len(self._networks))
-        share = np.clip((points - self._low) / (self._high - self._low), _EDGE, 1 - _EDGE)
-        stretch = -np.log(share * (1 - share) * (self._high - self._low)).sum(axis=1)
-        return np.asarray(found + stretch)
+        return np.asarray(found + log_stretch(points, self._low, self._high))
 
     def levels(self, points: Numbers, maps: Maps, draws: int = 500, seed: int = 0) -> Numbers:
         """Say how much of each posterior is denser than its truth: uniform in [0, 1] where posteriors are right.
@@ -209,41 +154,6 @@ class Inferred:
         return self._embedding((self.observed if label_map is None else label_map)[None])
 
 
-@dataclass(frozen=True)
-class _Density:
-    """Density of unbounded points given the numbers of a label map: a mixture around their linear regression on it.
-
-    What is left to learn is how the truth is spread around the regression, and how that changes from map to map.
-
-    Args:
-        network: of sbi, for what is left over `spread`.
-        weights: of the regression, (p + 1, d).
-        spread: of what it leaves, (d,).
-    """
-
-    network: Any
-    weights: Numbers
-    spread: Numbers
-
-    def draw(self, number: int, condition: NDArray[np.float32]) -> Numbers:
-        """Draw points given the numbers (1, p) of one label map, from PyTorch's random numbers."""
-        left = self.network.sample((number,), condition=require_torch().from_numpy(condition))
-        return np.asarray(self._foretold(condition) + self.spread * left[:, 0].double().numpy())
-
-    def log_density(self, points: Numbers, condition: NDArray[np.float32]) -> Numbers:
-        """Logarithm of the density at points (n, d), given one label map."""
-        torch = require_torch()
-        left = (points - self._foretold(condition)) / self.spread
-        with torch.inference_mode():
-            found = self.network.log_prob(
-                torch.from_numpy(left).float()[:, None], condition=torch.from_numpy(condition)
-            )
-        return np.asarray(found.double().numpy().reshape(-1) - np.log(self.spread).sum())
-
-    def _foretold(self, condition: NDArray[np.float32]) -> Numbers:
-        return np.column_stack([condition, np.ones(len(condition))]) @ self.weights
-
-
 def learn_posterior(
     points: Numbers, maps: Maps, observed: Maps, ends: tuple[Numbers, Numbers], settings: NeuralSettings
 ) -> Inferred:
@@ -262,9 +172,10 @@ def learn_posterior(
     require_sbi()
     if len(points) < _FEWEST:
         raise InputError(f"{len(points)} tumours are too few to learn a posterior from: at least {_FEWEST} are needed")
-    free = _to_free(points, *ends)
-    embedding, numbers = fit_embedding(maps, free, settings.seed, regress=settings.regress)
-    networks = [_trained(free, numbers, settings, n) for n in range(settings.networks)]
+    free = to_free(points, *ends)
+    embedding = fit_embedding(maps, shells=settings.shells)
+    numbers, size = embedding(maps), (settings.mixture, settings.hidden)
+    networks = [fit_density(free, numbers, *size, _APART * settings.seed + n) for n in range(settings.networks)]
     return Inferred(observed, [], (points, maps), *ends, embedding, networks)
 
 
@@ -333,66 +244,5 @@ def _pairs(problem: LabelProblem, region: Region, wanted: int, rng: np.random.Ge
     )
 
 
-def require_sbi() -> Any:
-    """Import sbi.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    require_torch()
-    try:
-        import sbi
-    except ImportError as error:
-        raise InputError("neural posteriors need sbi: pip install 'gliodex[learn]'") from error
-    return sbi
-
-
-class _Silent:
-    """A tracker that keeps nothing: sbi's own writes a folder of logs where one stands."""
-
-    log_dir = None
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *arguments, **options: None
-
-
-def _trained(points: Numbers, numbers: NDArray[np.float32], settings: NeuralSettings, which: int) -> _Density:
-    """Fit a mixture density network to pairs of unbounded points (n, d) and embedded label maps (n, p)."""
-    torch = require_torch()
-    from sbi.inference import NPE_C
-    from sbi.neural_nets import posterior_nn
-
-    given = np.column_stack([numbers, np.ones(len(numbers))]).astype(np.float64)
-    inner = given.T @ given + _PENALTY * len(given) * np.eye(given.shape[1])
-    weights = np.linalg.solve(inner, given.T @ points)
-    left = points - given @ weights
-    spread = np.maximum(left.std(axis=0), _LEAST_SPREAD)
-    build = posterior_nn(
-        "mdn", hidden_features=settings.hidden, num_components=settings.mixture, z_score_theta="none", z_score_x="none"
-    )
-    with torch.random.fork_rng(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of scaling that is left out here
-        torch.manual_seed(_APART * settings.seed + which)
-        trainer = NPE_C(density_estimator=build, tracker=_Silent(), show_progress_bars=False)
-        trainer.append_simulations(torch.from_numpy(left / spread).float(), torch.from_numpy(numbers))
-        network = trainer.train(
-            training_batch_size=min(_BATCH, len(points) // 4), learning_rate=_RATE, max_num_epochs=_EPOCHS
-        )
-    return _Density(network, np.asarray(weights), np.asarray(spread, np.float64))
-
-
-def _to_free(points: Numbers, low: Numbers, high: Numbers) -> Numbers:
-    """Stretch a prior's box to all of space (logit), so that no mixture leaks out of it."""
-    share = np.clip((points - low) / (high - low), _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(share / (1 - share)))
-
-
-def _from_free(free: Numbers, low: Numbers, high: Numbers) -> Numbers:
-    return np.asarray(low + (high - low) / (1 + np.exp(-free)))
-
-
 _FEWEST, _TRIES, _AT_ONCE, _DRAWS = 40, 50, 4, 5000
-_TAIL, _MARGIN = 5e-4, 0.1  # of the draws, and of the box's sides
-_EDGE, _APART = 1e-6, 1000
-_BATCH, _RATE, _EPOCHS = 50, 1e-3, 300
-_PENALTY, _LEAST_SPREAD = 1e-4, 1e-6
+_APART = 1000

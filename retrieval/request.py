@@ -16,15 +16,14 @@ from ..index import Retriever, check_search, cluster_index, open_retriever
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
-from .ants_map import AntsMap, Method, load_transform
+from .ants_map import AntsMap, Method
 from .expectation import least_expected
 from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
+from .placement import Placement
 from .refinement import StageChoice, keep
 from .refinement.imaging import check_pet
-from .registration import register
 from .segmentation import Segmentation, from_labels, from_masks
-from .spaces import Space, space_map
-from .spatial import SpatialMap
+from .spaces import Space
 from .tissue import Tissue, load_tissue
 
 
@@ -91,6 +90,17 @@ class QueryRequest:
         """Whether retrieval finds the thresholds, too."""
         return self.thresholds == "search"
 
+    @property
+    def placement(self) -> Placement:
+        """How the patient lies in the atlas.
+
+        Raises:
+            InputError: that is not said, or said twice.
+        """
+        own = self.white is not None and self.space is None and self.transform is None
+        registered = self.image is not None or own
+        return Placement(registered, self.space, self.transform, self.registration, self.seed, self.threads)
+
 
 def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
     """Answer a query and write its files: matches.json, images, report, and the transform if one was made.
@@ -119,7 +129,7 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     with staged_folder(request.out) as folder:
         with watch.stage("registration"):
             shown = tissue.picture() if image is None and tissue is not None else image
-            spatial = _spatial_map(request, segmentation, shown, store, folder)
+            spatial = request.placement.map_to(store.atlas, segmentation, shown, folder)
         with ExitStack() as opened:
             with watch.stage("open index"):
                 retriever: Retriever = (
@@ -194,10 +204,6 @@ def _making_of(announce: Callable[[str], None]) -> Callable[[int, int], None]:
 def _check_options(request: QueryRequest) -> None:
     if request.top_k < 1:
         raise InputError(f"--top-k must be at least 1, not {request.top_k}")
-    if request.threads is not None and request.threads < 1:
-        raise InputError(f"--threads must be at least 1, not {request.threads}")
-    if request.seed < 0:
-        raise InputError(f"--registration-seed must not be negative, not {request.seed}")
     _check_search(request)
     masks = request.core_mask, request.whole_mask
     if (request.seg is None) == (masks == (None, None)):
@@ -212,14 +218,7 @@ def _check_options(request: QueryRequest) -> None:
         raise InputError("give both --white and --grey, or neither")
     if request.pet is not None and request.stage.name != "tmcmc":
         raise InputError("--pet is for --refine tmcmc: the other stages compare outlines alone")
-    own = request.white is not None and request.space is None and request.transform is None
-    ways = [request.image or own or None, request.space, request.transform]
-    if sum(way is not None for way in ways) != 1:
-        raise InputError(
-            "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS "
-            "without MRI), --space atlas (masks already there), --white and --grey (tissue maps, registered), or "
-            "--transform (of an earlier query)"
-        )
+    _ = request.placement
 
 
 def _check_search(request: QueryRequest) -> None:
@@ -264,25 +263,6 @@ def _pet(request: QueryRequest, segmentation: Segmentation) -> NDArray[np.float3
     values = np.asarray(image.data, np.float32)
     check_pet(values, str(request.pet))
     return values
-
-
-def _spatial_map(
-    request: QueryRequest, segmentation: Segmentation, image: Image | None, store: TumorStore, folder: Path
-) -> SpatialMap:
-    if image is not None and request.space is None and request.transform is None:
-        return register(
-            image,
-            segmentation,
-            store.atlas,
-            folder / "transform",
-            method=request.registration,
-            seed=request.seed,
-            threads=request.threads,
-        )
-    if request.transform is not None:
-        return load_transform(request.transform, store.atlas)
-    assert request.space is not None
-    return space_map(request.space, store.atlas)
 
 
 def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:

@@ -17,15 +17,16 @@ _MARGIN_MM = 24.0
 """The brain may reach beyond the patient's grid, and a tumour with it."""
 
 
-def patient_anatomy(atlas: Atlas, spatial: SpatialMap, grid: Frame) -> Atlas:
-    """Carry the atlas's tissue to the patient, on a grid along the patient's axes with voxels as large as the atlas's.
+def patient_anatomy(atlas: Atlas, spatial: SpatialMap, grid: Frame, spacing_mm: float | None = None) -> Atlas:
+    """Carry the atlas's tissue to the patient, on a grid of cubes along the patient's axes.
 
     Args:
         atlas: to carry.
         spatial: correspondence between patient and atlas.
         grid: of the patient's segmentation.
+        spacing_mm: of the voxels; by default they are as large as the atlas's.
     """
-    around = grid_around(grid, float(np.mean(atlas.frame.spacing)))
+    around = grid_around(grid, spacing_mm or float(np.mean(atlas.frame.spacing)))
     maps = {
         name: spatial.to_patient(getattr(atlas, name), atlas.frame, around) for name in ("white", "grey", "csf", "t1")
     }
@@ -65,12 +66,12 @@ def _atlas_coordinates(atlas: Frame, spatial: SpatialMap, patient: Frame) -> NDA
 _INSIDE, _FAR_MM = 0.999, 1e6
 
 
-def grid_around(grid: Frame, spacing: float) -> Frame:
+def grid_around(grid: Frame, spacing: float, margin_mm: float = _MARGIN_MM) -> Frame:
     """Frame of cubes that holds a grid and a margin, along its axes; perpendicular ones where the grid's are not."""
     axes, _ = np.linalg.qr(grid.affine[:3, :3])
     axes *= np.sign((axes * grid.affine[:3, :3]).sum(axis=0))
     corners = grid.world(np.array(list(np.ndindex(2, 2, 2))) * np.asarray(grid.shape) - 0.5) @ axes
-    margin = np.ceil(_MARGIN_MM / spacing) * spacing  # whole voxels: a grid of such cubes keeps its own
+    margin = np.ceil(margin_mm / spacing) * spacing  # whole voxels: a grid of such cubes keeps its own
     low, high = corners.min(0) - margin, corners.max(0) + margin
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing

@@ -29,7 +29,8 @@ from .site import Patient, Site, Where, site_of
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:
-    from ...learn.neural_posterior import Inferred, NeuralSettings, Region
+    from ...learn.neural_posterior import Inferred, NeuralSettings
+    from ...learn.region import Region
 
 Numbers = NDArray[np.float64]
 Maps = NDArray[np.uint8]
@@ -66,13 +67,14 @@ class NeuralRefinement:
             InputError: PyTorch or sbi is missing, there is no core, too little can be simulated, or the store is of
                 another growth model.
         """
-        from ...learn.neural_posterior import NeuralSettings, infer_from_labels, require_sbi
+        from ...learn.conditional_density import require_sbi
+        from ...learn.neural_posterior import NeuralSettings, infer_from_labels
 
         require_sbi()
         begun = time.perf_counter()
         site = site_of(store, patient, self.where)
         problem = OutlineProblem(site)
-        settings = NeuralSettings(self.simulations, self.rounds, regress=False, seed=self.seed)
+        settings = NeuralSettings(self.simulations, self.rounds, shells=False, seed=self.seed)
         region = self._region(store, patient, problem, settings, tell)
         inferred = infer_from_labels(problem, problem.observed, settings, region=region, progress=tell)
         samples, draws = self._samples(problem, inferred)
@@ -103,7 +105,8 @@ class NeuralRefinement:
         tell: Tell | None,
     ) -> Region | None:
         """Find where in the prior to look, from the store's own tumours; None where these are too few."""
-        from ...learn.neural_posterior import Region, learn_posterior
+        from ...learn.neural_posterior import learn_posterior
+        from ...learn.region import Region
 
         if not self.known:
             return None

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from gliodex.learn.label_embedding import fit_embedding
+from gliodex.learn.label_embedding import MOMENTS, SHELLS, fit_embedding
 
 SHAPE = (15, 14, 13)
 
@@ -27,20 +29,19 @@ def maps(targets):
     return balls(targets)
 
 
-@pytest.mark.parametrize("regress", [True, False])
-def test_numbers_are_standardised_over_what_it_was_fitted_to(maps, targets, regress):
-    embedding, numbers = fit_embedding(maps, targets, 1, regress=regress)
-    assert numbers.shape == (240, 14 + 3 * regress)
+@pytest.mark.parametrize("shells", [True, False])
+def test_numbers_are_standardised_over_what_it_was_fitted_to(maps, shells):
+    embedding = fit_embedding(maps, shells=shells)
+    numbers = embedding(maps)
+    assert numbers.shape == (240, MOMENTS + 2 * SHELLS * shells)
+    assert numbers.dtype == np.float32
     np.testing.assert_allclose(numbers.mean(axis=0), 0, atol=1e-4)
     assert (np.abs(numbers.std(axis=0) - 1) < 1e-3).sum() >= numbers.shape[1] - 4, "only what never changes has none"
-    assert embedding(maps[:5]).dtype == np.float32
-    if not regress:
-        np.testing.assert_allclose(embedding(maps), numbers, atol=1e-5)
 
 
-def test_moments_are_volume_centre_and_spread(maps, targets):
-    embedding, numbers = fit_embedding(maps, targets, 1, regress=False)
-    raw = numbers * embedding.spread + embedding.centre
+def test_moments_are_volume_centre_and_spread(maps):
+    embedding = fit_embedding(maps, shells=False)
+    raw = embedding(maps) * embedding.spread + embedding.centre
     for n in (0, 100, 239):
         for k, label in enumerate((1, 2)):
             mask = maps[n] >= label
@@ -49,27 +50,37 @@ def test_moments_are_volume_centre_and_spread(maps, targets):
             np.testing.assert_allclose(raw[n, 8 + 3 * k : 11 + 3 * k], np.argwhere(mask).std(axis=0), atol=1e-3)
 
 
-def test_regressions_foretell_maps_that_they_have_not_seen(maps, targets):
-    embedding, numbers = fit_embedding(maps, targets, 1)
-    others = np.random.default_rng(2).uniform([5, 2.5, 0.4], [9, 5.5, 0.9], (100, 3))
-    new = embedding(balls(others))
-    for n in range(3):
-        known, unknown = (
-            np.corrcoef(found[:, n], wanted[:, n])[0, 1] for found, wanted in ((numbers, targets), (new, others))
-        )
-        assert known > 0.8
-        assert unknown > 0.8
-        assert abs(known - unknown) < 0.1, "what it was fitted to is told no better than the rest"
+def test_shells_are_voxels_that_are_in_an_outline_about_equally_often(maps):
+    embedding = fit_embedding(maps)
+    for shells, sizes, label in zip(embedding.shells, embedding.sizes, (1, 2), strict=True):
+        often = (maps >= label).mean(axis=0).reshape(-1)
+        inside = [often[shells == n] for n in range(SHELLS)]
+        left_out = np.minimum(often, 1 - often)[shells == SHELLS]
+        assert left_out.max() <= 2 / 240, "where an outline nearly always or hardly ever is, it says nothing"
+        assert np.ptp(sizes) <= 1
+        np.testing.assert_array_equal(sizes, [len(one) for one in inside])
+        assert all(a.max() <= b.min() for a, b in pairwise(inside))
 
 
-def test_empty_and_full_maps_have_numbers(maps, targets):
-    embedding, _ = fit_embedding(maps, targets, 1)
+def test_shares_are_counted_in_each_shell(maps):
+    embedding = fit_embedding(maps)
+    raw = embedding(maps[:7]) * embedding.spread + embedding.centre
+    for row, label_map in zip(raw, maps, strict=False):
+        expected = [
+            (label_map.reshape(-1)[shells == n] >= label).mean()
+            for shells, label in zip(embedding.shells, (1, 2), strict=True)
+            for n in range(SHELLS)
+        ]
+        np.testing.assert_allclose(row[MOMENTS:], expected, atol=1e-5)
+
+
+def test_empty_and_full_maps_have_numbers(maps):
+    embedding = fit_embedding(maps)
     for value in (0, 1, 2):
         assert np.isfinite(embedding(np.full((1, *SHAPE), value, np.uint8))).all()
 
 
-def test_maps_that_are_all_alike_can_be_embedded():
+@pytest.mark.parametrize("shells", [True, False])
+def test_maps_that_are_all_alike_can_be_embedded(shells):
     alike = balls([(7, 4, 0.5)] * 12)
-    embedding, numbers = fit_embedding(alike, np.random.default_rng(1).random((12, 2)), 1)
-    assert np.isfinite(numbers).all()
-    assert np.isfinite(embedding(alike)).all()
+    assert (fit_embedding(alike, shells=shells)(alike) == 0).all()

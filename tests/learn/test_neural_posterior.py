@@ -10,10 +10,10 @@ pytest.importorskip("sbi", reason="the learn extra is not installed")
 
 from gliodex.learn.neural_posterior import (
     NeuralSettings,
-    Region,
     infer_from_labels,
     learn_posterior,
 )
+from gliodex.learn.region import Region
 
 from .test_label_embedding import SHAPE, balls
 
@@ -65,9 +65,9 @@ def test_the_truth_lies_in_the_90_percent_region(inferred):
 def test_later_rounds_simulate_nearer_to_the_observation(problem, inferred):
     first, last = (np.abs(drawn - TRUTH).mean(axis=0)[:3] for drawn in (problem.simulated[0], problem.simulated[-1]))
     assert (last < first).all()
-    assert last[1] < 0.6 * first[1]
+    assert last[1] < 0.7 * first[1]
     assert [one.simulations for one in inferred.rounds] == [200, 400]
-    assert inferred.rounds[-1].share < inferred.rounds[0].share < 0.6
+    assert inferred.rounds[-1].share < 0.5 * inferred.rounds[0].share
     assert inferred.rounds[-1].pairs == len(inferred.pairs[0])
     assert inferred.rounds[-1].pairs > 200, "those of earlier rounds near the observation count on"
 
@@ -112,17 +112,6 @@ def test_it_may_begin_with_a_part_of_the_prior():
     part = Region(TRUTH, np.eye(4), np.full(4, -0.2), np.full(4, 0.2))
     infer_from_labels(problem, OBSERVED, dataclasses.replace(SMALL, rounds=1), region=part)
     assert np.abs(problem.simulated[0] - TRUTH).max() <= 0.2
-
-
-def test_a_region_holds_nearly_all_that_it_was_made_around():
-    rng = np.random.default_rng(5)
-    points = rng.multivariate_normal([1.0, -2.0], [[1.0, 0.9], [0.9, 1.0]], 5000)
-    region = Region.around(points, np.array([1.0, 1.0]))
-    assert region.holds(points).mean() > 0.995
-    drawn = region.draw(20_000, rng)
-    assert region.holds(drawn).all()
-    upright = np.prod(np.ptp(points, axis=0))
-    assert region.volume < 0.6 * upright, "it lies along the points"
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,23 @@
 import numpy as np
 import pytest
 
-from gliodex.retrieval.benchmark.small_animal import DAY, LATER, TRUTH, SmallAnimal, small_brain
+from gliodex.retrieval.benchmark.small_animal import DAY, LATER, TRUTH, small_animal, small_brain, whole_ul
 from gliodex.simulate import load_atlas
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
 
-from gliodex.learn.neural_posterior import NeuralSettings, Region, infer_from_labels
+from gliodex.learn.neural_posterior import NeuralSettings, infer_from_labels
+from gliodex.learn.region import Region
 
 
 @pytest.fixture(scope="module")
 def problem():
-    return SmallAnimal(small_brain(load_atlas("icbm152")))
+    return small_animal(small_brain(load_atlas("icbm152")))
 
 
 def test_it_is_a_tumour_of_a_rats_size_that_grows(problem):
     assert problem.solver.atlas.frame.spacing == pytest.approx((0.2, 0.2, 0.2))
-    first, later = (problem.whole_ul(TRUTH, days) for days in (DAY, LATER))
+    first, later = (whole_ul(problem, TRUTH, days) for days in (DAY, LATER))
     assert 2 < first < later < 40
     maps = problem.label_maps(np.stack([TRUTH, TRUTH]), np.random.default_rng(1))[1]
     np.testing.assert_array_equal(maps[0], problem.observed)
@@ -27,8 +28,8 @@ def test_it_is_a_tumour_of_a_rats_size_that_grows(problem):
 def test_a_posterior_of_few_simulations_holds_the_truth_and_foretells_the_later_day(problem):
     found = infer_from_labels(problem, problem.observed, NeuralSettings(simulations=150, rounds=2))
     assert found.levels(TRUTH[None], problem.observed[None], 1000)[0] < 0.9
-    low, high = np.quantile([problem.whole_ul(p, LATER) for p in found.draw(60, 1)], [0.05, 0.95])
-    assert low < problem.whole_ul(TRUTH, LATER) < high
+    low, high = np.quantile([whole_ul(problem, p, LATER) for p in found.draw(60, 1)], [0.05, 0.95])
+    assert low < whole_ul(problem, TRUTH, LATER) < high
     assert high < 6 * low
 
 

@@ -1,0 +1,255 @@
+"""One forecast from beginning to end: files in, files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...simulate import DEFAULT_ATLAS, FisherKolmogorov, load_atlas
+from ...store.atlas import Atlas
+from ...store.frame import Frame
+from ...store.nifti import load_image, save_image
+from ...store.parameters import UNITS
+from ..outputs import DISCLAIMER, EXCEEDED, staged_folder, write_record
+from ..placement import Placement
+from ..refinement.anatomy import cropped, grid_around, patient_anatomy
+from ..segmentation import Segmentation, from_labels, from_masks
+from ..spaces import Space
+from ..spatial import AffineMap, mask_to_atlas
+from ..tissue import load_tissue
+from .follow_up import FollowUp, Ranges, Scan, density_of_adc
+from .forecast import SIMULATIONS, Forecast, forecast
+
+Labels = tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class ForecastRequest:
+    """What a user asks for; the fields are the options of `gliodex forecast`.
+
+    Args:
+        out: folder for the results.
+        days: of the follow-up, after the first image.
+        until: days after the first image to look at.
+        seg: label map of the follow-up; or give both masks instead.
+        core_mask, whole_mask: two separate masks.
+        core, whole: labels of each mask in all segmentations.
+        density: of the first image, in [0, 1], such as `density.nii.gz` of a query; or give the ADC.
+        adc, adc_mask: apparent diffusion coefficient at the first image, and the whole tumour there.
+        seen: day and label map of later scans, to compare with.
+        white, grey: maps of the patient's own tissue.
+        image: skull-stripped T1 or T1c to register the atlas to, where there are no such maps.
+        space: known space of the segmentation, instead of an image.
+        transform: `transform` folder of an earlier query, instead of either.
+        atlas: to carry to the patient where there are no maps.
+        voxel_mm: of the grid to simulate on.
+        ranges: of the numbers.
+        simulations, rounds, seed: see `NeuralSettings`.
+    """
+
+    out: Path
+    days: float
+    until: tuple[float, ...]
+    seg: Path | None = None
+    core_mask: Path | None = None
+    whole_mask: Path | None = None
+    core: Labels = None
+    whole: Labels = None
+    density: Path | None = None
+    adc: Path | None = None
+    adc_mask: Path | None = None
+    seen: tuple[tuple[float, Path], ...] = ()
+    white: Path | None = None
+    grey: Path | None = None
+    image: Path | None = None
+    space: Space | None = None
+    transform: Path | None = None
+    atlas: str = DEFAULT_ATLAS
+    voxel_mm: float = 2.0
+    ranges: Ranges = field(default_factory=Ranges)
+    simulations: int = SIMULATIONS
+    rounds: int = 4
+    seed: int = 1
+
+
+def run_forecast(
+    request: ForecastRequest, announce: Callable[[str], None] = lambda what: None
+) -> tuple[Forecast, dict[str, object]]:
+    """Forecast, and write forecast.json, the maps of each day asked for, and forecast.png.
+
+    Args:
+        request: what to do.
+        announce: told of each stage as it begins.
+
+    Returns:
+        The forecast and the content of forecast.json.
+
+    Raises:
+        GliodexError: anything the user can mend; nothing is written then.
+    """
+    from ...learn.conditional_density import require_sbi
+    from ...learn.neural_posterior import NeuralSettings
+
+    placement = _checked(request)
+    require_sbi()
+    settings = NeuralSettings(request.simulations, request.rounds, seed=request.seed)
+    announce("reading")
+    segmentation = _segmentation(request)
+    scans = [(day, from_labels(path, request.core, request.whole)) for day, path in request.seen]
+    with staged_folder(request.out) as folder:
+        atlas = _anatomy(request, placement, segmentation, folder, announce)
+        initial = _initial(request, atlas)
+        problem = FollowUp(
+            FisherKolmogorov(atlas),
+            initial,
+            _scan(request.days, segmentation, atlas.frame),
+            request.ranges,
+        )
+        later = [_scan(day, masks, atlas.frame) for day, masks in scans]
+        found = forecast(problem, request.until, settings, later, announce)
+        announce("writing")
+        record = record_of(found, segmentation)
+        write_maps(found, segmentation.frame, folder)
+        from .figure import draw_forecast  # matplotlib takes a second to import
+
+        background = segmentation.frame.resample(atlas.t1, atlas.frame)
+        draw_forecast(found, segmentation, background, folder / "forecast.png")
+        write_record(record, folder, "forecast")
+    return found, record
+
+
+def record_of(found: Forecast, segmentation: Segmentation) -> dict[str, object]:
+    """Everything about a forecast as plain values: the content of forecast.json."""
+    posterior = found.posteriors[found.problem.scan.days]
+    best = posterior.best
+    return {
+        "software": f"gliodex {version('gliodex')}",
+        "notice": DISCLAIMER,
+        "units": UNITS | {"volumes": "ml", "days": "day after the first image"},
+        "settings": found.settings,
+        "best": (best.parameters.as_record() if best.parameters else {})
+        | {"thresholds": dict(zip(("core", "whole"), best.thresholds, strict=True)), "dice_sum": best.score},
+        "credible_intervals": posterior.intervals(),
+        "days": found.days.tolist(),
+        "volumes_ml": {
+            name: {key: values.tolist() for key, values in found.bands(name).items()} for name in ("core", "whole")
+        },
+        "compared": [
+            {"day": one.day, "learned_from": one.learned_from}
+            | {name: asdict(seen) | {"within": seen.within} for name, seen in one.outlines.items()}
+            for one in found.compared
+        ],
+        "exceedance_level": EXCEEDED,
+        "understood": segmentation.understood,
+        "diagnostics": found.diagnostics,
+        "warnings": [*segmentation.warnings, *found.doubts],
+        "draws": {name: values.tolist() for name, values in found.draws.items()},
+        "seconds": round(found.seconds, 1),
+    }
+
+
+def write_maps(found: Forecast, grid: Frame, folder: Path) -> None:
+    """Write what is to be expected on each day asked for, on a grid of the patient.
+
+    Mean and standard deviation of the density, the probability that it exceeds `EXCEEDED`, and those of lying within
+    the outline of core and whole.
+    """
+    frame = found.problem.solver.atlas.frame
+    for day, posterior in found.posteriors.items():
+        maps = posterior.maps(EXCEEDED)
+        named = {"mean": maps.mean, "deviation": maps.deviation, "exceedance": maps.exceedance}
+        named |= {name: found.chances(name, day) for name in ("core", "whole")}
+        for name, values in named.items():
+            there = np.clip(grid.resample(values, frame), 0.0, 1.0).astype(np.float32)
+            save_image(folder / f"{name}_day_{day:g}.nii.gz", there, grid, f"gliodex {name}, day {day:g}")
+
+
+def _checked(request: ForecastRequest) -> Placement | None:
+    """Refuse what does not go together; how the patient lies in the atlas, None where its tissue is known."""
+    masks = request.core_mask, request.whole_mask
+    if (request.seg is None) == (masks == (None, None)) or (request.seg is None and None in masks):
+        raise InputError("give the follow-up as --seg, or as --core-mask and --whole-mask")
+    if (request.density is None) == (request.adc is None):
+        raise InputError("give the first image as --density, or as --adc with --adc-mask")
+    if (request.adc is None) != (request.adc_mask is None):
+        raise InputError("--adc needs --adc-mask, the whole tumour at the first image, and the other way round")
+    if not 0 < request.voxel_mm < np.inf:
+        raise InputError(f"--voxel-mm must be above 0, not {request.voxel_mm:g}")
+    if not 0 < request.days < np.inf or not all(0 < day < np.inf for day in request.until):
+        raise InputError("--days and --until are days after the first image, above 0")
+    for day, path in request.seen:
+        if not 0 < day < np.inf or day == request.days:
+            raise InputError(f"--seen {day:g}={path}: the day must be above 0, and another than the follow-up's")
+    if (request.white is None) != (request.grey is None):
+        raise InputError("give both --white and --grey, or neither")
+    others = request.image, request.space, request.transform
+    if request.white is not None:
+        if any(way is not None for way in others):
+            raise InputError("--white and --grey are the anatomy: leave out --t1, --t1c, --space and --transform")
+        return None
+    return Placement(request.image is not None, request.space, request.transform)
+
+
+def _segmentation(request: ForecastRequest) -> Segmentation:
+    if request.seg is not None:
+        return from_labels(request.seg, request.core, request.whole)
+    assert request.core_mask is not None
+    assert request.whole_mask is not None
+    return from_masks(request.core_mask, request.whole_mask)
+
+
+def _anatomy(
+    request: ForecastRequest,
+    placement: Placement | None,
+    segmentation: Segmentation,
+    folder: Path,
+    announce: Callable[[str], None],
+) -> Atlas:
+    if placement is None:
+        assert request.white is not None
+        assert request.grey is not None
+        tissue = load_tissue(request.white, request.grey)
+        atlas = tissue.on(grid_around(tissue.frame, request.voxel_mm, 0.0))
+        return cropped(atlas, atlas.white + atlas.grey > 0)
+    announce("placing the atlas in the patient")
+    atlas = load_atlas(request.atlas)
+    image = load_image(request.image) if request.image else None
+    spatial = placement.map_to(atlas, segmentation, image, folder)
+    return patient_anatomy(atlas, spatial, segmentation.frame, request.voxel_mm)
+
+
+def _initial(request: ForecastRequest, atlas: Atlas) -> NDArray[np.float32]:
+    """Bring the first image to the anatomy's grid, averaging over what lies in each voxel."""
+    if request.density is not None:
+        image = load_image(request.density)
+        values, path = np.asarray(image.data, np.float32), request.density
+        if values.min() < 0 or values.max() > 1:
+            raise InputError(f"{path} runs from {values.min():g} to {values.max():g}: a density lies in [0, 1]")
+    else:
+        assert request.adc is not None
+        assert request.adc_mask is not None
+        image, mask, path = load_image(request.adc), load_image(request.adc_mask), request.adc
+        if not image.frame.same_as(mask.frame):
+            raise InputError(f"{path} and {request.adc_mask} are on different grids: resample one to the other")
+        values = density_of_adc(np.asarray(image.data, np.float32), np.asarray(mask.data) > 0)
+    finer = max(1, round(min(atlas.frame.spacing) / min(image.frame.spacing)))
+    found = np.clip(atlas.frame.resample(values, image.frame, oversample=finer), 0.0, 1.0)
+    if not (found[atlas.tissue] > 0).any():
+        raise InputError(f"no part of {path} lies in the tissue: look at how the images lie in the anatomy")
+    return found
+
+
+def _scan(day: float, segmentation: Segmentation, frame: Frame) -> Scan:
+    core, whole = (
+        mask_to_atlas(_SAME, mask, segmentation.frame, frame) for mask in (segmentation.core, segmentation.whole)
+    )
+    return Scan(day, core, whole | core)
+
+
+_SAME = AffineMap(np.eye(4), {})
