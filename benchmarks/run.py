@@ -25,9 +25,14 @@ measure("accuracy.py", store)
 measure("thresholds.py", store)
 measure("bench.py", *sys.argv[1:3])
 measure("refine.py", *sys.argv[1:3])
+measure("calibration.py")
+measure("neural.py", "--simulations", "250")
+measure("two_methods.py")
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])
     measure("patients.py", store, sys.argv[2], "--refine", "local", "--name", "patients_local")
+    atlas = ["--refine-in", "atlas", "--name", "patients_local_atlas"]
+    measure("patients.py", store, sys.argv[2], "--refine", "local", *atlas)
     for registration in ("fast", "syn"):
         named = ["--registration", registration, "--name", f"patients_{registration}"]
         measure("patients.py", store, sys.argv[2], "--with-t1-only", *named)

@@ -192,6 +192,13 @@ def _posterior_rows() -> list[tuple[str, str, str]]:
             low, high = found[f"coverage_{share}_interval"]
             figure = f"{found[f'coverage_{share}']:.1%} (95 % {low:.1%} to {high:.1%})"
             rows.append((f"truths within their {share} % region", figure, f"{found['held_out']:,} held-out truths"))
+    if found := latest("two_methods"):
+        each = ", ".join(f"{row['c2st']:.2f}" for row in found["repeats"])
+        how = (
+            f"one observation; npe {found['simulations']:,} simulations in {found['rounds']} rounds, tmcmc "
+            f"{found['sampler_evaluations']:,}; 0.5 where they are alike"
+        )
+        rows.append(("npe told from tmcmc by a classifier (C2ST)", each, how))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Whether the learned posterior is the sampler's: two ways to the posterior of the same observation, told apart by C2ST.
+"""Whether the learned posterior is the sampler's: two ways to one observation's posterior, told apart by C2ST.
 
     python benchmarks/two_methods.py [--simulations 1000] [--rounds 8] [--repeats 3]
 

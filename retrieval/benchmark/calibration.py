@@ -18,7 +18,8 @@ from ...simulate import FisherKolmogorov
 from ...store.atlas import Atlas
 from ..refinement.growth_posterior import Box, GrowthPosterior, GrowthPrior
 from ..refinement.imaging import Images, draw_images
-from ..refinement.transitional import TransitionalSettings, sample
+from ..refinement.sampling import TransitionalSettings
+from ..refinement.transitional import sample
 
 PRIOR = GrowthPrior((0.1, 1.0), (0.02, 0.1), (100.0, 300.0), pet_scale=(0.6, 0.8), pet_noise=(0.02, 0.06))
 """Tumours that fit in a part of the brain; the PET stays in [0, 1] whatever its noise."""

@@ -7,9 +7,9 @@ from .local import LocalSettings, refine_locally
 from .local_stage import LocalRefinement
 from .neural_stage import NeuralRefinement
 from .posterior import Posterior, Sample
+from .sampling import TransitionalSettings
 from .site import Patient, Where
 from .stage import Refined, Refinement, carried
-from .transitional import TransitionalSettings
 from .transitional_stage import PriorName, TransitionalRefinement
 
 __all__ = [

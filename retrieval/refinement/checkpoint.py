@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import DamagedStoreError
 from ...store.sealed import read_sealed, write_sealed
-from .transitional import Progressed, Stage
+from .sampling import Progressed, Stage
 
 NAME = "tmcmc.checkpoint"
 """Of the file in the folder of the results; removed when these are complete."""

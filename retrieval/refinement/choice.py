@@ -10,9 +10,9 @@ from .checkpoint import NAME
 from .local import LocalSettings
 from .local_stage import LocalRefinement
 from .neural_stage import NeuralRefinement
+from .sampling import TransitionalSettings
 from .site import Where
 from .stage import Refinement
-from .transitional import TransitionalSettings
 from .transitional_stage import PriorName, TransitionalRefinement
 
 STAGES = ("none", "local", "tmcmc", "npe")

@@ -19,14 +19,16 @@ from ...simulate import Prior
 from ...store.parameters import UNITS
 from ...store.reader import TumorStore
 from .checkpoint import load_checkpoint, save_checkpoint
+from .diagnostics import r_hat
 from .growth_posterior import GrowthPosterior, GrowthPrior, seed_box
 from .imaging import Images
 from .objective import TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
+from .sampling import Progress, Sampled, TransitionalSettings
 from .site import Patient, Site, Where, matches_at, site_of
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
-from .transitional import Progress, Sampled, TransitionalSettings, r_hat, sample
+from .transitional import sample
 
 PriorName = Literal["paper", "store"]
 
