@@ -38,6 +38,14 @@ def small_atlas(make_atlas):
 
 
 @pytest.fixture(scope="session")
+def icbm152():
+    """The built-in atlas, which takes seconds to resample; not to be changed."""
+    from gliodex.simulate import load_atlas
+
+    return load_atlas("icbm152")
+
+
+@pytest.fixture(scope="session")
 def ball():
     """Density that falls from `peak` at `centre` (mm) to 0 at `radius` mm."""
 

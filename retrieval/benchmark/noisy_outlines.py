@@ -38,19 +38,18 @@ class NoisyOutlines:
 
     def __init__(self, problem: FollowUp, seed: int = 3) -> None:
         self.problem, self.low, self.high = problem, problem.low, problem.high
-        self._tissue = problem.solver.atlas.tissue
-        self._inside = np.zeros(self._tissue.shape, bool)
-        self._inside[problem.box] = True
-        core, whole = self._drawn(TRUTH, np.random.default_rng(seed))
-        self._images = Images(problem.solver.atlas, core, whole, region=self._inside)
-        self.observed: Maps = (core.astype(np.uint8) + whole)[problem.box]
+        atlas = problem.solver.atlas
+        self._tissue = atlas.tissue[problem.box]
+        self.observed: Maps = self._drawn(TRUTH, np.random.default_rng(seed))
+        core, whole, inside = (np.zeros(atlas.frame.shape, bool) for _ in range(3))
+        core[problem.box], whole[problem.box], inside[problem.box] = self.observed == 2, self.observed >= 1, True
+        self._images = Images(atlas, core, whole, region=inside)
 
     def label_maps(self, points: Numbers, rng: np.random.Generator) -> tuple[NDArray[np.bool_], Maps]:
         """See `LabelProblem`."""
         seeds = rng.integers(2**63, size=len(points))
         with ThreadPoolExecutor(available_cores()) as pool:
-            drawn = pool.map(lambda point, seed: self._drawn(point, np.random.default_rng(seed)), points, seeds)
-            maps = [(core.astype(np.uint8) + whole)[self.problem.box] for core, whole in drawn]
+            maps = list(pool.map(lambda point, seed: self._drawn(point, np.random.default_rng(seed)), points, seeds))
         return np.ones(len(points), bool), np.array(maps, np.uint8).reshape(-1, *self.observed.shape)
 
     def draw(self, number: int, rng: np.random.Generator) -> Numbers:
@@ -81,7 +80,7 @@ class NoisyOutlines:
     def _grown(self, point: Numbers) -> Growth:
         return self.problem.grow(point, self.problem.scan.days)
 
-    def _drawn(self, point: Numbers, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        core, whole, _ = draw_images(self._grown(point).full(), Imaging(point[2], point[3], WIDTH), rng)
-        seen = self._tissue & self._inside
-        return core & seen, whole & seen
+    def _drawn(self, point: Numbers, rng: np.random.Generator) -> Maps:
+        density = self._grown(point).full()[self.problem.box]
+        core, whole, _ = draw_images(density, Imaging(point[2], point[3], WIDTH), rng)
+        return np.where(self._tissue, np.where(core & whole, 2, np.where(whole, 1, 0)), 0).astype(np.uint8)

@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliodex.retrieval.refinement import transitional_stage
+from gliodex.retrieval import QueryRequest, run_query
+from gliodex.retrieval.refinement import StageChoice, transitional_stage
 from gliodex.retrieval.refinement.checkpoint import NAME
 from gliodex.retrieval.refinement.imaging import Imaging, draw_images
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
@@ -48,6 +49,15 @@ def sample(ask, snapshots_store, scans, out):
     return run
 
 
+@pytest.fixture(scope="module")
+def plain(_snapshots_store, scans, tmp_path_factory):
+    """Record of a query with `TMCMC` and nothing else."""
+    out = tmp_path_factory.mktemp("plain")
+    stage = StageChoice("tmcmc", prior="store", samples=256)
+    run_query(QueryRequest(str(_snapshots_store), out, scans["seg"], space="atlas", stage=stage, keep=False))
+    return json.loads((out / "matches.json").read_text())
+
+
 def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, scans, out):
     record = sample("--pet", scans["pet"])
     assert {path.name for path in out.iterdir()} == RESULT_FILES
@@ -82,8 +92,8 @@ def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, scans, out):
     assert record["patient_space"]["score"] > record["refinement"]["before"]["score"] + 0.1
 
 
-def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, tmp_path):
-    wide = sample(to=tmp_path / "wide")
+def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, plain, tmp_path):
+    wide = plain
     near = sample("--around-matches", "--repeats", "2", to=tmp_path / "near")
     diagnostics = near["posterior"]["diagnostics"]
     assert diagnostics["log_evidence"][0] == pytest.approx(wide["posterior"]["diagnostics"]["log_evidence"][0], abs=3)
@@ -97,8 +107,8 @@ def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, tmp
         assert two["low"] < one["high"], name
 
 
-def test_an_interrupted_query_goes_on_where_it_was(sample, ask, snapshots_store, scans, out, tmp_path, monkeypatch):
-    whole = sample(to=tmp_path / "whole")
+def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots_store, scans, out, monkeypatch):
+    whole = plain
     real, saved = transitional_stage.save_checkpoint, []
 
     def stop_after_five(*arguments):
@@ -116,9 +126,9 @@ def test_an_interrupted_query_goes_on_where_it_was(sample, ask, snapshots_store,
     assert not list(out.glob(f"{NAME}*")), "what is complete needs no checkpoint"
 
 
-def test_the_patients_own_tissue_is_simulated_in(sample, scans, tmp_path):
+def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path):
     own = sample("--white", scans["white"], "--grey", scans["grey"], to=tmp_path / "own")
-    atlas = sample("--refine-in", "atlas", to=tmp_path / "atlas")
+    atlas = plain
     # here the patient's tissue is the atlas's: the same posterior, in either
     for name in ("mu1_mm", "mu2"):
         one, two = (record["posterior"]["credible_intervals"][name] for record in (own, atlas))

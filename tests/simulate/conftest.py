@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from gliodex.simulate import load_atlas
 from gliodex.store.atlas import Atlas
 from gliodex.store.frame import Frame
 
@@ -67,8 +66,3 @@ def ellipsoid_atlas(make_atlas):
     white = (radius < 0.8) & ~ventricle
     grey = (radius >= 0.8) & (radius < 1)
     return make_atlas(white, grey, ventricle, spacing=4.0, name="ellipsoid")
-
-
-@pytest.fixture(scope="session")
-def icbm152():
-    return load_atlas("icbm152")

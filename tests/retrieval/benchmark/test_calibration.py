@@ -3,16 +3,15 @@ import pytest
 
 from gliodex.retrieval.benchmark.calibration import coarse, ranks, uniformity
 from gliodex.retrieval.refinement import TransitionalSettings
-from gliodex.simulate import load_atlas
 
 
 @pytest.fixture(scope="module")
-def atlas():
-    return coarse(load_atlas("icbm152"))
+def atlas(icbm152):
+    return coarse(icbm152)
 
 
-def test_a_coarse_atlas_averages_the_fine_one(atlas):
-    fine = load_atlas("icbm152")
+def test_a_coarse_atlas_averages_the_fine_one(atlas, icbm152):
+    fine = icbm152
     assert atlas.frame.spacing == (4.0, 4.0, 4.0)
     np.testing.assert_allclose(atlas.white[30, 31, 32], fine.white[60:62, 62:64, 64:66].mean(), atol=1e-6)
     np.testing.assert_allclose(

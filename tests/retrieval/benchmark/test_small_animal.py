@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from gliodex.retrieval.benchmark.small_animal import DAY, LATER, TRUTH, small_animal, small_brain, whole_ul
-from gliodex.simulate import load_atlas
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
 
@@ -11,8 +10,8 @@ from gliodex.learn.region import Region
 
 
 @pytest.fixture(scope="module")
-def problem():
-    return small_animal(small_brain(load_atlas("icbm152")))
+def problem(icbm152):
+    return small_animal(small_brain(icbm152))
 
 
 def test_it_is_a_tumour_of_a_rats_size_that_grows(problem):

@@ -202,7 +202,7 @@ def test_samples_know_their_walks():
 def test_simulation_based_calibration_of_the_toy():
     """Ranks of truths among posterior samples are uniform (Talts and others 2018)."""
     rng, ranks = np.random.default_rng(7), []
-    settings = TransitionalSettings(samples=256, steps=8, seed=1)
+    settings = TransitionalSettings(samples=128, steps=8, seed=1)
     for run in range(30):
         problem = LinearGaussian(np.zeros(4))
         truth = problem.wide * rng.standard_normal(3)
