@@ -188,7 +188,7 @@ class FisherKolmogorov:
         stop_above_ml: float | None = None,
         reach: Reach | None = None,
         snapshots: Sequence[float] = (),
-        initial: NDArray[np.float32] | None = None,
+        initial: NDArray[np.float32] | Growth | None = None,
     ) -> Growth:
         """Simulate one tumour.
 
@@ -200,12 +200,12 @@ class FisherKolmogorov:
             snapshots: shares of the duration, in (0, 1), at which to keep what the tumour is on its way; each is
                 taken at the end of the time step nearest to it. They change nothing either.
             initial: density on the atlas frame to grow from instead of the seed, such as an image shows (paper 002);
-                what lies outside the tissue is left out.
+                what lies outside the tissue is left out. Or what this solver grew, to go on with.
 
         Raises:
             InputError: no tissue lies within three widths of the seed, or the initial density is not one.
         """
-        low, seed = self.seed_density(parameters.seed_mm) if initial is None else self._seen(initial)
+        low, seed = self._beginning(parameters, initial)
         _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
         box = ActiveBox(self._medium, low, seed, reach, workspace)
         plan = self.plan(parameters, stop_above_ml, snapshots, planted=initial is None)
@@ -232,6 +232,13 @@ class FisherKolmogorov:
             before += phase.steps
         outgrew = outgrew or box.count_at_least(WHOLE_LEVEL) > float(limits[-1])
         return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, outgrew, tuple(taken))
+
+    def _beginning(
+        self, parameters: GrowthParameters, initial: NDArray[np.float32] | Growth | None
+    ) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+        if initial is None:
+            return self.seed_density(parameters.seed_mm)
+        return (initial.low, initial.density) if isinstance(initial, Growth) else self._seen(initial)
 
     def plan(
         self,

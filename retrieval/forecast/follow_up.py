@@ -112,21 +112,23 @@ class FollowUp:
         self.observed: Maps = (scan.whole.astype(np.uint8) + scan.core)[self.box]
         i, j, k = (float(v) for v in solver.atlas.frame.world(voxels.mean(axis=0)))
         self.place = i, j, k
-        self.grow(self.low, 1e-3)  # an initial density that is none is refused here
+        # an initial density that is none is refused here
+        still = GrowthParameters(self.place, 0.0, 0.0, 0.0)
+        self.first = solver.grow(still, initial=initial)
 
     def grow(
-        self, point: Numbers, days: float, initial: Density | None = None, largest_ml: float | None = None
+        self, point: Numbers, days: float, initial: Growth | None = None, largest_ml: float | None = None
     ) -> Growth:
-        """Simulate a point for some days, from the first image or from another density on the frame.
+        """Simulate a point for some days, from the first image or from what has grown of it.
 
         Args:
             point: see `NAMES`.
             days: to grow.
-            initial: to grow from.
+            initial: to go on with.
             largest_ml: volume of density 0.2 above which to give up.
         """
         rates = GrowthParameters(self.place, float(np.exp(point[0])), float(np.exp(point[1])), days)
-        return self.solver.grow(rates, largest_ml, initial=self.initial if initial is None else initial)
+        return self.solver.grow(rates, largest_ml, initial=self.first if initial is None else initial)
 
     def label_maps(self, points: Numbers, rng: np.random.Generator) -> tuple[NDArray[np.bool_], Maps]:
         """See `LabelProblem`; what grows far larger than the second scan shows is left out."""

@@ -176,15 +176,17 @@ class _Path:
 
 def _path(problem: FollowUp, point: Numbers, days: Numbers, asked: Sequence[float]) -> _Path:
     frame = problem.solver.atlas.frame
-    density, densities, score = problem.initial, {}, 0.0
+    densities, score = {}, 0.0
+    grown = problem.first
     volumes = np.empty((len(days), 2))
     for n, day in enumerate(days):
         if n:
-            density = problem.grow(point, float(day - days[n - 1]), density).full()
-        volumes[n] = [np.count_nonzero(density >= np.float32(at)) * frame.voxel_ml for at in point[2:]]
+            grown = problem.grow(point, float(day - days[n - 1]), grown)
+        volumes[n] = [np.count_nonzero(grown.density >= np.float32(at)) * frame.voxel_ml for at in point[2:]]
         if day in asked:
-            densities[float(day)] = BoxedDensity.of(density)
+            densities[float(day)] = BoxedDensity(grown.density, grown.low)
         if day == problem.scan.days:
+            density = grown.full()
             masks = problem.scan.core, problem.scan.whole
             score = sum(dice(density >= np.float32(at), mask) for at, mask in zip(point[2:], masks, strict=True))
     return _Path(volumes, densities, score)

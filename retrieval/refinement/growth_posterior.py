@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -153,6 +154,12 @@ class GrowthPosterior:
             return self.start.draw(number, rng)
         shows = rng.uniform(self._low, self._high, (number, len(self._low)))
         return np.column_stack([self.rates.draw(number, rng), shows])
+
+    def beginning(self, start: Start | None) -> GrowthPosterior:
+        """Make the same posterior with another start."""
+        other = copy(self)
+        other.start = start
+        return other
 
     def log_start(self, points: Numbers) -> Numbers:
         """See `Problem`."""

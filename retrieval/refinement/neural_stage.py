@@ -1,7 +1,7 @@
 """Neural posterior estimation as a query runs it: the posterior of growth given the label map of both outlines.
 
 Five numbers of growth are asked for (seed, ln √(DT), ln √(ρT)), and the densities at which both outlines show. The
-store's own tumours are the first round: they cost no simulation, and say where in the prior to look.
+store's own tumours cost no simulation, and say where in the prior the first round is to look.
 """
 
 from __future__ import annotations

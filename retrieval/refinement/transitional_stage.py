@@ -113,8 +113,8 @@ class TransitionalRefinement:
         scores = {int(tumour): float(score) for tumour, score in zip(hits.ids, hits.scores, strict=True)}
         weights = weights_of_scores([scores[tumour] for tumour in began_from], _SHARPNESS)
         around = AroundTumours(matches, weights, *problem.beside_shape)
-        problem.start = Within(around, problem.allows, "do not start around the matches, or try --prior store")
-        return began_from, problem
+        start = Within(around, problem.allows, "do not start around the matches, or try --prior store")
+        return began_from, problem.beginning(start)
 
     def _start(self, problem: GrowthPosterior, repeat: int, tell: Tell | None) -> tuple[Start | None, int]:
         """Find where a run begins, by a small one from the matches, and the simulations that this takes."""
@@ -126,7 +126,7 @@ class TransitionalRefinement:
         return Within(around, problem.allows, "leave out --around-matches"), pilot.evaluations
 
     def _run(self, problem: GrowthPosterior, repeat: int, start: Start | None, tell: Tell | None) -> Sampled:
-        problem.start = start
+        problem = problem.beginning(start)
         path, key = self._checkpoint(repeat), self._key(problem, repeat)
         return sample(
             problem,

@@ -37,6 +37,13 @@ def test_growing_on_is_growing_all_the_time(solver, problem):
     assert np.abs(on - straight).max() < 0.01
 
 
+def test_what_has_grown_goes_on_as_its_density_does(solver, problem):
+    first = problem.grow(TRUTH, 25.0)
+    from_density = solver.grow(GrowthParameters(SEED_MM, 0.5, 0.04, 35.0), initial=first.full()).full()
+    np.testing.assert_array_equal(problem.grow(TRUTH, 35.0, first).full(), from_density)
+    np.testing.assert_array_equal(problem.grow(TRUTH, 25.0).density, first.density, "it stays what it was")
+
+
 def test_the_truth_shows_the_follow_up(problem):
     possible, maps = problem.label_maps(np.stack([TRUTH, TRUTH]), np.random.default_rng(0))
     assert possible.all()
