@@ -22,7 +22,7 @@ from .outputs import as_record, posterior_record, staged_folder, write_images, w
 from .placement import Placement
 from .refinement import StageChoice, keep
 from .refinement.imaging import check_pet
-from .segmentation import Segmentation, from_labels, from_masks
+from .segmentation import Segmentation, from_files
 from .spaces import Space
 from .tissue import Tissue, load_tissue
 
@@ -120,7 +120,7 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
     choice = replace(request.stage, search_thresholds=request.thresholds != "fixed")
     refinement = choice.stage(request.out)
     with watch.stage("read"):
-        segmentation = _segmentation(request)
+        segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
         image = load_image(request.image) if request.image else None
         tissue = _tissue(request)
         pet = _pet(request, segmentation)
@@ -238,14 +238,6 @@ def _check_search(request: QueryRequest) -> None:
 
 def _exact(request: QueryRequest) -> bool:
     return request.method == request.measure == "dice" and not request.search_thresholds
-
-
-def _segmentation(request: QueryRequest) -> Segmentation:
-    if request.seg is not None:
-        return from_labels(request.seg, request.core, request.whole)
-    assert request.core_mask is not None
-    assert request.whole_mask is not None
-    return from_masks(request.core_mask, request.whole_mask)
 
 
 def _tissue(request: QueryRequest) -> Tissue | None:

@@ -14,6 +14,8 @@ from ..store.frame import Frame
 from ..store.nifti import Image, load_image
 
 Mask = NDArray[np.bool_]
+Labels = tuple[int, ...] | None
+"""Of a mask in a label map; None where it is to be guessed."""
 
 _SHOWN_LABELS = 8
 _STRAY_CORE_SHARE = 0.01  # of a separately drawn core that may stick out of the whole tumour, as rims do
@@ -43,6 +45,21 @@ class Segmentation:
             name: float(np.count_nonzero(mask)) * self.frame.voxel_ml
             for name, mask in (("core", self.core), ("whole", self.whole))
         }
+
+
+def from_files(
+    seg: Path | None, masks: tuple[Path | None, Path | None], core: Labels = None, whole: Labels = None
+) -> Segmentation:
+    """Read a label map, or else masks of core and whole: see `from_labels` and `from_masks`.
+
+    Raises:
+        InputError: neither is given whole, or what is given cannot be used.
+    """
+    if seg is not None:
+        return from_labels(seg, core, whole)
+    if masks[0] is None or masks[1] is None:
+        raise InputError("give either --seg, or --core-mask and --whole-mask")
+    return from_masks(masks[0], masks[1])
 
 
 def from_labels(

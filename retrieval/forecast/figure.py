@@ -55,7 +55,7 @@ def draw_forecast(found: Forecast, segmentation: Segmentation, background: NDArr
 
 
 def _show_volumes(axes: Axes, found: Forecast) -> None:
-    scale, unit = (1.0, "ml") if max(found.bands("whole")["high"].max(), 0.0) >= 1.0 else (1000.0, "µl")
+    scale, unit = (1.0, "ml") if found.bands("whole")["high"].max() >= 1.0 else (1000.0, "µl")
     for name, colour in _COLOURS.items():
         bands = found.bands(name)
         axes.fill_between(found.days, scale * bands["low"], scale * bands["high"], color=colour, alpha=0.3, linewidth=0)

@@ -19,14 +19,12 @@ from ...store.parameters import UNITS
 from ..outputs import DISCLAIMER, EXCEEDED, staged_folder, write_record
 from ..placement import Placement
 from ..refinement.anatomy import cropped, grid_around, patient_anatomy
-from ..segmentation import Segmentation, from_labels, from_masks
+from ..segmentation import Labels, Segmentation, from_files, from_labels
 from ..spaces import Space
 from ..spatial import AffineMap, mask_to_atlas
 from ..tissue import load_tissue
 from .follow_up import FollowUp, Ranges, Scan, density_of_adc
 from .forecast import SIMULATIONS, Forecast, forecast
-
-Labels = tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def run_forecast(
     require_sbi()
     settings = NeuralSettings(request.simulations, request.rounds, seed=request.seed)
     announce("reading")
-    segmentation = _segmentation(request)
+    segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
     scans = [(day, from_labels(path, request.core, request.whole)) for day, path in request.seen]
     with staged_folder(request.out) as folder:
         atlas = _anatomy(request, placement, segmentation, folder, announce)
@@ -194,14 +192,6 @@ def _checked(request: ForecastRequest) -> Placement | None:
             raise InputError("--white and --grey are the anatomy: leave out --t1, --t1c, --space and --transform")
         return None
     return Placement(request.image is not None, request.space, request.transform)
-
-
-def _segmentation(request: ForecastRequest) -> Segmentation:
-    if request.seg is not None:
-        return from_labels(request.seg, request.core, request.whole)
-    assert request.core_mask is not None
-    assert request.whole_mask is not None
-    return from_masks(request.core_mask, request.whole_mask)
 
 
 def _anatomy(
