@@ -13,7 +13,6 @@ import numpy as np
 from record import interval, keep
 
 from gliodex.learn.neural_posterior import NeuralSettings, infer_from_labels
-from gliodex.learn.region import Region
 from gliodex.retrieval.benchmark.small_animal import LATER, TRUTH, small_animal, small_brain, whole_ul
 from gliodex.retrieval.forecast.follow_up import NAMES
 from gliodex.simulate import load_atlas
@@ -31,8 +30,7 @@ for repeat in range(1, arguments.repeats + 1):
     found = infer_from_labels(problem, problem.observed, NeuralSettings(arguments.simulations, seed=repeat))
     seconds.append(time.perf_counter() - begun)
     levels.append(found.levels(TRUTH[None], problem.observed[None], 2000)[0])
-    region = Region.around(found.draw(5000, repeat), problem.high - problem.low)
-    points = region.draw(50 * arguments.held_out, np.random.default_rng(repeat))
+    points = found.region.draw(50 * arguments.held_out, np.random.default_rng(repeat))
     points = points[((points >= problem.low) & (points <= problem.high)).all(axis=1)][: arguments.held_out]
     held_out += found.levels(points, problem.label_maps(points, np.random.default_rng(0))[1], 500).tolist()
     drawn = found.draw(200, repeat)

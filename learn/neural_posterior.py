@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .alike import alike
 from .conditional_density import ConditionalDensity, fit_density, from_free, log_stretch, require_sbi, to_free
 from .encoder import require_torch
-from .label_embedding import LabelEmbedding, Maps, fit_embedding
+from .label_embedding import LabelEmbedding, fit_embedding
+from .outline_scores import Maps
 from .region import Region
 
 Numbers = NDArray[np.float64]
@@ -53,7 +55,7 @@ class NeuralSettings:
         rounds: 4 in the paper.
         mixture: Gaussians of the mixture; the paper does not say how many.
         hidden: width of the network's layers; 100 in the paper.
-        shells: tell the networks more of the outlines than their moments; see `label_embedding`.
+        scores: tell the networks more of the outlines than their moments; see `label_embedding`.
         networks: that learn the same and are averaged, which takes back what each is too sure of (Hermans and others
             2022), and more than that where each is right; 1 in the paper.
         seed: of all random numbers.
@@ -64,9 +66,9 @@ class NeuralSettings:
 
     simulations: int = 1000
     rounds: int = 4
-    mixture: int = 4
+    mixture: int = 2
     hidden: int = 100
-    shells: bool = True
+    scores: bool = True
     networks: int = 1
     seed: int = 1
 
@@ -105,11 +107,13 @@ class Inferred:
         observed: label map that it was narrowed down to, (i, j, k).
         rounds: as they went.
         pairs: numbers and label maps of the last round, which the network has learned from.
+        region: of the prior, that these were drawn from.
     """
 
     observed: Maps
     rounds: list[Round]
     pairs: tuple[Numbers, Maps]
+    region: Region
     _low: Numbers
     _high: Numbers
     _embedding: LabelEmbedding
@@ -173,10 +177,10 @@ def learn_posterior(
     if len(points) < _FEWEST:
         raise InputError(f"{len(points)} tumours are too few to learn a posterior from: at least {_FEWEST} are needed")
     free = to_free(points, *ends)
-    embedding = fit_embedding(maps, shells=settings.shells)
-    numbers, size = embedding(maps), (settings.mixture, settings.hidden)
+    embedding, numbers = fit_embedding(maps, free, scores=settings.scores)
+    size = settings.mixture, settings.hidden
     networks = [fit_density(free, numbers, *size, _APART * settings.seed + n) for n in range(settings.networks)]
-    return Inferred(observed, [], (points, maps), *ends, embedding, networks)
+    return Inferred(observed, [], (points, maps), Region.whole(*ends), *ends, embedding, networks)
 
 
 def infer_from_labels(
@@ -215,7 +219,11 @@ def infer_from_labels(
         points, maps = points[inside], maps[inside]
         if progress:
             progress(f"round {number} of {settings.rounds}: learning from {len(points):,} tumours")
-        inferred = learn_posterior(points, maps, observed, ends, settings)
+        # what looks another way says nothing of the observation, and a rough network of a wide round is better without
+        last = number == settings.rounds
+        near = np.arange(len(points)) if last else alike(to_free(points, *ends), maps, observed)
+        inferred = learn_posterior(points[near], maps[near], observed, ends, settings)
+        inferred.region = region
         region = Region.around(inferred.draw(_DRAWS, settings.seed), problem.high - problem.low)
         share = min(1.0, region.volume / float(np.prod(problem.high - problem.low)))
         rounds.append(Round(simulated, len(points), share))

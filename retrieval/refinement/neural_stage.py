@@ -74,7 +74,7 @@ class NeuralRefinement:
         begun = time.perf_counter()
         site = site_of(store, patient, self.where)
         problem = OutlineProblem(site)
-        settings = NeuralSettings(self.simulations, self.rounds, shells=False, seed=self.seed)
+        settings = NeuralSettings(self.simulations, self.rounds, scores=False, seed=self.seed)
         region = self._region(store, patient, problem, settings, tell)
         inferred = infer_from_labels(problem, problem.observed, settings, region=region, progress=tell)
         samples, draws = self._samples(problem, inferred)

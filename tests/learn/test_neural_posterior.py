@@ -15,7 +15,7 @@ from gliodex.learn.neural_posterior import (
 )
 from gliodex.learn.region import Region
 
-from .test_label_embedding import SHAPE, balls
+from .balls import SHAPE, balls
 
 SMALL = NeuralSettings(simulations=200, rounds=2, mixture=2, hidden=30, networks=2, seed=3)
 
@@ -65,7 +65,7 @@ def test_the_truth_lies_in_the_90_percent_region(inferred):
 def test_later_rounds_simulate_nearer_to_the_observation(problem, inferred):
     first, last = (np.abs(drawn - TRUTH).mean(axis=0)[:3] for drawn in (problem.simulated[0], problem.simulated[-1]))
     assert (last < first).all()
-    assert last[1] < 0.7 * first[1]
+    assert last[1] < 0.75 * first[1]
     assert [one.simulations for one in inferred.rounds] == [200, 400]
     assert inferred.rounds[-1].share < 0.5 * inferred.rounds[0].share
     assert inferred.rounds[-1].pairs == len(inferred.pairs[0])
