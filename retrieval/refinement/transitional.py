@@ -57,6 +57,12 @@ def sample(
         run.stages, run.evaluations = list(begun.stages), begun.stages[-1].evaluations
         rng.bit_generator.state = begun.generator
         cloud = Cloud.of(problem, begun.points)
+
+    def keep() -> None:
+        if save:
+            state = _state(rng)
+            save(Progressed(cloud.points, exponent, log_evidence, run.scale, run.jumping, state, tuple(run.stages)))
+
     while exponent < 1:
         raised = cloud.target(1.0) - cloud.start
         if not np.isfinite(raised).any():
@@ -65,11 +71,10 @@ def sample(
         exponent = 1.0 if step >= 1 - exponent else exponent + step
         log_evidence += gain
         cloud = run.move(cloud, weights, exponent)
-        if save:
-            state = _state(rng)
-            save(Progressed(cloud.points, exponent, log_evidence, run.scale, run.jumping, state, tuple(run.stages)))
+        keep()
     if len([stage for stage in run.stages if stage.exponent == 1]) < 2:  # once more, so that the end forgets the way
         cloud = run.move(cloud, np.full(settings.samples, 1 / settings.samples), 1.0)
+        keep()
     return Sampled(cloud.points, cloud.target(1.0), cloud.outcomes, log_evidence, tuple(run.stages), settings.steps)
 
 

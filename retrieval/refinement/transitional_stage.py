@@ -79,18 +79,20 @@ class TransitionalRefinement:
         starts = [self._start(problem, repeat, tell) for repeat in range(self.repeats)]
         runs = [self._run(problem, repeat, start, tell) for repeat, (start, _) in enumerate(starts)]
         pilots = sum(spent for _, spent in starts)
+        points, probable = _pooled(runs)
+        draws = _draws(problem, points)
         posterior = Posterior(
             "tmcmc",
             self.where,
             site.atlas.frame,
-            *_samples(problem, runs),
+            *_samples(problem, points, probable),
             sum(run.evaluations for run in runs) + pilots + SAMPLES,
             time.perf_counter() - begun,
             began_from,
             self._record(problem),
-            _draws(problem, runs),
+            draws,
             _diagnostics(problem, runs, pilots),
-            _doubts(problem, runs, self.prior),
+            _doubts(problem, draws, self.prior),
         )
         for path in filter(None, map(self._checkpoint, range(self.repeats))):
             path.unlink(missing_ok=True)
@@ -168,15 +170,22 @@ def _counting(tell: Tell | None, which: str) -> Progress | None:
     return lambda done, exponent: tell(f"{which}{done:,} simulations, exponent {exponent:.2g} of 1")
 
 
-def _samples(problem: GrowthPosterior, runs: list[Sampled]) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
-    """Simulate some draws again, for their densities: the most probable first, the others evenly from all walks."""
+def _pooled(runs: list[Sampled]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draws of all runs and the logarithms of their probability, the most probable first."""
     points = np.concatenate([run.points for run in runs])
     probable = np.concatenate([run.log_posterior for run in runs])
     best = int(probable.argmax())
-    chosen = [best, *np.linspace(0, len(points) - 1, min(SAMPLES, len(points))).round().astype(int).tolist()]
-    found = problem.tumours(points[chosen])
+    order = [best, *(n for n in range(len(probable)) if n != best)]
+    return points[order], probable[order]
+
+
+def _samples(
+    problem: GrowthPosterior, points: NDArray[np.float64], probable: NDArray[np.float64]
+) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
+    """Simulate some draws again, for their densities: the first, the others evenly from all walks."""
+    chosen = [0, *np.linspace(1, len(points) - 1, min(SAMPLES, len(points) - 1)).round().astype(int).tolist()]
     samples = []
-    for row, tumour in zip(chosen, found, strict=True):
+    for row, tumour in zip(chosen, problem.tumours(points[chosen]), strict=True):
         imaging = problem.imaging_of(points[row])
         density = BoxedDensity(tumour.density, tumour.low)
         thresholds = imaging.core, imaging.whole
@@ -187,8 +196,7 @@ def _samples(problem: GrowthPosterior, runs: list[Sampled]) -> tuple[tuple[Sampl
     return tuple(samples), weights
 
 
-def _draws(problem: GrowthPosterior, runs: list[Sampled]) -> dict[str, NDArray[np.float64]]:
-    points = _pooled(runs)
+def _draws(problem: GrowthPosterior, points: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     columns = {
         name: points[:, n] if name.startswith("seed") else np.exp(points[:, n]) for n, name in enumerate(problem.names)
     }
@@ -200,16 +208,9 @@ def _draws(problem: GrowthPosterior, runs: list[Sampled]) -> dict[str, NDArray[n
     return {f"threshold_{name}" if name in thresholds else name: values for name, values in (columns | derived).items()}
 
 
-def _pooled(runs: list[Sampled]) -> NDArray[np.float64]:
-    """Draws of all runs, the most probable first."""
-    probable = np.concatenate([run.log_posterior for run in runs])
-    best = int(probable.argmax())
-    return np.concatenate([run.points for run in runs])[[best, *(n for n in range(len(probable)) if n != best)]]
-
-
-def _doubts(problem: GrowthPosterior, runs: list[Sampled], prior: PriorName) -> tuple[str, ...]:
+def _doubts(problem: GrowthPosterior, draws: dict[str, NDArray[np.float64]], prior: PriorName) -> tuple[str, ...]:
     """Say which ranges of growth the posterior is pressed against: what lies beyond might explain the images better."""
-    draws, doubts = _draws(problem, runs), []
+    doubts = []
     for name in ("diffusivity", "proliferation", "duration"):
         low, high = np.log(getattr(problem.prior, name))
         place = (float(np.log(draws[name]).mean()) - low) / (high - low)

@@ -119,6 +119,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end():
         np.testing.assert_array_equal(resumed.points, whole.points)
         assert resumed.log_evidence == whole.log_evidence
         assert resumed.stages == whole.stages
+    assert states[-1].stages == whole.stages, "of a complete run nothing is done again"
 
 
 def test_seeds_repeat_and_differ():
