@@ -5,8 +5,10 @@ from .additions import add_simulated
 from .atlas import DEFAULT_ATLAS, load_atlas
 from .build_report import BuildReport
 from .builder import build
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
+from .fisher_kolmogorov import FisherKolmogorov
+from .growth import Growth
 from .prior import Prior
+from .settings import FisherKolmogorovSettings
 
 __all__ = [
     "DEFAULT_ATLAS",

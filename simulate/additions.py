@@ -9,7 +9,8 @@ from ..errors import InputError
 from ..store.density import EncodedTumour
 from ..store.parameters import GrowthParameters
 from ..store.writer import writing
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings
+from .fisher_kolmogorov import FisherKolmogorov
+from .settings import FisherKolmogorovSettings
 
 
 def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenance: dict[str, object]) -> list[int]:

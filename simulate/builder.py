@@ -34,9 +34,9 @@ from .build_report import COMMIT_SECONDS, BuildReport, Progress
 from .cluster import Job, fill_from_cluster
 from .cuda import require_gpu
 from .cuda_maker import GPU_DRAWS, CudaTumourMaker
-from .fisher_kolmogorov import FisherKolmogorovSettings
 from .maker import Batch, TumourMaker
 from .prior import Prior
+from .settings import FisherKolmogorovSettings
 
 SEGMENT_TUMOURS = 1024
 """Tumours that make a full segment."""

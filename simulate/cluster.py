@@ -22,9 +22,9 @@ from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord, write_segment
 from ..store.writer import StoreWriter
 from .build_report import COMMIT_SECONDS, BuildReport, Progress
-from .fisher_kolmogorov import FisherKolmogorovSettings
 from .maker import TumourMaker
 from .prior import Prior
+from .settings import FisherKolmogorovSettings
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -20,8 +20,10 @@ from ..store.atlas import Atlas
 from ..store.parameters import GrowthParameters
 from . import cuda_kernels
 from .active_box import Reach
-from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, FisherKolmogorovSettings, Growth, Snapshot, growth_factor
+from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, growth_factor
+from .growth import Growth, Snapshot
 from .live_rows import TAIL
+from .settings import FisherKolmogorovSettings
 
 BATCH_CELLS = 1 << 29
 """Cells of all boxes that are worked on at once: 4 GiB of the GPU's memory."""

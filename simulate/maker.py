@@ -11,9 +11,11 @@ from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
+from .fisher_kolmogorov import FisherKolmogorov
+from .growth import Growth
 from .preview import SizePreview
 from .prior import Prior, tissue_voxels
+from .settings import FisherKolmogorovSettings
 from .trajectories import snapshot_shares
 
 

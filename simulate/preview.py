@@ -29,9 +29,11 @@ from ..store.frame import Frame
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
 from .active_box import Reach
-from .fisher_kolmogorov import FisherKolmogorov, FisherKolmogorovSettings, Growth
+from .fisher_kolmogorov import FisherKolmogorov
+from .growth import Growth
 from .live_rows import TAIL
 from .prior import Prior
+from .settings import FisherKolmogorovSettings
 
 FARTHEST_FRONT_MM = ((3.0, 390.0), (4.0, 340.0), (5.0, 210.0), (6.0, 185.0), (8.0, 155.0), (math.inf, 115.0))
 """Up to this mu2, no front that could have travelled farther belongs to a tumour of at most `FARTHEST_FRONT_ML`."""

@@ -139,7 +139,7 @@ def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path)
 
 
 def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
-    ran = ask("--refine", "tmcmc", "--samples", "256", "--no-keep", store=snapshots_store, seg=scans["seg"])
+    ran = ask("--refine", "tmcmc", "--samples", "128", "--no-keep", store=snapshots_store, seg=scans["seg"])
     assert ran.code == 0, ran.err
     assert "pressed against the upper end of the prior's range" in ran.err
     assert "--prior store" in ran.err
@@ -192,7 +192,8 @@ def test_a_pet_is_of_no_use_to_retrieval(ask, snapshots_store, scans, out):
 
 
 def test_samples_go_into_the_store(ask, snapshots_store, scans):
-    ran = ask(*TMCMC[:-1], "--refine-in", "atlas", store=snapshots_store, seg=scans["seg"])
+    few = "--refine", "tmcmc", "--prior", "store", "--samples", "128"
+    ran = ask(*few, "--refine-in", "atlas", store=snapshots_store, seg=scans["seg"])
     assert ran.code == 0, ran.err
     store = open_store(snapshots_store)
     last = store.provenance(int(store.ids[-1]))

@@ -1,0 +1,52 @@
+"""What a growth model gives: a tumour's density inside a box, and what it was on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a tumour was on its way.
+
+    Args:
+        density: float32 in [0, 1], inside a box only.
+        low: first voxel of the box in the atlas frame.
+        days: since the seed was planted.
+    """
+
+    density: NDArray[np.float32]
+    low: tuple[int, int, int]
+    days: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A simulated tumour: its density inside a box, zero elsewhere.
+
+    Args:
+        density: float32 in [0, 1], the box only.
+        low: first voxel of the box in the atlas frame.
+        shape: of the atlas frame.
+        steps: time steps made.
+        voxel_updates: cells computed over all stages of all steps.
+        outgrew: the whole tumour passed the limit given, or was stopped early because it was sure to.
+        snapshots: taken before that, oldest first.
+    """
+
+    density: NDArray[np.float32]
+    low: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    steps: int
+    voxel_updates: int
+    outgrew: bool
+    snapshots: tuple[Snapshot, ...] = ()
+
+    def full(self) -> NDArray[np.float32]:
+        """Density on the whole atlas frame."""
+        out = np.zeros(self.shape, np.float32)
+        out[tuple(slice(a, a + n) for a, n in zip(self.low, self.density.shape, strict=True))] = self.density
+        return out
