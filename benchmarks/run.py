@@ -26,7 +26,7 @@ measure("thresholds.py", store)
 measure("bench.py", *sys.argv[1:3])
 measure("refine.py", *sys.argv[1:3])
 measure("calibration.py")
-measure("neural.py", "--simulations", "250")
+measure("neural.py")
 measure("two_methods.py")
 if len(sys.argv) > 2:
     measure("patients.py", store, sys.argv[2])

@@ -3,7 +3,7 @@
     python benchmarks/two_methods.py [--simulations 1000] [--rounds 8] [--repeats 3]
 
 C2ST is how often a classifier tells draws of one from those of the other: 0.5 where they are alike, 1 where they are
-not. Takes five minutes on 2 cores.
+not. Takes eight minutes on 2 cores.
 """
 
 import argparse
