@@ -10,18 +10,8 @@ from gliodex.index.methods import prepare, verify_methods
 from gliodex.store import open_store
 
 from ..store.breaking import flip
-from .retriever_conformance import (
-    ExactRetrieverTests,
-    RetrieverTests,
-    brute_force,
-    delete,
-    dice,
-    masks_of,
-    population,
-    queries,
-    run_of,
-    simulations,
-)
+from .brute_force import brute_force, delete, dice, masks_of, population, queries, run_of, simulations
+from .retriever_conformance import ExactRetrieverTests, RetrieverTests
 
 
 class TestDs64Conforms(RetrieverTests):

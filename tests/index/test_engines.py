@@ -15,7 +15,7 @@ from gliodex.index.engines import (
 from gliodex.index.graph import Graph, as_bytes
 from gliodex.store import open_store
 
-from .retriever_conformance import delete, grow
+from .brute_force import delete, grow
 
 
 def unit(codes):

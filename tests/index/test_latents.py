@@ -10,8 +10,9 @@ from gliodex.learn import load_encoder
 from gliodex.store import open_store
 
 from ..store.breaking import flip
+from .brute_force import grow, masks_of, population, queries
 from .encoders import ensure_encoder, make_encoder
-from .retriever_conformance import RetrieverTests, grow, masks_of, population, queries
+from .retriever_conformance import RetrieverTests
 
 
 class LatentTests(RetrieverTests):

@@ -2,7 +2,7 @@ import numpy as np
 
 from gliodex.index import best_thresholds
 
-from .retriever_conformance import dice
+from .brute_force import dice
 
 
 def test_best_thresholds_are_the_best_of_all():

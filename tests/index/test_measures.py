@@ -5,7 +5,8 @@ from gliodex.errors import InputError
 from gliodex.index import open_retriever, prepare
 from gliodex.store import open_store
 
-from .retriever_conformance import RetrieverTests, masks_of, population, queries, run_of
+from .brute_force import masks_of, population, queries, run_of
+from .retriever_conformance import RetrieverTests
 
 
 def jaccard(a, b):

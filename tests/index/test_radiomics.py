@@ -11,7 +11,8 @@ from gliodex.index.radiomics import FEATURES, RADIOMICS, RadiomicsCandidates, de
 from gliodex.store import open_store
 from gliodex.store.frame import Frame
 
-from .retriever_conformance import RetrieverTests, masks_of, population, queries
+from .brute_force import masks_of, population, queries
+from .retriever_conformance import RetrieverTests
 
 pytest.importorskip("radiomics", reason="pip install 'gliodex[radiomics]'")
 

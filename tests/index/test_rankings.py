@@ -7,7 +7,8 @@ from gliodex.index import open_retriever
 from gliodex.index.rankings import RANKED, RANKINGS, Surface, bernoulli_score
 from gliodex.store import Frame, open_store
 
-from .retriever_conformance import RetrieverTests, masks_of, population, queries
+from .brute_force import masks_of, population, queries
+from .retriever_conformance import RetrieverTests
 
 
 class TestHausdorffConforms(RetrieverTests):

@@ -10,7 +10,8 @@ from gliodex.index.threshold_search import ThresholdSearch
 from gliodex.store import open_store
 
 from ..store.breaking import flip
-from .retriever_conformance import RetrieverTests, assert_same_hits, dice, masks_of, population, queries, run_of
+from .brute_force import assert_same_hits, dice, masks_of, population, queries, run_of
+from .retriever_conformance import RetrieverTests
 
 USUAL = (2457, 819)
 
