@@ -16,7 +16,7 @@ from gliodex.store import open_store
 from ..retrieval.anatomy import RESULT_FILES, write_nifti
 from .conftest import query_refused
 
-TMCMC = ("--refine", "tmcmc", "--prior", "store", "--samples", "256", "--no-keep")
+TMCMC = ("--refine", "tmcmc", "--prior", "store", "--samples", "256")
 TRUTH = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)
 IMAGING = Imaging(0.7, 0.25, 0.06, pet_scale=0.8, pet_noise=0.05)
 
@@ -41,8 +41,9 @@ def scans(small_atlas, tmp_path_factory):
 
 @pytest.fixture
 def sample(ask, snapshots_store, scans, out):
-    def run(*more, to=out):
-        ran = ask(*TMCMC, *more, store=snapshots_store, seg=scans["seg"], to=to)
+    def run(*more, to=out, keep=False):
+        kept = () if keep else ("--no-keep",)
+        ran = ask(*TMCMC, *kept, *more, store=snapshots_store, seg=scans["seg"], to=to)
         assert ran.code == 0, ran.err
         return json.loads((to / "matches.json").read_text())
 
@@ -58,8 +59,8 @@ def plain(_snapshots_store, scans, tmp_path_factory):
     return json.loads((out / "matches.json").read_text())
 
 
-def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, scans, out):
-    record = sample("--pet", scans["pet"])
+def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, snapshots_store, scans, out):
+    record = sample("--pet", scans["pet"], keep=True)
     assert {path.name for path in out.iterdir()} == RESULT_FILES
     found = json.loads((out / "posterior.json").read_text())
     numbers = {name: np.array(values) for name, values in found["numbers"].items()}
@@ -90,6 +91,9 @@ def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, scans, out):
     assert posterior["evaluations"] == diagnostics["stages"][0][-1]["evaluations"] + transitional_stage.SAMPLES
     assert record["thresholds"]["core"] == pytest.approx(0.7, abs=0.05)
     assert record["patient_space"]["score"] > record["refinement"]["before"]["score"] + 0.1
+    store = open_store(snapshots_store)
+    last = store.provenance(int(store.ids[-1]))
+    assert (last["kind"], last["method"]) == ("refined", "tmcmc"), "what was simulated goes into the store"
 
 
 def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, plain, tmp_path):
@@ -139,7 +143,7 @@ def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path)
 
 
 def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
-    ran = ask("--refine", "tmcmc", "--samples", "128", "--no-keep", store=snapshots_store, seg=scans["seg"])
+    ran = ask("--refine", "tmcmc", "--samples", "256", "--no-keep", store=snapshots_store, seg=scans["seg"])
     assert ran.code == 0, ran.err
     assert "pressed against the upper end of the prior's range" in ran.err
     assert "--prior store" in ran.err
@@ -189,12 +193,3 @@ def test_options_of_tmcmc_are_refused_elsewhere(ask, snapshots_store, scans, out
 
 def test_a_pet_is_of_no_use_to_retrieval(ask, snapshots_store, scans, out):
     query_refused(ask("--pet", str(scans["pet"]), store=snapshots_store, seg=scans["seg"]), out, "--refine tmcmc")
-
-
-def test_samples_go_into_the_store(ask, snapshots_store, scans):
-    few = "--refine", "tmcmc", "--prior", "store", "--samples", "128"
-    ran = ask(*few, "--refine-in", "atlas", store=snapshots_store, seg=scans["seg"])
-    assert ran.code == 0, ran.err
-    store = open_store(snapshots_store)
-    last = store.provenance(int(store.ids[-1]))
-    assert (last["kind"], last["method"]) == ("refined", "tmcmc")
