@@ -104,7 +104,7 @@ class ConditionalDensity:
     def draw(self, number: int, given: Given) -> Numbers:
         """Draw points given the numbers (1, p) of one observation, from PyTorch's random numbers."""
         torch = require_torch()
-        foretold = self.regression(given)
+        foretold = self._foretold(given)
         with torch.inference_mode():
             left = self.network.sample((number,), condition=torch.from_numpy(self._told(foretold)))
         return np.asarray(foretold + left[:, 0].double().numpy() @ self.spread.T)
@@ -112,12 +112,17 @@ class ConditionalDensity:
     def log_density(self, points: Numbers, given: Given) -> Numbers:
         """Logarithm of the density at points (n, d), given one observation."""
         torch = require_torch()
-        foretold = self.regression(given)
+        foretold = self._foretold(given)
         left = np.linalg.solve(self.spread, (points - foretold).T).T
         told = torch.from_numpy(self._told(foretold))
         with torch.inference_mode():
             found = self.network.log_prob(torch.from_numpy(left).float()[:, None], condition=told)
         return np.asarray(found.double().numpy().reshape(-1) - np.log(np.diag(self.spread)).sum())
+
+    def _foretold(self, given: Given) -> Numbers:
+        """Foretell by the regression, no farther from all that it foretold than a network can be told."""
+        ends = self.centre - _FARTHEST * self.scale, self.centre + _FARTHEST * self.scale
+        return np.asarray(np.clip(self.regression(given), *ends))
 
     def _told(self, foretold: Numbers) -> Given:
         return np.asarray((foretold - self.centre) / self.scale, np.float32)
@@ -207,4 +212,5 @@ class _Silent:
 _EDGE = 1e-6
 _BATCH, _RATE, _EPOCHS = 50, 1e-3, 300
 _PENALTY, _LEAST_SPREAD, _LEAST_PULL = 1e-3, 1e-6, 0.05
+_FARTHEST = 8.0  # spreads of what was foretold
 _UNIFORM = 12**0.5  # makes products about as large as the numbers

@@ -48,6 +48,17 @@ def test_what_it_foretells_unseen_is_what_a_regression_on_all_others_does():
     assert np.square(unseen - points).sum() > 1.2 * np.square(regression(given) - points).sum()
 
 
+@pytest.mark.parametrize("far", [1e3, -1e6, 1e12])
+def test_numbers_unlike_all_that_it_learned_from_have_draws_and_densities(density, far):
+    given = np.full((1, 3), far, np.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        drawn = density.draw(200, given)
+    assert np.isfinite(drawn).all()
+    assert np.abs(drawn).max() < 40, "a few spreads beyond what was learned from, not a million"
+    assert np.isfinite(density.log_density(drawn, given)).all()
+
+
 def test_it_is_the_gaussian_that_made_the_pairs(pairs, density):
     _, given, mean = pairs
     with torch.random.fork_rng():
