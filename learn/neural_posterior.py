@@ -90,7 +90,7 @@ class Round:
 
     Args:
         simulations: tried so far, those that came to nothing too.
-        pairs: that were learned from: those of all rounds within the region.
+        pairs: learned from: of all rounds within the region, before the last round those like the observation.
         share: of the prior's volume that the region of the next round has.
     """
 
@@ -159,7 +159,12 @@ class Inferred:
 
 
 def learn_posterior(
-    points: Numbers, maps: Maps, observed: Maps, ends: tuple[Numbers, Numbers], settings: NeuralSettings
+    points: Numbers,
+    maps: Maps,
+    observed: Maps,
+    ends: tuple[Numbers, Numbers],
+    settings: NeuralSettings,
+    region: Region | None = None,
 ) -> Inferred:
     """Learn the posterior of the numbers (n, d) that made label maps (n, i, j, k), from these alone.
 
@@ -169,6 +174,7 @@ def learn_posterior(
         observed: label map that will be asked for, (i, j, k).
         ends: lower and upper ends of the prior, (d,) each.
         settings: see `NeuralSettings`.
+        region: of the prior, that the points were drawn from; all of it by default.
 
     Raises:
         InputError: PyTorch or sbi is missing, or the pairs are too few to learn from.
@@ -180,7 +186,7 @@ def learn_posterior(
     embedding, numbers = fit_embedding(maps, free, scores=settings.scores)
     size = settings.mixture, settings.hidden
     networks = [fit_density(free, numbers, *size, _APART * settings.seed + n) for n in range(settings.networks)]
-    return Inferred(observed, [], (points, maps), Region.whole(*ends), *ends, embedding, networks)
+    return Inferred(observed, [], (points, maps), region or Region.whole(*ends), *ends, embedding, networks)
 
 
 def infer_from_labels(
@@ -217,16 +223,15 @@ def infer_from_labels(
         points, maps, simulated = np.concatenate([points, new]), np.concatenate([maps, new_maps]), simulated + tried
         inside = region.holds(points)
         points, maps = points[inside], maps[inside]
-        if progress:
-            progress(f"round {number} of {settings.rounds}: learning from {len(points):,} tumours")
         # what looks another way says nothing of the observation, and a rough network of a wide round is better without
         last = number == settings.rounds
         near = np.arange(len(points)) if last else alike(to_free(points, *ends), maps, observed)
-        inferred = learn_posterior(points[near], maps[near], observed, ends, settings)
-        inferred.region = region
+        if progress:
+            progress(f"round {number} of {settings.rounds}: learning from {len(near):,} tumours")
+        inferred = learn_posterior(points[near], maps[near], observed, ends, settings, region)
         region = Region.around(inferred.draw(_DRAWS, settings.seed), problem.high - problem.low)
         share = min(1.0, region.volume / float(np.prod(problem.high - problem.low)))
-        rounds.append(Round(simulated, len(points), share))
+        rounds.append(Round(simulated, len(near), share))
     inferred.rounds = rounds
     return inferred
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import InputError
 
@@ -64,13 +64,13 @@ class FisherKolmogorovSettings:
         Raises:
             InputError: the store was built with another version of the model.
         """
-        choices = dict(record)
+        choices: dict[str, Any] = dict(record)
         if choices.pop("model", None) != MODEL_VERSION:
             raise InputError(
                 f"{store} was built with the growth model {record.get('model')}, this gliodex has {MODEL_VERSION}: "
                 f"{instead}, or build the store anew"
             )
-        return cls(**choices)  # type: ignore[arg-type]
+        return cls(**choices)
 
 
 _FACE_MEANS, _TISSUE_FRACTIONS = ("harmonic", "arithmetic"), ("renormalised", "raw")

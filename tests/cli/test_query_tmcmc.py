@@ -143,7 +143,8 @@ def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path)
 
 
 def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
-    ran = ask("--refine", "tmcmc", "--samples", "256", "--no-keep", store=snapshots_store, seg=scans["seg"])
+    options = "--refine", "tmcmc", "--refine-in", "atlas", "--samples", "256", "--no-keep"
+    ran = ask(*options, store=snapshots_store, seg=scans["seg"])
     assert ran.code == 0, ran.err
     assert "pressed against the upper end of the prior's range" in ran.err
     assert "--prior store" in ran.err

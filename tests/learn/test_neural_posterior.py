@@ -69,6 +69,9 @@ def test_later_rounds_simulate_nearer_to_the_observation(problem, inferred):
     assert [one.simulations for one in inferred.rounds] == [200, 400]
     assert inferred.rounds[-1].share < 0.5 * inferred.rounds[0].share
     assert inferred.rounds[-1].pairs == len(inferred.pairs[0])
+    assert inferred.region.holds(inferred.pairs[0]).all()
+    assert inferred.region.holds(problem.simulated[-1]).all()
+    assert not inferred.region.holds(problem.simulated[0]).all()
     assert inferred.rounds[-1].pairs > 200, "those of earlier rounds near the observation count on"
 
 
