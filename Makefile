@@ -1,7 +1,8 @@
 # Everything runs in its own .venv, made from pyproject.toml and constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# Workers share the cores: OpenMP threads of each would wait for those of the others, spinning.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 TYPED := .venv/typed
 ROOMS := cli index learn retrieval simulate store
 

@@ -1,6 +1,6 @@
 """What refinement gains: on simulated truths, alike and finer, and on patients.
 
-    python benchmarks/refine.py STORE [PATIENTS] [--truths 100] [--stages local,tmcmc,npe]
+    python benchmarks/refine.py STORE [PATIENTS] [--truths 100] [--stages local,tmcmc,npe] [--record refine]
 
 Runs what `gliodex bench refine` runs.
 """
@@ -34,5 +34,6 @@ with tempfile.TemporaryDirectory() as folder:
 keep(
     arguments.record,
     {"tumours": len(gliodex.open_store(arguments.store)), "rows": rows},
-    f"python benchmarks/refine.py STORE PATIENTS --truths {arguments.truths} --stages {arguments.stages}",
+    f"python benchmarks/refine.py STORE {'PATIENTS ' if arguments.patients else ''}--truths {arguments.truths} "
+    f"--stages {arguments.stages}" + f" --record {arguments.record}" * (arguments.record != "refine"),
 )

@@ -43,16 +43,22 @@ def _bench() -> str:
 
 
 def _refinement() -> str:
-    found = latest("refine")
-    if not found:
-        return ""
-    about = (
-        f"What `--refine local` gains with {found['tumours']:,} tumours (`{found['command']}`; {found['cores']} "
-        "cores). Means, of the Dice sum with 95 % intervals; medians of what is off, simulations and seconds. "
-        "Simulated truths were never in the store: alike, as its tumours are simulated; finer, on voxels of 1 mm with "
-        "another mean for faces. Patients in SRI24 space; their density is not known."
-    )
-    return "\n\n" + "\n\n".join([about, stages_table(found["rows"])])
+    parts = []
+    if found := latest("refine"):
+        about = (
+            f"What `--refine local` gains with {found['tumours']:,} tumours (`{found['command']}`; {found['cores']} "
+            "cores). Means, of the Dice sum with 95 % intervals; medians of what is off, simulations and seconds. "
+            "Simulated truths were never in the store: alike, as its tumours are simulated; finer, on voxels of 1 mm "
+            "with another mean for faces. Patients in SRI24 space; their density is not known."
+        )
+        parts += [about, stages_table(found["rows"])]
+    if found := latest("refine_stages"):
+        about = (
+            f"The stages that give posteriors, on a few of these truths (`{found['command']}`); tmcmc with "
+            "`--prior store --around-matches`."
+        )
+        parts += [about, stages_table(found["rows"])]
+    return "".join(f"\n\n{part}" for part in parts)
 
 
 def _plausibility() -> str:
