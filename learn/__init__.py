@@ -3,7 +3,8 @@
 from .brain_box import BrainBox
 from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
 from .encoder import DEVICES, Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
-from .training import Epoch, TrainingSettings, train
+from .fitting import Epoch
+from .training import TrainingSettings, train
 
 __all__ = [
     "AUTHORS",

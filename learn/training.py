@@ -1,11 +1,8 @@
-"""Training an encoder on a store's kind of tumours: early stopping, checkpoints; on a CPU resumable exactly."""
+"""Training an encoder of masks on a store's kind of tumours."""
 
 from __future__ import annotations
 
-import io
-import math
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,41 +13,15 @@ from numpy.typing import NDArray
 from ..errors import DamagedStoreError, InputError
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
-from ..store.sealed import read_sealed, write_sealed
 from .brain_box import BrainBox
 from .designs import KINDS, SMALL, Design
 from .encoder import as_masks, codes_of, encoder_path, encoder_record, require_device, require_torch, save_encoder
+from .fitting import Fit, OnEpoch, Schedule
 from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
 
 if TYPE_CHECKING:
     import torch
-
-    from .networks import MaskAutoencoder
-
-CHECKPOINT_SECONDS = 60.0
-"""What a killed training loses at most, besides the epoch that it was in; more where saving takes long."""
-
-_SHARE_SAVING = 0.05
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """How far training is.
-
-    Args:
-        number, of: this epoch, and how many there may be.
-        loss: mean soft Dice loss over the training masks.
-        validation: over the validation masks.
-        best: the smallest validation loss so far.
-        seconds: since training began, earlier sittings included.
-    """
-
-    number: int
-    of: int
-    loss: float
-    validation: float
-    best: float
-    seconds: float
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -95,7 +66,7 @@ def train(
     learn_from: str | Path | None = None,
     restart: bool = False,
     prepared: Progress | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train an encoder for a store and keep it beside; killed, it goes on from the last checkpoint.
 
@@ -130,16 +101,16 @@ def train(
         "learned_from": identity_of(source, wanted),
     }
     with committer_lock(path.parent, "gliodex train", f"{settings.kind}.lock"):
-        run = _Run(settings, name, box, path.with_suffix(".checkpoint"))
+        schedule = Schedule(design.rate, settings.epochs or design.epochs, design.patience, settings.seed)
+        fit = Fit(settings.kind, name, path.with_suffix(".checkpoint"), schedule)
         if restart:
             path.unlink(missing_ok=True)
-            run.checkpoint.unlink(missing_ok=True)
+            fit.checkpoint.unlink(missing_ok=True)
         elif known := _trained(store, settings.kind, name):
             return known
         counts = counts_of(source, wanted, box, prepared)
         with torch.random.fork_rng():
-            run.learn(counts, on_epoch)
-        network = run.best_encoder()
+            network = fit.learn(lambda: _Drawing(settings, box, counts), on_epoch)
         codes = codes_of(network, counts[: settings.tumours].reshape(-1, *box.cells), box)
         record = {
             "run": name,
@@ -147,13 +118,13 @@ def train(
             "design": design.as_record(),
             "box": box.as_record(store.frame),
             "weights": sum(p.numel() for p in network.parameters()),
-            "history": [list(losses) for losses in run.history],
-            "seconds": round(run.seconds, 1),
+            "history": [list(losses) for losses in fit.history],
+            "seconds": round(fit.seconds, 1),
             "device": settings.device,
             "torch": str(torch.__version__),
         }
         save_encoder(path, network, codes.reshape(settings.tumours, -1), record)
-        run.checkpoint.unlink(missing_ok=True)
+        fit.checkpoint.unlink(missing_ok=True)
     return record
 
 
@@ -165,140 +136,54 @@ def _trained(store: TumorStore, kind: str, name: dict[str, Any]) -> dict[str, An
     return record if record["run"] == name else None
 
 
-class _Run:
-    """A training run: what a checkpoint holds, and how an epoch changes it."""
+class _Drawing:
+    """The task of an autoencoder: to draw masks again. See `Task`.
 
-    def __init__(self, settings: TrainingSettings, name: dict[str, Any], box: BrainBox, checkpoint: Path) -> None:
-        self.settings, self.box, self.checkpoint, self._name = settings, box, checkpoint, name
-        self.epochs = settings.epochs or settings.design.epochs
-        self.history: list[tuple[float, float]] = []
-        self.seconds, self._best, self._stale = 0.0, math.inf, 0
-        self._best_weights: dict[str, torch.Tensor] = {}
+    Args:
+        settings: of the run.
+        box: that the masks lie in.
+        counts: of tumours to learn from, then of those held apart, as `counts_of` makes them.
+    """
 
-    def learn(self, counts: NDArray[np.uint8], on_epoch: Callable[[Epoch], None] | None) -> None:
-        """Train until there is nothing more to gain, from the last checkpoint on where there is one of this run."""
-        import torch
-
-        flat, masks = counts.reshape(-1, *self.box.cells), 2 * self.settings.tumours
-        self._training, self._validation = flat[:masks], flat[masks:]
-        torch.manual_seed(self.settings.seed)
-        self._network, self._optimiser = self._parts()
-        self._resume()
-        before, begun = self.seconds, time.monotonic()
-        saved, interval = begun, CHECKPOINT_SECONDS
-        while len(self.history) < self.epochs and self._stale < self.settings.design.patience:
-            loss, validation = self._epoch(len(self.history)), self._validate()
-            if not math.isfinite(loss + validation):
-                raise InputError(
-                    f"training {self.settings.kind} came to a loss that is no number in epoch {len(self.history) + 1}: "
-                    "train with another --seed"
-                )
-            self.history.append((round(loss, 5), round(validation, 5)))
-            self._stale += 1
-            if validation < self._best:
-                self._best, self._stale = validation, 0
-                encoder = self._network.encoder.state_dict()
-                self._best_weights = {name: value.detach().cpu().clone() for name, value in encoder.items()}
-            self.seconds = before + time.monotonic() - begun
-            if time.monotonic() - saved >= interval:
-                saving = time.monotonic()
-                self._save()
-                saved = time.monotonic()
-                interval = max(CHECKPOINT_SECONDS, (saved - saving) / _SHARE_SAVING)
-            if on_epoch:
-                on_epoch(Epoch(len(self.history), self.epochs, loss, validation, self._best, self.seconds))
-
-    def _resume(self) -> None:
-        """Go back to the last checkpoint; stay at the beginning where there is none of this run."""
-        import torch
-
-        try:
-            record, data, _ = read_sealed(self.checkpoint, "gliodex train")
-        except DamagedStoreError:
-            return  # none, or cut short: what it would have saved is computed again
-        if record != self._name:
-            return
-        held = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-        self._network.load_state_dict(held["network"])
-        self._optimiser.load_state_dict(held["optimiser"])
-        self._best_weights, self.history = held["best_weights"], held["history"]
-        self.seconds, self._best, self._stale = held["seconds"], held["best"], held["stale"]
-
-    def best_encoder(self) -> Any:
-        """Take the encoder of the epoch with the smallest validation loss, as its file will hold it."""
-        encoder = self._network.encoder
-        encoder.load_state_dict({name: value.half().float() for name, value in self._best_weights.items()})
-        return encoder.eval()
-
-    def _parts(self) -> tuple[MaskAutoencoder, torch.optim.Optimizer]:
+    def __init__(self, settings: TrainingSettings, box: BrainBox, counts: NDArray[np.uint8]) -> None:
         import torch
 
         from .networks import MaskAutoencoder
 
-        network = MaskAutoencoder(self.settings.kind, self.settings.design, self.box.cells)
-        network = network.to(self.settings.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        return network, torch.optim.Adam(network.parameters(), lr=self.settings.design.rate, fused=True)
+        flat, masks = counts.reshape(-1, *box.cells), 2 * settings.tumours
+        self._training, self._held = flat[:masks], flat[masks:]
+        self._box, self._design, self._device = box, settings.design, settings.device
+        network = MaskAutoencoder(settings.kind, settings.design, box.cells)
+        self.network = network.to(settings.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def _epoch(self, number: int) -> float:
-        """Learn from every mask once; the mean loss."""
+    @property
+    def kept(self) -> Any:
+        return self.network.encoder
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self._training) // self._design.batch)
+
+    def losses(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         import torch
 
         from .networks import dice_loss
 
-        # order and noise depend on seed and epoch alone: a resumed run repeats them
-        torch.manual_seed(self.settings.seed * 1_000_003 + number + 1)
-        batch = self.settings.design.batch
-        order = torch.randperm(len(self._training)).numpy()
-        steps = -(-len(order) // batch)
-        self._network.train()
-        total = 0.0
-        for step in range(steps):
+        order, batch = torch.randperm(len(self._training)).numpy(), self._design.batch
+        for step in range(self.steps):
             chosen = np.sort(order[step * batch : (step + 1) * batch])
-            self._set_rate((number + step / steps) / self.epochs)
-            masks = _shifted(
-                as_masks(self._training[chosen], self.box, self.settings.device), self.settings.design.shift
-            )
-            drawn, extra = self._network(masks)
-            loss = dice_loss(drawn, masks).mean()
-            self._optimiser.zero_grad(set_to_none=True)
-            (loss + extra).backward()
-            self._optimiser.step()
-            total += float(loss.detach())
-        return total / steps
+            masks = _shifted(as_masks(self._training[chosen], self._box, self._device), self._design.shift)
+            drawn, extra = self.network(masks)
+            yield dice_loss(drawn, masks).mean(), extra
 
-    def _validate(self) -> float:
-        import torch
-
+    def validation(self) -> float:
         from .networks import dice_loss
 
-        self._network.eval()
-        losses = []
-        with torch.inference_mode():
-            batch = self.settings.design.batch
-            for first in range(0, len(self._validation), batch):
-                masks = as_masks(self._validation[first : first + batch], self.box, self.settings.device)
-                losses += dice_loss(self._network(masks)[0], masks).tolist()
+        losses, batch = [], self._design.batch
+        for first in range(0, len(self._held), batch):
+            masks = as_masks(self._held[first : first + batch], self._box, self._device)
+            losses += dice_loss(self.network(masks)[0], masks).tolist()
         return float(np.mean(losses))
-
-    def _set_rate(self, share: float) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.settings.design.rate * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
-
-    def _save(self) -> None:
-        import torch
-
-        buffer = io.BytesIO()
-        held = {
-            "network": self._network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "best_weights": self._best_weights,
-            "history": self.history,
-            "seconds": self.seconds,
-            "best": self._best,
-            "stale": self._stale,
-        }
-        torch.save(held, buffer)
-        write_sealed(self.checkpoint, self._name, buffer.getbuffer())
 
 
 def _shifted(masks: torch.Tensor, most: int) -> torch.Tensor:

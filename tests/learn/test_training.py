@@ -10,6 +10,7 @@ from gliodex.learn import (
     SMALL,
     TrainingSettings,
     encoder_path,
+    fitting,
     load_encoder,
     train,
     training,
@@ -78,8 +79,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(learnable)
 
 @pytest.fixture
 def saved_each_epoch(monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "_SHARE_SAVING", 1e9)
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
 
 
 def stop_after(number):
@@ -182,13 +183,13 @@ def test_trained_already_there_is_nothing_to_do(learnable):
 
 def test_training_stops_when_nothing_more_is_gained(learnable, monkeypatch):
     losses = iter([0.9, 0.5, 0.6, 0.7, 0.4])
-    monkeypatch.setattr(training._Run, "_validate", lambda self: next(losses))
+    monkeypatch.setattr(training._Drawing, "validation", lambda self: next(losses))
     record = train(open_store(learnable[0]), settings(design={"patience": 2}), learn_from=learnable[1])
     assert [validation for _, validation in record["history"]] == [0.9, 0.5, 0.6, 0.7]
 
 
 def test_a_loss_that_is_no_number_is_said(learnable, monkeypatch):
-    monkeypatch.setattr(training._Run, "_validate", lambda self: float("nan"))
+    monkeypatch.setattr(training._Drawing, "validation", lambda self: float("nan"))
     with pytest.raises(InputError, match="no number in epoch 1"):
         train(open_store(learnable[0]), settings(), learn_from=learnable[1])
 

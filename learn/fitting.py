@@ -1,0 +1,213 @@
+"""Fitting a network's weights: early stopping, checkpoints; on a CPU resumable to the same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import DamagedStoreError, InputError
+from ..store.sealed import read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+CHECKPOINT_SECONDS = 60.0
+"""What a killed training loses at most, besides the epoch that it was in; more where saving takes long."""
+
+_SHARE_SAVING = 0.05
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How far training is.
+
+    Args:
+        number, of: this epoch, and how many there may be.
+        loss: mean over what is learned from.
+        validation: loss of what is held apart.
+        best: the smallest validation loss so far.
+        seconds: since training began, earlier sittings included.
+    """
+
+    number: int
+    of: int
+    loss: float
+    validation: float
+    best: float
+    seconds: float
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How weights are fitted.
+
+    Args:
+        rate: Adam's largest learning rate; it falls as a half cosine over all epochs.
+        epochs: at most.
+        patience: epochs without a better validation loss after which fitting stops.
+        seed: of weights, order and noise.
+    """
+
+    rate: float
+    epochs: int
+    patience: int
+    seed: int
+
+
+class Task(Protocol):
+    """What a network learns: its own loss on its own examples."""
+
+    network: torch.nn.Module
+
+    @property
+    def kept(self) -> torch.nn.Module:
+        """Part of the network that is kept when it has learned."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        ...
+
+    def losses(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Go through the examples once, a step at a time: the loss that is told, and what is added to it to learn from.
+
+        Randomness comes from PyTorch's generator, whose seed depends on that of the schedule and the epoch alone.
+        """
+        ...
+
+    def validation(self) -> float:
+        """Mean loss of the examples held apart."""
+        ...
+
+
+class Fit:
+    """A training run: what a checkpoint holds, and how an epoch changes it.
+
+    Args:
+        name: of what is learned, in messages.
+        identity: all that the run depends on; a checkpoint of another is not gone on from.
+        checkpoint: its file.
+        schedule: see `Schedule`.
+    """
+
+    def __init__(self, name: str, identity: dict[str, Any], checkpoint: Path, schedule: Schedule) -> None:
+        self.checkpoint, self.schedule = checkpoint, schedule
+        self.history: list[tuple[float, float]] = []
+        self.seconds = 0.0
+        self._name, self._identity = name, identity
+        self._best, self._stale = math.inf, 0
+        self._best_weights: dict[str, Tensor] = {}
+
+    def learn(self, task: Callable[[], Task], on_epoch: OnEpoch | None = None) -> Any:
+        """Fit until there is nothing more to gain, from the last checkpoint on where there is one of this run.
+
+        Args:
+            task: makes the network and its examples; called once the seed is set.
+            on_epoch: told of each epoch.
+
+        Returns:
+            What is kept of the network, with the weights of the epoch with the smallest validation loss as half
+            precision holds them, in evaluation mode.
+
+        Raises:
+            InputError: the loss became no number.
+            OutputError: a checkpoint cannot be written.
+        """
+        import torch
+
+        schedule = self.schedule
+        torch.manual_seed(schedule.seed)
+        made = task()
+        network, optimiser = made.network, torch.optim.Adam(made.network.parameters(), lr=schedule.rate, fused=True)
+        self._resume(network, optimiser)
+        before, begun = self.seconds, time.monotonic()
+        saved, interval = begun, CHECKPOINT_SECONDS
+        while len(self.history) < schedule.epochs and self._stale < schedule.patience:
+            loss = self._epoch(made, optimiser)
+            network.eval()
+            with torch.inference_mode():
+                validation = made.validation()
+            if not math.isfinite(loss + validation):
+                raise InputError(
+                    f"training {self._name} came to a loss that is no number in epoch {len(self.history) + 1}: "
+                    "train with another --seed"
+                )
+            self.history.append((round(loss, 5), round(validation, 5)))
+            self._stale += 1
+            if validation < self._best:
+                self._best, self._stale = validation, 0
+                weights = made.kept.state_dict()
+                self._best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+            self.seconds = before + time.monotonic() - begun
+            if time.monotonic() - saved >= interval:
+                saving = time.monotonic()
+                self._save(network, optimiser)
+                saved = time.monotonic()
+                interval = max(CHECKPOINT_SECONDS, (saved - saving) / _SHARE_SAVING)
+            if on_epoch:
+                on_epoch(Epoch(len(self.history), schedule.epochs, loss, validation, self._best, self.seconds))
+        made.kept.load_state_dict({name: value.half().float() for name, value in self._best_weights.items()})
+        return made.kept.eval()
+
+    def _epoch(self, task: Task, optimiser: torch.optim.Optimizer) -> float:
+        """Learn from every example once; the mean loss."""
+        import torch
+
+        number = len(self.history)
+        # order and noise depend on seed and epoch alone: a resumed run repeats them
+        torch.manual_seed(self.schedule.seed * 1_000_003 + number + 1)
+        task.network.train()
+        total, steps = 0.0, task.steps
+        for step, (loss, extra) in enumerate(task.losses(number)):
+            self._set_rate(optimiser, (number + step / steps) / self.schedule.epochs)
+            optimiser.zero_grad(set_to_none=True)
+            (loss + extra).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            total += float(loss.detach())
+        return total / steps
+
+    def _set_rate(self, optimiser: torch.optim.Optimizer, share: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = self.schedule.rate * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+
+    def _resume(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Go back to the last checkpoint; stay at the beginning where there is none of this run."""
+        import torch
+
+        try:
+            record, data, _ = read_sealed(self.checkpoint, "gliodex train")
+        except DamagedStoreError:
+            return  # none, or cut short: what it would have saved is computed again
+        if record != self._identity:
+            return
+        held = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        network.load_state_dict(held["network"])
+        optimiser.load_state_dict(held["optimiser"])
+        self._best_weights, self.history = held["best_weights"], held["history"]
+        self.seconds, self._best, self._stale = held["seconds"], held["best"], held["stale"]
+
+    def _save(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        import torch
+
+        buffer = io.BytesIO()
+        held = {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "best_weights": self._best_weights,
+            "history": self.history,
+            "seconds": self.seconds,
+            "best": self._best,
+            "stale": self._stale,
+        }
+        torch.save(held, buffer)
+        write_sealed(self.checkpoint, self._identity, buffer.getbuffer())
