@@ -57,7 +57,10 @@ def _refinement() -> str:
             f"The stages that give posteriors, on a few of these truths (`{found['command']}`); tmcmc with "
             "`--prior store --around-matches`."
         )
-        parts += [about, stages_table(found["rows"])]
+        rows = found["rows"]
+        if alike := latest("refine_alike"):
+            rows += [row for row in alike["rows"] if row["stage"] != "retrieval"]
+        parts += [about, stages_table(rows)]
     return "".join(f"\n\n{part}" for part in parts)
 
 

@@ -67,13 +67,17 @@ def bench_refine(
     stages: Annotated[
         str, typer.Option(metavar="A,B", help="Stages to compare: local (half a minute each), tmcmc, npe (minutes).")
     ] = "local",
+    alike_mm: Annotated[
+        float | None, typer.Option(min=0, help="mm over which images err alike (tmcmc); see `gliodex query`.")
+    ] = None,
 ) -> None:
     """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
     from ..retrieval.benchmark import StagesRequest, compare_stages
 
     with counting_stages() as announce:
         chosen = tuple(name.strip() for name in stages.split(","))
-        compare_stages(StagesRequest(store, out_folder, truths, patients, space, seed, chosen), announce)
+        request = StagesRequest(store, out_folder, truths, patients, space, seed, chosen, alike_mm=alike_mm)
+        compare_stages(request, announce)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: stages.jsonl, table.md")
 

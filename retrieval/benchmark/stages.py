@@ -52,6 +52,7 @@ class StagesRequest:
         space: that the patients are in.
         seed: of the truths.
         stages: names of those to compare; tmcmc begins around the matches, with growth as wide as the store's.
+        alike_mm: of tmcmc, length over which images err alike.
         local: how long the local search may go on.
     """
 
@@ -63,6 +64,7 @@ class StagesRequest:
     seed: int = 3
     stages: tuple[str, ...] = ("local",)
     local: LocalSettings = field(default_factory=LocalSettings)
+    alike_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def compare_stages(request: StagesRequest, announce: Announce = lambda what, don
     for name in request.stages:
         if name not in STAGES[1:]:
             raise InputError(f"--stages {name} is none of {', '.join(STAGES[1:])}")
+    if request.alike_mm is not None and "tmcmc" not in request.stages:
+        raise InputError("--alike-mm is for tmcmc: leave it out, or name tmcmc in --stages")
     index = DiceIndex.open(store)
     rows: list[Row] = []
     with staged_folder(request.out) as folder:
@@ -174,7 +178,7 @@ def _asked(
     for name in ("none", *request.stages):
         choice = StageChoice(name, where)
         if name == "tmcmc":
-            choice = replace(choice, prior="store", around_matches=True)
+            choice = replace(choice, prior="store", around_matches=True, alike_mm=request.alike_mm)
         stage = LocalRefinement(request.local, where) if name == "local" else choice.stage(folder)
         watch = Stopwatch()
         made = answer(store, index, segmentation, spatial, refinement=stage, watch=watch)
@@ -185,8 +189,9 @@ def _asked(
 def _score(found: Answer, seconds: float) -> Row:
     """Score an answer by the Dice sum in the patient."""
     posterior = found.posterior
+    alike = posterior.settings.get("alike_mm")
     return {
-        "stage": posterior.method,
+        "stage": posterior.method + (f", alike over {alike:g} mm" if alike else ""),
         "score": found.dice["score"],
         "evaluations": posterior.evaluations if found.before else 0,
         "seconds": seconds,

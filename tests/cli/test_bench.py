@@ -67,6 +67,11 @@ def test_bench_refine_is_a_command_of_its_own(gliodex, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_images_that_err_alike_are_a_matter_of_tmcmc(gliodex, brain_store, tmp_path):
+    ran = gliodex("bench", "refine", brain_store, "--out", tmp_path / "out", "--alike-mm", "8")
+    assert (ran.code, "name tmcmc in --stages" in ran.said) == (2, True)
+
+
 def test_a_store_called_refine_is_named_by_its_path(gliodex, tmp_path):
     ran = gliodex("bench", tmp_path / "refine", "--out", tmp_path / "out")
     assert (ran.code, str(tmp_path / "refine") in ran.said) == (2, True)
