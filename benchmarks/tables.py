@@ -185,6 +185,10 @@ def _posterior_rows() -> list[tuple[str, str, str]]:
         what = "ranks of true parameters among posterior samples, tmcmc: smallest p of 11 chi-squared tests of evenness"
         how = f"{found['observations']} simulated observations with PET, {found['samples']} samples a stage"
         rows.append((what, f"{found['smallest_p']:.2f}", how))
+        if "coverage" in found:
+            mean, low, high = found["coverage"]
+            what = "voxels whose density lies in its 90 % interval, tmcmc"
+            rows.append((what, f"{mean:.1%} (95 % {low:.1%} to {high:.1%})", "the same"))
     if found := latest("tmcmc"):
         for name, run in found["runs"].items():
             figure = f"{run['seconds'] / 60:.1f} min, {run['evaluations']:,} simulations"

@@ -1,13 +1,15 @@
 """Whether the sampler's posteriors are right: simulation-based calibration (Talts and others 2018).
 
 Growth and imaging are drawn from a prior, images are drawn from them by the likelihood's own model, and the posterior
-is sampled given these images. Where it is right, the rank of the truth among its samples is uniform.
+is sampled given these images. Where it is right, the rank of the truth among its samples is uniform, and credible
+intervals of each voxel's density hold the truth as often as they say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,10 @@ from ...simulate import FisherKolmogorov
 from ...store.atlas import Atlas
 from ..refinement.growth_posterior import Box, GrowthPosterior, GrowthPrior
 from ..refinement.imaging import Images, draw_images
+from ..refinement.posterior import BoxedDensity, Posterior, Sample
 from ..refinement.sampling import TransitionalSettings
 from ..refinement.transitional import sample
+from .stages import coverage
 
 PRIOR = GrowthPrior((0.1, 1.0), (0.02, 0.1), (100.0, 300.0), pet_scale=(0.6, 0.8), pet_noise=(0.02, 0.06))
 """Tumours that fit in a part of the brain; the PET stays in [0, 1] whatever its noise."""
@@ -44,10 +48,20 @@ def coarse(atlas: Atlas) -> Atlas:
     return Atlas(f"{atlas.name}, coarse", frame, **maps)
 
 
-def ranks(
-    atlas: Atlas, number: int, settings: TransitionalSettings = REDUCED, seed: int = 1
-) -> Iterator[dict[str, float]]:
-    """Sample posteriors of simulated images, and yield the rank of each number's truth among them, in [0, 1].
+class Checked(NamedTuple):
+    """How a truth lies in its posterior.
+
+    Args:
+        ranks: of each number among the samples, in [0, 1].
+        coverage: share of the voxels with tumour whose density lies in its 90 % interval.
+    """
+
+    ranks: dict[str, float]
+    coverage: float
+
+
+def checked(atlas: Atlas, number: int, settings: TransitionalSettings = REDUCED, seed: int = 1) -> Iterator[Checked]:
+    """Sample posteriors of simulated images, and say how their truths lie in them.
 
     Args:
         atlas: to grow in.
@@ -62,8 +76,25 @@ def ranks(
     blank = GrowthPosterior(solver, everything, PRIOR, SEEDS)
     for run in range(number):
         truth, images = _drawn(blank, apart, rng)
-        found = sample(GrowthPosterior(solver, images, PRIOR, SEEDS), replace(settings, seed=seed + run))
-        yield dict(zip(blank.names, (found.points < truth).mean(axis=0).tolist(), strict=True))
+        problem = GrowthPosterior(solver, images, PRIOR, SEEDS)
+        found = sample(problem, replace(settings, seed=seed + run))
+        ranks = dict(zip(blank.names, (found.points < truth).mean(axis=0).tolist(), strict=True))
+        posterior = _posterior(problem, found.points[:: max(1, len(found.points) // _DENSITIES)])
+        density = solver(blank.growth_of(truth))
+        yield Checked(ranks, coverage(posterior, density, atlas.tissue)["coverage"])
+
+
+_DENSITIES = 128  # that an interval is taken from
+
+
+def _posterior(problem: GrowthPosterior, points: NDArray[np.float64]) -> Posterior:
+    grown = [BoxedDensity(growth.density, growth.low) for growth in problem.tumours(points)]
+    samples = tuple(
+        Sample(None, (problem.imaging_of(p).core, problem.imaging_of(p).whole), density, 0.0)
+        for p, density in zip(points, grown, strict=True)
+    )
+    weights = np.full(len(samples), 1 / len(samples))
+    return Posterior("tmcmc", "atlas", problem.solver.atlas.frame, samples, weights, len(samples), 0.0, ())
 
 
 def _drawn(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliodex.retrieval.benchmark.calibration import coarse, ranks, uniformity
+from gliodex.retrieval.benchmark.calibration import checked, coarse, uniformity
 from gliodex.retrieval.refinement import TransitionalSettings
 
 
@@ -21,11 +21,12 @@ def test_a_coarse_atlas_averages_the_fine_one(atlas, icbm152):
 
 def test_every_number_has_a_rank_and_seeds_repeat(atlas):
     few = TransitionalSettings(samples=64, steps=8)
-    found, again = (list(ranks(coarse(atlas), 2, few, seed=5)) for _ in range(2))
+    found, again = (list(checked(coarse(atlas), 2, few, seed=5)) for _ in range(2))
     assert found == again
-    for row in found:
-        assert len(row) == 11
-        assert all(0 <= rank <= 1 for rank in row.values())
+    for ranks, coverage in found:
+        assert len(ranks) == 11
+        assert all(0 <= rank <= 1 for rank in ranks.values())
+        assert 0 < coverage <= 1
 
 
 def test_even_ranks_are_told_from_others():
@@ -37,6 +38,7 @@ def test_even_ranks_are_told_from_others():
 @pytest.mark.slow
 def test_posteriors_of_simulated_images_are_calibrated(atlas):
     """Simulation-based calibration of all eleven numbers; a quarter of an hour on 2 cores."""
-    rows = list(ranks(atlas, 100, seed=1))
-    for name in rows[0]:
-        assert uniformity(np.array([row[name] for row in rows])) > 0.01, name
+    found = list(checked(atlas, 100, seed=1))
+    for name in found[0].ranks:
+        assert uniformity(np.array([one.ranks[name] for one in found])) > 0.01, name
+    assert 0.8 < np.mean([one.coverage for one in found]) < 0.97
