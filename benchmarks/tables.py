@@ -55,7 +55,9 @@ def _refinement() -> str:
     if found := latest("refine_stages"):
         about = (
             f"The stages that give posteriors, on a few of these truths (`{found['command']}`); tmcmc with "
-            "`--prior store --around-matches`."
+            "`--prior store --around-matches`. Outlines of these truths are cut sharply at a density. tmcmc takes "
+            "voxels to err each for itself (paper 000, Eqs. 5 and 6), so its intervals are too narrow here; on images "
+            "that err so they hold (above)."
         )
         rows = found["rows"]
         if alike := latest("refine_alike"):
