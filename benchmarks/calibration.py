@@ -3,7 +3,7 @@ voxels whose density lies in its 90 % interval.
 
     python benchmarks/calibration.py [--number 100] [--samples 512]
 
-Takes a quarter of an hour on 2 cores.
+Takes twenty minutes on 2 cores.
 """
 
 import argparse

@@ -61,6 +61,7 @@ def _refinement() -> str:
         )
         rows = found["rows"]
         if alike := latest("refine_alike"):
+            about += f" Alike over a length: `{alike['command']}`."
             rows += [row for row in alike["rows"] if row["stage"] != "retrieval"]
         parts += [about, stages_table(rows)]
     return "".join(f"\n\n{part}" for part in parts)

@@ -78,7 +78,7 @@ class Task(Protocol):
         """Steps of an epoch."""
         ...
 
-    def losses(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def losses(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the examples once, a step at a time: the loss that is told, and what is added to it to learn from.
 
         Randomness comes from PyTorch's generator, whose seed depends on that of the schedule and the epoch alone.
@@ -168,7 +168,7 @@ class Fit:
         torch.manual_seed(self.schedule.seed * 1_000_003 + number + 1)
         task.network.train()
         total, steps = 0.0, task.steps
-        for step, (loss, extra) in enumerate(task.losses(number)):
+        for step, (loss, extra) in enumerate(task.losses()):
             self._set_rate(optimiser, (number + step / steps) / self.schedule.epochs)
             optimiser.zero_grad(set_to_none=True)
             (loss + extra).backward()  # type: ignore[no-untyped-call]

@@ -164,7 +164,7 @@ class _Drawing:
     def steps(self) -> int:
         return -(-len(self._training) // self._design.batch)
 
-    def losses(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def losses(self) -> Iterator[tuple[Tensor, Tensor]]:
         import torch
 
         from .networks import dice_loss

@@ -37,7 +37,7 @@ def test_even_ranks_are_told_from_others():
 
 @pytest.mark.slow
 def test_posteriors_of_simulated_images_are_calibrated(atlas):
-    """Simulation-based calibration of all eleven numbers; a quarter of an hour on 2 cores."""
+    """Simulation-based calibration of all eleven numbers; twenty minutes on 2 cores."""
     found = list(checked(atlas, 100, seed=1))
     for name in found[0].ranks:
         assert uniformity(np.array([one.ranks[name] for one in found])) > 0.01, name
