@@ -1,4 +1,4 @@
-"""`gliodex bench`, `gliodex bench refine` and `gliodex plausibility`."""
+"""`gliodex bench`, `gliodex bench refine`, `gliodex bench lmi` and `gliodex plausibility`."""
 
 from __future__ import annotations
 
@@ -80,6 +80,21 @@ def bench_refine(
         compare_stages(request, announce)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: stages.jsonl, table.md")
+
+
+def bench_lmi(
+    store: StorePath,
+    out_folder: Out,
+    unseen: Annotated[int, typer.Option(min=2, help="Simulations to tell that the store has never seen.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of these, and of their outlines.")] = 3,
+) -> None:
+    """Say how well networks tell growth, beside paper 001's table and the store's nearest tumours."""
+    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
+
+    with counting_stages() as announce:
+        compare_growth_networks(GrowthBenchRequest(store, out_folder, unseen, seed), announce)
+    typer.echo((out_folder / "table.md").read_text())
+    say(f"written to {out_folder}: lmi.jsonl, table.md, error_by_growth.png")
 
 
 def plausibility(

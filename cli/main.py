@@ -34,10 +34,14 @@ app.command("delete")(tumours.delete)
 app.command("export")(tumours.export)
 app.command("bench")(bench.bench)
 app.command("bench refine")(bench.bench_refine)
+app.command("bench lmi")(bench.bench_lmi)
 app.command("plausibility")(bench.plausibility)
 app.command("train")(train.train)
+app.command("train lmi")(train.train_lmi)
 app.command("verify")(stores.verify)
 app.command("gc")(stores.gc)
+
+_OF_TWO_WORDS = {name for command in app.registered_commands if " " in (name := command.name or "")}
 
 
 def main() -> None:
@@ -46,8 +50,8 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it can end
-    if arguments[:2] == ["bench", "refine"]:  # one command; a store of this name is ./refine
-        arguments = ["bench refine", *arguments[2:]]
+    if " ".join(arguments[:2]) in _OF_TWO_WORDS:  # a store named refine is ./refine
+        arguments = [" ".join(arguments[:2]), *arguments[2:]]
     command = typer.main.get_command(app)
     try:
         with command.make_context("gliodex", arguments) as context:

@@ -2,7 +2,8 @@
 
 from .brain_box import BrainBox
 from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
-from .encoder import DEVICES, Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
+from .devices import DEVICES
+from .encoder import Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
 from .fitting import Epoch
 from .training import TrainingSettings, train
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .encoder import require_torch
+from .devices import require_torch
 
 Numbers = NDArray[np.float64]
 Given = NDArray[np.float32]

@@ -15,6 +15,7 @@ from ..store.reader import TumorStore
 from ..store.sealed import read_sealed, seal_of, write_sealed
 from .brain_box import BrainBox, Mask
 from .designs import Design
+from .devices import require_device, require_torch
 
 if TYPE_CHECKING:
     import torch
@@ -182,35 +183,6 @@ def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32],
     buffer = io.BytesIO()
     torch.save({"weights": weights, "anchors": torch.from_numpy(anchors).half()}, buffer)
     return write_sealed(path, record, buffer.getbuffer())
-
-
-def require_torch() -> Any:
-    """PyTorch, or word of what is missing.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise InputError("encoders need another package: pip install 'gliodex[learn]'") from error
-    return torch
-
-
-def require_device(device: str) -> None:
-    """Refuse a device that PyTorch cannot use.
-
-    Raises:
-        InputError: it is neither "cpu" nor "cuda", or there is no such GPU.
-    """
-    if device not in DEVICES:
-        raise InputError(f"a device is one of {', '.join(DEVICES)}, not {device}")
-    if device == "cuda" and not require_torch().cuda.is_available():
-        raise InputError("PyTorch finds no NVIDIA GPU that it can use here: leave out --device cuda")
-
-
-DEVICES = ("cpu", "cuda")
-"""Where networks can run."""
 
 
 def _command(store: TumorStore, kind: str) -> str:

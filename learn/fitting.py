@@ -51,16 +51,37 @@ class Schedule:
     """How weights are fitted.
 
     Args:
-        rate: Adam's largest learning rate; it falls as a half cosine over all epochs.
+        rate: AdamW's largest learning rate.
         epochs: at most.
         patience: epochs without a better validation loss after which fitting stops.
         seed: of weights, order and noise.
+        decay: factor of the rate after every step; None lets it fall as a half cosine over all epochs.
+        weight_decay: of AdamW; with 0 it is Adam.
+        warm_up: steps over which the rate rises from 0.
+        clip: largest norm of a gradient; what is larger is shortened to it.
     """
 
     rate: float
     epochs: int
     patience: int
     seed: int
+    decay: float | None = None
+    weight_decay: float = 0.0
+    warm_up: int = 0
+    clip: float = math.inf
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of a step.
+
+        Args:
+            step: since the beginning.
+            steps: of an epoch.
+        """
+        if self.decay is not None:
+            share = self.decay**step
+        else:
+            share = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / steps / self.epochs)))
+        return self.rate * share * min(1.0, (step + 1) / (self.warm_up + 1))
 
 
 class Task(Protocol):
@@ -89,6 +110,10 @@ class Task(Protocol):
         """Mean loss of the examples held apart."""
         ...
 
+    def halve(self) -> bool:
+        """Take half as many examples a step, for a GPU whose memory did not suffice; False where there is but one."""
+        ...
+
 
 class Fit:
     """A training run: what a checkpoint holds, and how an epoch changes it.
@@ -104,6 +129,8 @@ class Fit:
         self.checkpoint, self.schedule = checkpoint, schedule
         self.history: list[tuple[float, float]] = []
         self.seconds = 0.0
+        self.halved = 0
+        """How often steps had to be halved for want of a GPU's memory."""
         self._name, self._identity = name, identity
         self._best, self._stale = math.inf, 0
         self._best_weights: dict[str, Tensor] = {}
@@ -120,7 +147,7 @@ class Fit:
             precision holds them, in evaluation mode.
 
         Raises:
-            InputError: the loss became no number.
+            InputError: the loss became no number, or a GPU's memory does not suffice for one example a step.
             OutputError: a checkpoint cannot be written.
         """
         import torch
@@ -128,12 +155,21 @@ class Fit:
         schedule = self.schedule
         torch.manual_seed(schedule.seed)
         made = task()
-        network, optimiser = made.network, torch.optim.Adam(made.network.parameters(), lr=schedule.rate, fused=True)
+        network, weights = made.network, made.network.parameters()
+        optimiser = torch.optim.AdamW(weights, lr=schedule.rate, weight_decay=schedule.weight_decay, fused=True)
         self._resume(network, optimiser)
         before, begun = self.seconds, time.monotonic()
         saved, interval = begun, CHECKPOINT_SECONDS
         while len(self.history) < schedule.epochs and self._stale < schedule.patience:
-            loss = self._epoch(made, optimiser)
+            try:
+                loss = self._epoch(made, optimiser)
+            except torch.OutOfMemoryError as error:
+                if not made.halve():
+                    raise InputError(
+                        f"the GPU's memory does not suffice to train {self._name}: leave out --device cuda"
+                    ) from error
+                self.halved += 1
+                continue
             network.eval()
             with torch.inference_mode():
                 validation = made.validation()
@@ -146,8 +182,8 @@ class Fit:
             self._stale += 1
             if validation < self._best:
                 self._best, self._stale = validation, 0
-                weights = made.kept.state_dict()
-                self._best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+                best = made.kept.state_dict()
+                self._best_weights = {name: value.detach().cpu().clone() for name, value in best.items()}
             self.seconds = before + time.monotonic() - begun
             if time.monotonic() - saved >= interval:
                 saving = time.monotonic()
@@ -169,16 +205,15 @@ class Fit:
         task.network.train()
         total, steps = 0.0, task.steps
         for step, (loss, extra) in enumerate(task.losses()):
-            self._set_rate(optimiser, (number + step / steps) / self.schedule.epochs)
+            for group in optimiser.param_groups:
+                group["lr"] = self.schedule.rate_at(number * steps + step, steps)
             optimiser.zero_grad(set_to_none=True)
             (loss + extra).backward()  # type: ignore[no-untyped-call]
+            if math.isfinite(self.schedule.clip):
+                torch.nn.utils.clip_grad_norm_(task.network.parameters(), self.schedule.clip)
             optimiser.step()
             total += float(loss.detach())
         return total / steps
-
-    def _set_rate(self, optimiser: torch.optim.Optimizer, share: float) -> None:
-        for group in optimiser.param_groups:
-            group["lr"] = self.schedule.rate * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
 
     def _resume(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Go back to the last checkpoint; stay at the beginning where there is none of this run."""

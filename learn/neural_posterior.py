@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .alike import alike
 from .conditional_density import ConditionalDensity, fit_density, from_free, log_stretch, require_sbi, to_free
-from .encoder import require_torch
+from .devices import require_torch
 from .label_embedding import LabelEmbedding, fit_embedding
 from .outline_scores import Maps
 from .region import Region

@@ -15,7 +15,8 @@ from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from .brain_box import BrainBox
 from .designs import KINDS, SMALL, Design
-from .encoder import as_masks, codes_of, encoder_path, encoder_record, require_device, require_torch, save_encoder
+from .devices import require_device, require_torch
+from .encoder import as_masks, codes_of, encoder_path, encoder_record, save_encoder
 from .fitting import Fit, OnEpoch, Schedule
 from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
 
@@ -153,6 +154,7 @@ class _Drawing:
         flat, masks = counts.reshape(-1, *box.cells), 2 * settings.tumours
         self._training, self._held = flat[:masks], flat[masks:]
         self._box, self._design, self._device = box, settings.design, settings.device
+        self._batch = settings.design.batch
         network = MaskAutoencoder(settings.kind, settings.design, box.cells)
         self.network = network.to(settings.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
@@ -162,14 +164,14 @@ class _Drawing:
 
     @property
     def steps(self) -> int:
-        return -(-len(self._training) // self._design.batch)
+        return -(-len(self._training) // self._batch)
 
     def losses(self) -> Iterator[tuple[Tensor, Tensor]]:
         import torch
 
         from .networks import dice_loss
 
-        order, batch = torch.randperm(len(self._training)).numpy(), self._design.batch
+        order, batch = torch.randperm(len(self._training)).numpy(), self._batch
         for step in range(self.steps):
             chosen = np.sort(order[step * batch : (step + 1) * batch])
             masks = _shifted(as_masks(self._training[chosen], self._box, self._device), self._design.shift)
@@ -179,11 +181,17 @@ class _Drawing:
     def validation(self) -> float:
         from .networks import dice_loss
 
-        losses, batch = [], self._design.batch
+        losses, batch = [], self._batch
         for first in range(0, len(self._held), batch):
             masks = as_masks(self._held[first : first + batch], self._box, self._device)
             losses += dice_loss(self.network(masks)[0], masks).tolist()
         return float(np.mean(losses))
+
+    def halve(self) -> bool:
+        if self._batch == 1:
+            return False
+        self._batch //= 2
+        return True
 
 
 def _shifted(masks: torch.Tensor, most: int) -> torch.Tensor:

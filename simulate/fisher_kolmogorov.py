@@ -10,6 +10,7 @@ front.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Sequence
@@ -217,7 +218,7 @@ class FisherKolmogorov:
             First voxel of its box, and the density inside.
 
         Raises:
-            InputError: no tissue lies within three widths of the seed.
+            InputError: no tissue lies within three widths of the seed; see `nearest_seed`.
         """
         frame, width = self.atlas.frame, self.settings.seed_width_mm
         centre = frame.voxel(seed_mm)
@@ -237,6 +238,20 @@ class FisherKolmogorov:
         peak_limit = _LARGEST_SEED_DENSITY / weight.max()
         density = weight * min(self.settings.seed_volume_ml / frame.voxel_ml / weight.sum(), peak_limit)
         return (int(low[0]), int(low[1]), int(low[2])), density.astype(np.float32)
+
+    def nearest_seed(self, seed_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Find the place nearest to a seed from which a tumour can grow: its own, or else a voxel of the tissue, mm."""
+        with contextlib.suppress(InputError):
+            self.seed_density(seed_mm)
+            return seed_mm
+        off = (self._tissue_voxels - self.atlas.frame.voxel(seed_mm)) * self.atlas.frame.spacing
+        nearest = self._tissue_voxels[int((off**2).sum(axis=1).argmin())]
+        x, y, z = (float(v) for v in self.atlas.frame.world(nearest))
+        return x, y, z
+
+    @cached_property
+    def _tissue_voxels(self) -> NDArray[np.int64]:
+        return np.argwhere(self._domain)
 
 
 _memory = threading.local()  # one workspace a thread, kept between runs

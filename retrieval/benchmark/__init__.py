@@ -2,6 +2,15 @@
 
 from .cohorts import plausibility
 from .comparison import BenchRequest, compare
+from .growth_networks import GrowthBenchRequest, compare_growth_networks
 from .stages import StagesRequest, compare_stages
 
-__all__ = ["BenchRequest", "StagesRequest", "compare", "compare_stages", "plausibility"]
+__all__ = [
+    "BenchRequest",
+    "GrowthBenchRequest",
+    "StagesRequest",
+    "compare",
+    "compare_growth_networks",
+    "compare_stages",
+    "plausibility",
+]

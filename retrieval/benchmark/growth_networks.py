@@ -1,0 +1,320 @@
+"""How well Learn-Morph-Infer tells the growth of tumours that nobody has seen: paper 001's Table 2 and Figure 5.
+
+A tumour is simulated, outlined at two densities drawn at random, and told from these outlines; what is told is
+simulated and held against the truth. Beside it stand the nearest tumours of stores, by exact Dice.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...index import DiceIndex
+from ...learn.growth import (
+    CORE_LEVELS,
+    GROWTH_DESIGNS,
+    LEVELS_A_DENSITY,
+    SMALL_GROWTH,
+    WHOLE_LEVELS,
+    GrowthReader,
+    Targets,
+    growth_path,
+)
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
+from ...store.atlas import Atlas
+from ...store.cores import available_cores
+from ...store.integers import dequantise
+from ...store.reader import TumorStore, open_store
+from ..outputs import staged_folder
+from .query_sets import unseen_tumours
+from .scoring import bootstrap
+
+Row = dict[str, Any]
+Announce = Callable[[str, int, int], None]
+Mask = NDArray[np.bool_]
+
+LEVELS = (0.01, 0.1, 0.8)
+"""Densities at which outlines are compared (paper 001, Table 2)."""
+
+ONE_NETWORK = "√(DT), √(ρT) and seed, one network"
+"""What a query takes."""
+
+NETWORKS: dict[str, tuple[Targets, ...]] = {
+    "D, ρ, T and seed, two networks": (Targets("rates", "linear"), Targets("seed")),
+    "D, ρ, T and seed, one network": (Targets("rates+seed", "linear"),),
+    "ln D, ln ρ, ln T and seed, one network": (Targets("rates+seed"),),
+    "√(DT), √(ρT) and seed, two networks": (Targets("mu"), Targets("seed")),
+    ONE_NETWORK: (Targets(),),
+    f"{ONE_NETWORK}, linear": (Targets("mu+seed", "linear"),),
+}
+"""What may have been trained for a store."""
+
+PAPER = {
+    "D, ρ, T and seed, two networks": (0.461, 0.463, 0.607, 0.558, 0.423),
+    "√(DT), √(ρT) and seed, two networks": (0.059, 0.059, 0.940, 0.928, 0.855),
+    ONE_NETWORK: (0.057, 0.057, 0.943, 0.932, 0.861),
+}
+"""Paper 001, Table 2, rows 1 to 3: MAE in grey and white matter, Dice at `LEVELS`; 12,000 tumours."""
+
+MEASURES = ("mae_grey", "mae_white", *(f"dice_{level:g}" for level in LEVELS))
+"""Of the columns of `PAPER`."""
+
+NEIGHBOURS = 5000
+"""Tumours of the small store whose nearest neighbours are shown beside the networks."""
+
+
+@dataclass(frozen=True)
+class GrowthBenchRequest:
+    """What to compare.
+
+    Args:
+        store: whose networks are asked.
+        out: folder for the results.
+        unseen: simulations that the store has never seen.
+        seed: of these, and of their outlines.
+    """
+
+    store: str
+    out: Path
+    unseen: int = 1000
+    seed: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Unseen:
+    """A tumour that nobody has seen.
+
+    Args:
+        parameters: that it grew with.
+        density: on the frame of the store.
+        core, whole: its outlines.
+    """
+
+    parameters: GrowthParameters
+    density: NDArray[np.float32]
+    core: Mask
+    whole: Mask
+
+
+Teller = Callable[[Unseen], tuple[GrowthParameters | int, Row]]
+"""From outlines to growth, or to a tumour of the store; and what else is to be told of this."""
+
+
+def compare_growth_networks(
+    request: GrowthBenchRequest, announce: Announce = lambda what, done, total: None
+) -> list[Row]:
+    """Ask networks and stores; writes lmi.jsonl, table.md and error_by_growth.png.
+
+    Returns:
+        A row a tumour and way of telling its growth.
+
+    Raises:
+        GliodexError: anything the user can mend.
+    """
+    if request.unseen < 2:
+        raise InputError(f"--unseen must be at least 2, not {request.unseen}")
+    store = open_store(request.store)
+    tellers = dict(_networks(store)) | dict(_neighbours(store))
+    rows: list[Row] = []
+    with staged_folder(request.out) as folder, ThreadPoolExecutor(available_cores()) as pool:
+        judge = Judge(store)
+        for n, tumour in enumerate(islice(outlined_tumours(store, request.seed), request.unseen), 1):
+            announce("unseen tumours", n, request.unseen)
+            told = {name: _timed(teller, tumour) for name, teller in tellers.items()}
+            found = pool.map(lambda one, tumour=tumour: judge(tumour, one[0]), told.values())
+            rows += [
+                {"way": name, "label": n, "mu1": tumour.parameters.mu1, "mu2": tumour.parameters.mu2} | row | scores
+                for (name, (_, row)), scores in zip(told.items(), found, strict=True)
+            ]
+        (folder / "lmi.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "table.md").write_text(growth_table(rows) + "\n")
+        plot_errors(rows, folder / "error_by_growth.png")
+    return rows
+
+
+def outlined_tumours(store: TumorStore, seed: int) -> Iterator[Unseen]:
+    """Simulate tumours that a store has never seen, endlessly, and outline them at random densities.
+
+    Raises:
+        InputError: see `unseen_tumours`.
+    """
+    rng = np.random.default_rng(seed)
+    for parameters, integers in unseen_tumours(store, seed):
+        density = dequantise(integers)
+        whole, core = (
+            density >= np.float32(rng.uniform(low, high) / LEVELS_A_DENSITY)
+            for low, high in (WHOLE_LEVELS, CORE_LEVELS)
+        )
+        yield Unseen(parameters, density, core, whole)
+
+
+class Judge:
+    """Simulates what was told of a tumour, and holds it against the truth.
+
+    Args:
+        store: of the growth model and the atlas.
+    """
+
+    def __init__(self, store: TumorStore) -> None:
+        settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "compare with its own")
+        self._store, self._solver = store, FisherKolmogorov(store.atlas, settings)
+
+    def __call__(self, truth: Unseen, told: GrowthParameters | int) -> Row:
+        """Score growth, or a tumour of the store, by everything that is known of the truth."""
+        if isinstance(told, int):
+            density, parameters = self._store.density(told), self._store.known_parameters(told)
+        else:
+            parameters = replace(told, seed_mm=self._solver.nearest_seed(told.seed_mm))
+            density = self._solver(parameters)
+        row = density_errors(density, truth.density, self._store.atlas)
+        if parameters is not None:
+            row["seed_mm"] = float(np.linalg.norm(np.subtract(parameters.seed_mm, truth.parameters.seed_mm)))
+            row["mu1_off"] = parameters.mu1 / truth.parameters.mu1 - 1
+            row["mu2_off"] = parameters.mu2 / truth.parameters.mu2 - 1
+        return row
+
+
+def density_errors(density: NDArray[np.float32], truth: NDArray[np.float32], atlas: Atlas) -> Row:
+    """Compare a density with the truth as paper 001's authors do.
+
+    Returns:
+        Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where either has; Dice
+        at `LEVELS`, None where neither reaches the level.
+    """
+    off, there = np.abs(density - truth), truth > _TINY
+    csf = ~atlas.tissue & (atlas.csf > _TINY) & (density > _TINY)
+    row: Row = {
+        "mae_grey": _mean_of(off, there & (atlas.grey > _TINY)),
+        "mae_white": _mean_of(off, there & (atlas.white > _TINY)),
+        "mae_csf": _mean_of(off, csf) or 0.0,
+    }
+    for level in LEVELS:
+        a, b = density >= np.float32(level), truth >= np.float32(level)
+        total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+        row[f"dice_{level:g}"] = 2 * int(np.count_nonzero(a & b)) / total if total else None
+    return row
+
+
+def _mean_of(values: NDArray[np.float32], where: Mask) -> float | None:
+    return float(values[where].mean(dtype=np.float64)) if where.any() else None
+
+
+def _timed(teller: Teller, tumour: Unseen) -> tuple[GrowthParameters | int, Row]:
+    begun = time.perf_counter()
+    told, row = teller(tumour)
+    return told, row | {"seconds": time.perf_counter() - begun}
+
+
+def _networks(store: TumorStore) -> Iterator[tuple[str, Teller]]:
+    """Find the networks of a store; at least the one that queries take must be there."""
+    taken = f"{SMALL_GROWTH.name}: {ONE_NETWORK}"
+    yield taken, _asking(GrowthReader.of(store))
+    for design in GROWTH_DESIGNS:
+        for name, targets in NETWORKS.items():
+            there = all(growth_path(store, design, one).is_file() for one in targets)
+            if there and f"{design}: {name}" != taken:
+                yield f"{design}: {name}", _asking(GrowthReader.of(store, design, targets=targets))
+
+
+def _asking(reader: GrowthReader) -> Teller:
+    def ask(tumour: Unseen) -> tuple[GrowthParameters | int, Row]:
+        told = reader(tumour.core, tumour.whole, draws=_DRAWS)
+        row: Row = {"farther": told.farther}
+        for name in ("mu1", "mu2"):
+            low, high = np.quantile([getattr(draw, name) for draw in told.draws], [0.05, 0.95])
+            row[f"{name}_covered"] = bool(low <= getattr(tumour.parameters, name) <= high)
+        return told.parameters, row
+
+    return ask
+
+
+def _neighbours(store: TumorStore) -> Iterator[tuple[str, Teller]]:
+    """Search the store, and a small part of it."""
+    names: list[str] = []
+    count = 0
+    for record in store.segments:
+        names.append(record.name)
+        count += record.count
+        if count >= NEIGHBOURS:
+            break
+    parts = [store.part(names), store] if count < len(store) else [store]
+    for part in parts:
+        index = DiceIndex.open(part)
+
+        def search(tumour: Unseen, index: DiceIndex = index) -> tuple[GrowthParameters | int, Row]:
+            return int(index.search(tumour.core, tumour.whole, 1).ids[0]), {}
+
+        yield f"nearest of {len(part):,} tumours", search
+
+
+def growth_table(rows: list[Row]) -> str:
+    """Write a line a way, in Markdown: means with 95 % intervals, medians of what is skewed; then the paper's."""
+    head = ["way", "n", "MAE grey", "white", "CSF", *(f"Dice at {level:g}" for level in LEVELS)]
+    head += ["seed off, mm", "√(DT) off", "√(ρT) off", "in 90 % interval", "ms"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for way in dict.fromkeys(row["way"] for row in rows):
+        chosen = [row for row in rows if row["way"] == way]
+        cells = [way, str(len(chosen)), *(_mean(chosen, name) for name in ("mae_grey", "mae_white"))]
+        cells += [f"{_known(chosen, 'mae_csf').mean():.3f}", *(_mean(chosen, f"dice_{level:g}") for level in LEVELS)]
+        cells += [_median(chosen, "seed_mm", 2), _median(chosen, "mu1_off", 3), _median(chosen, "mu2_off", 3)]
+        covered = np.concatenate([_known(chosen, "mu1_covered"), _known(chosen, "mu2_covered")])
+        cells += [f"{covered.mean():.2f}" if len(covered) else "", _median(chosen, "seconds", 1, 1e3)]
+        lines.append(f"| {' | '.join(cells)} |")
+    for way, (grey, white, *dices) in PAPER.items():
+        cells = [f"paper 001: {way}", "12000", f"{grey:.3f}", f"{white:.3f}", "0.0", *(f"{d:.3f}" for d in dices)]
+        lines.append(f"| {' | '.join(cells + [''] * 5)} |")
+    return "\n".join(lines)
+
+
+def plot_errors(rows: list[Row], path: Path) -> None:
+    """Draw the mean absolute error of every tumour over its √(DT) and √(ρT) (paper 001, Fig. 5); PNG."""
+    first = rows[0]["way"]
+    chosen = [row for row in rows if row["way"] == first]
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    errors = _known(chosen, "mae_white")
+    points = axes.scatter(
+        _known(chosen, "mu1"),
+        _known(chosen, "mu2"),
+        c=errors,
+        s=14,
+        cmap="viridis",
+        vmin=0,
+        vmax=float(np.quantile(errors, 0.98)),
+        linewidths=0,
+    )
+    axes.set_xlabel("√(DT), mm")
+    axes.set_ylabel("√(ρT)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(f"{first}: {len(chosen):,} unseen tumours", loc="left", fontsize=10)
+    figure.colorbar(points, label="mean absolute error in white matter", extend="max")
+    figure.savefig(path, dpi=110)
+
+
+def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
+    return np.array([row[name] for row in rows if row.get(name) is not None], np.float64)
+
+
+def _mean(rows: list[Row], name: str) -> str:
+    values = _known(rows, name)
+    low, high = bootstrap(values)
+    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+def _median(rows: list[Row], name: str, digits: int, unit: float = 1.0) -> str:
+    values = np.abs(_known(rows, name)) * unit
+    return f"{np.median(values):.{digits}f}" if len(values) else ""
+
+
+_TINY, _DRAWS = 1e-4, 200
