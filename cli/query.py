@@ -18,6 +18,7 @@ from ..retrieval.spaces import Space
 from .build import Device
 from .console import errors, out, say, stages
 from .stores import Engine, Method
+from .train import Arch
 
 
 class Measure(StrEnum):
@@ -44,6 +45,7 @@ class Refinement(StrEnum):
     local = "local"
     tmcmc = "tmcmc"
     npe = "npe"
+    lmi = "lmi"
 
 
 class PriorOf(StrEnum):
@@ -142,7 +144,8 @@ def query(
         Refinement,
         _stage(
             help="Stage after retrieval. local: simulate around the best matches until one fits better; tmcmc: draw "
-            "from the posterior of growth and imaging by Markov chains; npe: learn the posterior from simulations."
+            "from the posterior of growth and imaging by Markov chains; npe: learn the posterior from simulations; "
+            "lmi: ask a trained network, and keep what it tells if it fits better than the best match."
         ),
     ] = Refinement.none,
     refine_in: Annotated[
@@ -176,6 +179,9 @@ def query(
         int | None, _stage(help="Simulations of each round of npe. (default: 1000)", show_default=False)
     ] = None,
     rounds: Annotated[int | None, _stage(help="Rounds of npe. (default: 4)", show_default=False)] = None,
+    arch: Annotated[
+        Arch | None, _stage(help="Network of lmi, see `gliodex train lmi`. (default: small)", show_default=False)
+    ] = None,
     keep: Annotated[bool, _stage(help="Add what --refine found to STORE, unless a version is named (STORE@3).")] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
@@ -218,6 +224,7 @@ def query(
             repeats,
             simulations,
             rounds,
+            arch.value if arch else None,
         ),
         keep,
     )

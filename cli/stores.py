@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..errors import DamagedStoreError
 from ..index import prepare, verify_methods
+from ..learn.growth import verify_growth_networks
 from ..store import collect_garbage, open_store
 from ..store import verify as verify_store
 from .console import counting, out, say
@@ -127,7 +128,7 @@ def verify(
     snapshot = open_store(store)
     with counting("verifying") as progress:
         found = verify_store(snapshot, full=full, progress=progress)
-    found += verify_methods(snapshot)
+    found += verify_methods(snapshot) + verify_growth_networks(snapshot)
     for line in found:
         typer.echo(line)
     if found:

@@ -2,7 +2,7 @@
 
 from .designs import GROWTH_DESIGNS, PAPER_GROWTH, SMALL_GROWTH, GrowthDesign
 from .level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS
-from .network_file import NetworkFile, growth_path
+from .network_file import NetworkFile, growth_path, verify_growth_networks
 from .reader import Estimate, GrowthReader
 from .targets import TARGETS, Targets
 from .training import GrowthSettings, train_growth
@@ -23,4 +23,5 @@ __all__ = [
     "Targets",
     "growth_path",
     "train_growth",
+    "verify_growth_networks",
 ]

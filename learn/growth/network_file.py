@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import DamagedStoreError, InputError
 from ...store.atlas import Atlas
 from ...store.reader import TumorStore
 from ...store.sealed import Sealed, read_sealed, write_sealed
@@ -192,6 +192,17 @@ def growth_path(store: TumorStore, design: str, targets: Targets) -> Path:
 def shipped_path(design: str, targets: Targets) -> Path:
     """Where the network that comes with gliodex would lie; there need not be one."""
     return Path(__file__).parent / "weights" / f"lmi-{design}-{targets.name}.network"
+
+
+def verify_growth_networks(store: TumorStore) -> list[str]:
+    """List what is damaged of the networks that were trained for a store."""
+    found = []
+    for path in sorted((store.derived / "networks").glob("lmi-*.network")):
+        try:
+            _ = NetworkFile(path, f"gliodex train lmi {store.path} --restart").record
+        except DamagedStoreError as error:
+            found.append(str(error))
+    return found
 
 
 def atlas_fingerprint(atlas: Atlas) -> Numbers:

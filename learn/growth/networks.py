@@ -72,7 +72,7 @@ class FrameNetwork(nn.Module):
     def __init__(self, design: GrowthDesign, count: int) -> None:
         super().__init__()
         self.count = count
-        self.look = nn.Conv3d(1, design.width, 7, 2, 2)
+        self.look = nn.Conv3d(1, design.width, 7, 2, 3)
         self.blocks = nn.ModuleList(
             nn.Sequential(*(m for _ in range(4) for m in (nn.Conv3d(design.width, design.width, 3, 1, 1), nn.ReLU())))
             for _ in range(design.blocks)

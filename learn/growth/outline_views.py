@@ -118,7 +118,7 @@ class Viewer:
                 views.cells[n, 0, i, j, k] = _SHOWN[0] * (box >= whole[n]) + _SHOWN[1] * (box >= core[n])
                 continue
             pool = max(1, -(-int(_ROOM * found[4] + _MARGIN) // g))
-            first = np.round(views.centre[n]).astype(np.int64) - g * pool // 2
+            first = np.floor(views.centre[n] + 0.5).astype(np.int64) - g * pool // 2
             views.moments[n, -4:-1], views.moments[n, -1] = first - views.centre[n], pool
             size = self.frame.shape[0] if views.mirrored[n] else 0
             _fill_outlines(box, low[n], whole[n], core[n], size, first, pool, views.cells[n])

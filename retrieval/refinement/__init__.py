@@ -2,6 +2,7 @@
 
 from .choice import STAGES, StageChoice
 from .ensemble import MATCHES, ensemble_of
+from .inference_stage import InferenceRefinement
 from .keeping import keep
 from .local import LocalSettings, refine_locally
 from .local_stage import LocalRefinement
@@ -15,6 +16,7 @@ from .transitional_stage import PriorName, TransitionalRefinement
 __all__ = [
     "MATCHES",
     "STAGES",
+    "InferenceRefinement",
     "LocalRefinement",
     "LocalSettings",
     "NeuralRefinement",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from .checkpoint import NAME
+from .inference_stage import InferenceRefinement
 from .local import LocalSettings
 from .local_stage import LocalRefinement
 from .neural_stage import NeuralRefinement
@@ -15,7 +16,7 @@ from .site import Where
 from .stage import Refinement
 from .transitional_stage import PriorName, TransitionalRefinement
 
-STAGES = ("none", "local", "tmcmc", "npe")
+STAGES = ("none", "local", "tmcmc", "npe", "lmi")
 """Names of what may come after retrieval."""
 
 
@@ -34,7 +35,8 @@ class StageChoice:
         repeats: independent runs of tmcmc.
         simulations: of each round of npe.
         rounds: of npe.
-        search_thresholds: local finds both thresholds too; without it, the store's are taken.
+        arch: network of lmi, one of `learn.growth.GROWTH_DESIGNS`.
+        search_thresholds: local and lmi find both thresholds too; without it, the store's are taken.
     """
 
     name: str = "none"
@@ -47,6 +49,7 @@ class StageChoice:
     repeats: int | None = None
     simulations: int | None = None
     rounds: int | None = None
+    arch: str | None = None
     search_thresholds: bool = True
 
     def stage(self, folder: Path) -> Refinement | None:
@@ -65,6 +68,8 @@ class StageChoice:
             return self._local()
         if self.name == "tmcmc":
             return self._transitional(folder)
+        if self.name == "lmi":
+            return InferenceRefinement(self.where, self.search_thresholds, self.arch or "small")
         return self._neural() if self.name == "npe" else None
 
     def _local(self) -> LocalRefinement:
@@ -100,6 +105,7 @@ class StageChoice:
             "--repeats": self.repeats,
             "--simulations": self.simulations,
             "--rounds": self.rounds,
+            "--arch": self.arch,
         }
         for option, value in given.items():
             if value is not None and self.name not in _BELONGS[option]:
@@ -116,4 +122,5 @@ _BELONGS = {
     "--repeats": ("tmcmc",),
     "--simulations": ("npe",),
     "--rounds": ("npe",),
+    "--arch": ("lmi",),
 }

@@ -32,6 +32,7 @@ def ensemble_of(store: TumorStore, hits: Hits) -> Posterior:
             _thresholds(store, hits, n),
             BoxedDensity.of(store.density(int(tumour))),
             float(scores[n]),
+            int(tumour),
         )
         for n, tumour in enumerate(hits.ids)
     )

@@ -16,7 +16,7 @@ KEPT = 8
 
 
 def keep(store: TumorStore, posterior: Posterior, spatial: SpatialMap) -> tuple[list[int], str | None]:
-    """Commit the best sample of a posterior and those of the largest weights as tumours of the store.
+    """Commit the best sample of a posterior and those of the largest weights as tumours of the store, if they are new.
 
     Those that grew in the atlas are kept with their parameters. Those that grew in the patient's anatomy are carried
     to the atlas, where their parameters would give another tumour: these are kept as not known.
@@ -27,7 +27,10 @@ def keep(store: TumorStore, posterior: Posterior, spatial: SpatialMap) -> tuple[
     Raises:
         DamagedStoreError: see `writing`.
     """
-    order = [0, *(int(n) for n in np.argsort(-posterior.weights, kind="stable") if n)][:KEPT]
+    order = [0, *(int(n) for n in np.argsort(-posterior.weights, kind="stable") if n)]
+    order = [n for n in order if posterior.samples[n].stored is None][:KEPT]
+    if not order:
+        return [], None
     tumours = [_encoded(store, posterior, posterior.samples[n], spatial) for n in order]
     provenance: dict[str, object] = {
         "kind": "refined",

@@ -88,18 +88,24 @@ class DiceObjective:
         return self._compared(parameters, run), run
 
     def _compared(self, parameters: GrowthParameters, run: Growth) -> Fit:
-        shape = run.density.shape
-        there = tuple(slice(a, a + n) for a, n in zip(run.low, shape, strict=True))
+        return Fit(parameters, *self.judged(run.density, run.low), run.voxel_updates)
+
+    def judged(
+        self, density: NDArray[np.float32], low: tuple[int, int, int]
+    ) -> tuple[tuple[float, float], tuple[float, float], float]:
+        """Compare a density in a box whose first voxel is `low`: thresholds, dice and score, see `Fit`."""
+        shape = density.shape
+        there = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
         masks = np.ascontiguousarray(self._masks[there])
         box = (0, 0, 0), (shape[0], shape[1], shape[2])
-        of_levels = dice_of_levels(quantise(run.density), box, masks, self._sizes, self._levels)
+        of_levels = dice_of_levels(quantise(density), box, masks, self._sizes, self._levels)
         best = [int((dices - costs).argmax()) for dices, costs in zip(of_levels, self._costs, strict=True)]
         (core, whole), (core_level, whole_level) = (
             [float(dices[n]) for dices, n in zip(of_levels, best, strict=True)],
             [first + n for (first, _), n in zip(self._levels, best, strict=True)],
         )
         score = core + whole - sum(float(costs[n]) for costs, n in zip(self._costs, best, strict=True))
-        return Fit(parameters, (core_level / LEVELS, whole_level / LEVELS), (core, whole), score, run.voxel_updates)
+        return (core_level / LEVELS, whole_level / LEVELS), (core, whole), score
 
 
 TOO_LARGE = 4.0  # times the whole mask, of what has a density of 0.2

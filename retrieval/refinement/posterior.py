@@ -63,12 +63,14 @@ class Sample:
         thresholds: of core and whole.
         density: on the posterior's frame.
         score: what the stage compares tumours by; the largest is the best.
+        stored: id of the tumour of the store that it is; None where it was simulated for the patient.
     """
 
     parameters: GrowthParameters | None
     thresholds: tuple[float, float]
     density: BoxedDensity
     score: float
+    stored: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from gliodex.errors import InputError
+from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile, Targets, growth_path, train_growth
+
+from .conftest import outlines
+from .tiny import TINY, settings
+
+torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+
+
+@pytest.fixture
+def reader(trained):
+    return GrowthReader.of(trained)
+
+
+def test_a_tumour_is_told_with_draws_around_it(reader, grown):
+    core, whole = outlines(grown, grown.ids[-1], 51, 154)
+    told = reader(core, whole, draws=300, seed=4)
+    truth = grown.parameters(int(grown.ids[-1]))
+    assert np.linalg.norm(np.subtract(told.parameters.seed_mm, truth.seed_mm)) < 25
+    assert len(told.draws) == 300
+    middle = np.median([np.log(draw.mu1 * draw.mu2) for draw in told.draws])
+    assert middle == pytest.approx(np.log(told.parameters.mu1 * told.parameters.mu2), abs=0.3)
+    assert reader(core, whole, draws=300, seed=4) == told
+    assert reader(core, whole, draws=300, seed=5).draws != told.draws
+
+
+def test_draws_are_as_wide_as_the_errors_on_tumours_held_apart(reader, grown):
+    """Of 40 tumours of two numbers each, about 90 % lie in intervals of 90 %; binomial bounds of 1e-4."""
+    inside = []
+    for tumour in grown.ids[200:240]:
+        truth = grown.parameters(int(tumour))
+        told = reader(*outlines(grown, tumour, 51, 154), draws=200)
+        for name in ("mu1", "mu2"):
+            low, high = np.quantile([getattr(draw, name) for draw in told.draws], [0.05, 0.95])
+            inside.append(low <= getattr(truth, name) <= high)
+    assert np.mean(inside) > 0.7
+
+
+def test_the_mirror_image_of_a_tumour_is_told_as_the_mirror_image(reader, grown):
+    core, whole = outlines(grown, grown.ids[3], 51, 154)
+    one, other = reader(core, whole).parameters, reader(core[::-1], whole[::-1]).parameters
+    assert other.mu1 == pytest.approx(one.mu1, rel=1e-3)
+    middle = grown.frame.world((np.array(grown.frame.shape) - 1) / 2)[0]
+    assert one.seed_mm[0] + other.seed_mm[0] == pytest.approx(2 * middle, abs=0.05)
+    assert one.seed_mm[1:] == pytest.approx(other.seed_mm[1:], abs=0.05)
+
+
+def test_outlines_unlike_all_that_was_learned_from_are_far_away(reader, grown, small_atlas):
+    usual = reader(*outlines(grown, grown.ids[0], 51, 154))
+    assert usual.farther > 0
+    scattered = np.random.default_rng(0).random(small_atlas.frame.shape) < 0.01
+    strange = reader(scattered & (np.indices(scattered.shape)[0] > 20), scattered)
+    assert strange.farther == 0
+    assert strange.distance > 2 * usual.distance
+
+
+def test_masks_without_a_core_and_full_masks_are_answered_and_empty_ones_refused(reader, small_atlas):
+    empty, full = np.zeros((2, *small_atlas.frame.shape), bool)
+    full[:] = True
+    one = full.copy()
+    one[:, :, 10:] = False
+    for core, whole in ((empty, one), (full, full)):
+        told = reader(core, whole, draws=3)
+        assert np.isfinite([told.parameters.mu1, told.parameters.mu2, *told.parameters.seed_mm]).all()
+    with pytest.raises(InputError, match="whole mask is empty"):
+        reader(empty, empty)
+
+
+def test_two_networks_tell_together_what_one_cannot(grown, monkeypatch):
+    monkeypatch.setitem(GROWTH_DESIGNS, "small", TINY)
+    parts = Targets("rates", "linear"), Targets("seed")
+    for part in parts:
+        train_growth(grown, settings(part.name, part.scale, epochs=1))
+    masks = outlines(grown, grown.ids[0], 51, 154)
+    told = GrowthReader.of(grown, targets=parts)(*masks, draws=2)
+    alone = NetworkFile(growth_path(grown, "small", parts[0]))
+    assert len(told.draws) == 2
+    with pytest.raises(InputError, match="growth and seed must be told together"):
+        GrowthReader(grown, (alone,))
+
+
+def test_what_was_not_trained_is_asked_for(grown):
+    with pytest.raises(InputError, match=rf"no network .*: train one with `gliodex train lmi {grown.path}`"):
+        GrowthReader.of(grown)
+    with pytest.raises(InputError, match=r"train lmi .* --arch paper`"):
+        GrowthReader.of(grown, "paper")
+    with pytest.raises(InputError, match="--arch large is none of small, paper"):
+        GrowthReader.of(grown, "large")
