@@ -257,6 +257,8 @@ def show(record: dict[str, Any], folder: Path) -> None:
             f"refined ({refined['method']}, {refined['evaluations']} simulations in {refined['seconds']:.0f} s): Dice "
             f"sum in the patient {refined['before']['score']:.3f} before, {there['score']:.3f} now"
         )
+        if kept := record["posterior"]["diagnostics"].get("kept"):
+            say(f"kept: {_KEPT[kept]}")
     if record["settings"]["thresholds"] == "search" or refined:
         say("outlines at density " + ", ".join(f"{n} {record['thresholds'][n]:.3g}" for n in ("whole", "core")))
     say(
@@ -266,6 +268,9 @@ def show(record: dict[str, Any], folder: Path) -> None:
     for warning in record["warnings"]:
         errors.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
+
+
+_KEPT = {"match": "the best match", "network": "what the network told", "draw": "a draw of the network's doubt"}
 
 
 def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ...errors import DamagedStoreError, InputError
 from ...store.lock import committer_lock
-from ...store.reader import TumorStore
+from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
 from ..fitting import Fit, OnEpoch, Schedule
-from ..training_set import given_store, identity_of
+from ..training_set import identity_of
 from .designs import SMALL_GROWTH, GrowthDesign
 from .examples import Examples
 from .level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
@@ -97,7 +97,7 @@ def train_growth(
     torch = require_torch()
     require_device(settings.device)
     design, path = settings.design, growth_path(store, settings.design.name, settings.targets)
-    source = given_store(learn_from, store, settings.tumours or 2) if learn_from else store
+    source = open_store(learn_from) if learn_from else store
     if source.atlas.digest != store.atlas.digest or source.manifest.model != store.manifest.model:
         raise InputError(
             f"{source.path} has another atlas or growth model than {store.path}: it cannot be learned from"

@@ -73,3 +73,13 @@ class TestSeed:
     def test_beside_the_frame_but_near_tissue_grows(self, white_block):
         start = seed_density(white_block((20, 20, 20), 2.0), (22.0, 0, 0))
         assert start[-1].sum() > start[-2].sum() > 0
+
+    def test_a_seed_that_can_grow_stays_and_another_goes_to_the_nearest_tissue(self, ellipsoid_atlas):
+        solver, frame = FisherKolmogorov(ellipsoid_atlas), ellipsoid_atlas.frame
+        assert solver.nearest_seed((5.0, 0.0, 0.0)) == (5.0, 0.0, 0.0)
+        for outside in ((58.0, 0.0, 0.0), (400.0, -300.0, 20.0)):
+            found = solver.nearest_seed(outside)
+            solver.seed_density(found)
+            places = frame.world(np.argwhere(ellipsoid_atlas.tissue))
+            nearest = np.linalg.norm(places - outside, axis=1).min()
+            assert np.linalg.norm(np.subtract(found, outside)) == pytest.approx(nearest)

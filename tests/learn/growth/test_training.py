@@ -115,7 +115,7 @@ def test_another_store_can_be_learned_from(grown, tmp_path, small_atlas, make_at
     assert record["run"]["learned_from"]["campaigns"][0].startswith("seed-6")
     elsewhere = tmp_path / "elsewhere"
     build(elsewhere, 4, 6, make_atlas(shape=(38, 36, 32)), workers=1)
-    with pytest.raises(InputError, match="another frame"):
+    with pytest.raises(InputError, match="has another atlas or growth model than"):
         train_growth(grown, settings(tumours=3), learn_from=elsewhere)
 
 
