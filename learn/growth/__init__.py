@@ -1,7 +1,7 @@
 """Learn-Morph-Infer (paper 001): from two outlines to the growth that shows them, by one look of a network."""
 
+from ..level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS
 from .designs import GROWTH_DESIGNS, PAPER_GROWTH, SMALL_GROWTH, GrowthDesign
-from .level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS
 from .network_file import NetworkFile, growth_path, verify_growth_networks
 from .reader import Estimate, GrowthReader
 from .targets import TARGETS, Targets

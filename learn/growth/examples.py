@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes
+from ..level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes
 from .network_file import Usual
 from .outline_views import Viewer, Views
 from .targets import Targets

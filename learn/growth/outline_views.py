@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
-from .level_boxes import LevelBoxes
+from ..level_boxes import LevelBoxes, Levels
 
 Mask = NDArray[np.bool_]
 
@@ -94,7 +94,7 @@ class Viewer:
 
     def _views(
         self,
-        levels: NDArray[np.uint8],
+        levels: Levels,
         starts: NDArray[np.int64],
         low: NDArray[np.int64],
         shape: NDArray[np.int64],

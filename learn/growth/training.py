@@ -17,10 +17,10 @@ from ...store.lock import committer_lock
 from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
 from ..fitting import Fit, OnEpoch, Schedule
+from ..level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
 from ..training_set import identity_of
 from .designs import SMALL_GROWTH, GrowthDesign
 from .examples import Examples
-from .level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
 from .network_file import NetworkFile, atlas_fingerprint, growth_path
 from .outline_views import Viewer, Views
 from .targets import Targets

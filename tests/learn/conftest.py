@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
+from gliodex.learn.level_boxes import LevelBoxes
+from gliodex.store import open_store
+
 from .balls import balls
+from .growth.tiny import trained_store
 
 
 @pytest.fixture
@@ -26,3 +30,28 @@ def targets():
 @pytest.fixture(scope="session")
 def maps(targets):
     return balls(targets)
+
+
+@pytest.fixture(scope="session")
+def _grown(tmp_path_factory, small_atlas):
+    pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+    return trained_store(tmp_path_factory.mktemp("grown") / "store", small_atlas)
+
+
+@pytest.fixture
+def grown(_grown, tmp_path):
+    """A store of 240 tumours simulated in the small brain, whose networks are the test's own: there is none yet."""
+    store = open_store(_grown.path)
+    store.derived = tmp_path / "derived"
+    return store
+
+
+@pytest.fixture
+def trained(_grown):
+    """The same store, with a network; not to be changed."""
+    return open_store(_grown.path)
+
+
+@pytest.fixture
+def boxes(grown):
+    return LevelBoxes.of(grown, 12)

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gliodex.learn.growth.level_boxes import CORE_LEVELS, WHOLE_LEVELS
 from gliodex.learn.growth.outline_views import CHANNELS, MOMENTS, Viewer, is_symmetric
+from gliodex.learn.level_boxes import CORE_LEVELS, WHOLE_LEVELS
 
-from .conftest import outlines
+from .masks import outlines
 
 
 def by_hand(mask, centre, white):

@@ -4,7 +4,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile, Targets, growth_path, train_growth
 
-from .conftest import outlines
+from .masks import outlines
 from .tiny import TINY, settings
 
 torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")

@@ -8,8 +8,8 @@ from gliodex.errors import InputError, OutputError
 from gliodex.learn import fitting
 from gliodex.learn.growth import NetworkFile, Targets, growth_path, train_growth, training
 from gliodex.learn.growth.examples import Examples
-from gliodex.learn.growth.level_boxes import LevelBoxes
 from gliodex.learn.growth.outline_views import Viewer
+from gliodex.learn.level_boxes import LevelBoxes
 from gliodex.simulate import build
 from gliodex.store import open_store
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn.growth.level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS, LevelBoxes
+from gliodex.learn.level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS, LevelBoxes
 from gliodex.store import open_store
 
 
@@ -35,3 +35,12 @@ def test_tumours_of_unknown_growth_are_left_out(make_store, small_atlas, ball):
     store = open_store(make_store(small_atlas, [ball(frame, (0, -17, 9), r) for r in (20, 30)]))
     with pytest.raises(InputError, match=r"holds 2 tumours whose growth is known, 3 are wanted: .*--tumours"):
         LevelBoxes.of(store, 3)
+
+
+def test_exact_boxes_hold_all_that_is_not_zero(grown):
+    boxes = LevelBoxes.of(grown, 3, exact=True)
+    for n, tumour in enumerate(grown.ids[:3].tolist()):
+        again = np.zeros(grown.frame.shape, np.uint16)
+        box = boxes.levels[boxes.starts[n] : boxes.starts[n + 1]].reshape(boxes.shape[n])
+        again[tuple(slice(a, a + s) for a, s in zip(boxes.low[n], boxes.shape[n], strict=True))] = box
+        np.testing.assert_array_equal(again, grown.integers(tumour))

@@ -1,19 +1,22 @@
-"""Tumours of a store in memory, small enough that all of them can be outlined anew in every epoch."""
+"""Tumours of a store in memory, small enough that networks can look at all of them anew in every epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...store.cores import available_cores
-from ...store.integers import LEVELS, bounding_box
-from ...store.parameters import GrowthParameters
-from ...store.reader import TumorStore
+from ..errors import InputError
+from ..store.cores import available_cores
+from ..store.integers import LEVELS, bounding_box
+from ..store.parameters import GrowthParameters
+from ..store.reader import TumorStore
+
+Levels = NDArray[np.unsignedinteger[Any]]
 
 Progress = Callable[[int, int], None]
 """Called with (tumours done, tumours to do)."""
@@ -27,17 +30,17 @@ WHOLE_LEVELS, CORE_LEVELS = (13, 127), (128, 217)
 
 @dataclass(frozen=True)
 class LevelBoxes:
-    """Densities as levels of a byte, each in the box of what may be outlined.
+    """Densities as whole levels, each in a box.
 
     Args:
-        levels: of all tumours, one after the other, each box in C order, uint8.
+        levels: of all tumours, one after the other, each box in C order, uint8 or uint16.
         starts: where each begins, and the end, (n + 1,).
         low: first voxel of each box on the frame, (n, 3).
         shape: of each box, (n, 3).
         parameters: that each grew with.
     """
 
-    levels: NDArray[np.uint8]
+    levels: Levels
     starts: NDArray[np.int64]
     low: NDArray[np.int64]
     shape: NDArray[np.int64]
@@ -47,8 +50,17 @@ class LevelBoxes:
         return len(self.parameters)
 
     @classmethod
-    def of(cls, store: TumorStore, tumours: int, progress: Progress | None = None) -> LevelBoxes:
-        """Read the first tumours of a store whose growth is known; about 43 KB each.
+    def of(
+        cls, store: TumorStore, tumours: int, progress: Progress | None = None, *, exact: bool = False
+    ) -> LevelBoxes:
+        """Read the first tumours of a store whose growth is known.
+
+        Args:
+            store: to read.
+            tumours: how many.
+            progress: told how many are read.
+            exact: keep the store's integers, in the box of all that is not 0; by default bytes, in the box of what may
+                be outlined, about 43 KB a tumour.
 
         Raises:
             InputError: there are not so many.
@@ -70,7 +82,7 @@ class LevelBoxes:
         with ThreadPoolExecutor(available_cores()) as pool:
             for first in range(0, tumours, _AT_ONCE):  # map alone would read all of them ahead
                 some = chosen[first : first + _AT_ONCE]
-                for low, box in pool.map(lambda one: _boxed(store.integers(one[0])), some):
+                for low, box in pool.map(lambda one: _boxed(store.integers(one[0]), exact), some):
                     lows.append(low)
                     parts.append(box)
                 if progress:
@@ -80,22 +92,22 @@ class LevelBoxes:
     @classmethod
     def joined(
         cls,
-        boxes: list[NDArray[np.uint8]],
+        boxes: list[Levels],
         lows: list[tuple[int, int, int]],
         parameters: list[GrowthParameters],
     ) -> LevelBoxes:
         """Put boxes one after the other."""
         starts = np.cumsum([0, *(box.size for box in boxes)], dtype=np.int64)
-        levels = np.empty(int(starts[-1]), np.uint8)
+        levels = np.empty(int(starts[-1]), boxes[0].dtype if boxes else np.uint8)
         for box, start in zip(boxes, starts.tolist(), strict=False):
             levels[start : start + box.size] = box.ravel()
         shape = np.array([box.shape for box in boxes], np.int64).reshape(-1, 3)
         return cls(levels, starts, np.array(lows, np.int64).reshape(-1, 3), shape, tuple(parameters))
 
 
-def _boxed(integers: NDArray[np.uint16]) -> tuple[tuple[int, int, int], NDArray[np.uint8]]:
-    levels = (integers >> 4).astype(np.uint8)
-    x, y, z, i, j, k = bounding_box(np.where(levels >= WHOLE_LEVELS[0], integers, 0))
+def _boxed(integers: NDArray[np.uint16], exact: bool) -> tuple[tuple[int, int, int], Levels]:
+    levels: Levels = integers if exact else (integers >> 4).astype(np.uint8)
+    x, y, z, i, j, k = bounding_box(integers if exact else np.where(levels >= WHOLE_LEVELS[0], integers, 0))
     return (x, y, z), np.ascontiguousarray(levels[x:i, y:j, z:k])
 
 
