@@ -9,7 +9,7 @@ import typer
 
 from ..errors import NotAStoreError
 from ..index import build_index
-from ..simulate import DEFAULT_ATLAS, BuildReport, load_atlas
+from ..simulate import DEFAULT_ATLAS, PRIORS, BuildReport, load_atlas
 from ..simulate import build as build_store
 from ..store import Atlas, Manifest, open_store
 from ..store.locations import files_at
@@ -21,6 +21,13 @@ class Device(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
+
+
+class PriorName(StrEnum):
+    """Which growth: `PRIORS`."""
+
+    store = "store"
+    paper000 = "paper000"
 
 
 def build(
@@ -53,6 +60,13 @@ def build(
             "tissues NIfTIs, or a tissue label file.",
         ),
     ] = None,
+    prior: Annotated[
+        PriorName,
+        typer.Option(
+            help="Which growth: store, as wide as paper 003's, of sizes that tumours have; paper000, slower and of any "
+            "size, for surrogates."
+        ),
+    ] = PriorName.store,
 ) -> None:
     """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
     where = _existing_atlas(store) if atlas is None else load_atlas(atlas)
@@ -68,6 +82,7 @@ def build(
             count,
             seed,
             where,
+            prior=PRIORS[prior.value],
             snapshots=snapshots,
             workers=workers,
             scheduler=scheduler,

@@ -59,6 +59,7 @@ class Schedule:
         weight_decay: of AdamW; with 0 it is Adam.
         warm_up: steps over which the rate rises from 0.
         clip: largest norm of a gradient; what is larger is shortened to it.
+        beta: AdamW's first decay rate.
     """
 
     rate: float
@@ -69,6 +70,7 @@ class Schedule:
     weight_decay: float = 0.0
     warm_up: int = 0
     clip: float = math.inf
+    beta: float = 0.9
 
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step.
@@ -156,7 +158,9 @@ class Fit:
         torch.manual_seed(schedule.seed)
         made = task()
         network, weights = made.network, made.network.parameters()
-        optimiser = torch.optim.AdamW(weights, lr=schedule.rate, weight_decay=schedule.weight_decay, fused=True)
+        optimiser = torch.optim.AdamW(
+            weights, lr=schedule.rate, betas=(schedule.beta, 0.999), weight_decay=schedule.weight_decay, fused=True
+        )
         self._resume(network, optimiser)
         before, begun = self.seconds, time.monotonic()
         saved, interval = begun, CHECKPOINT_SECONDS

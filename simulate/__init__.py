@@ -7,11 +7,12 @@ from .build_report import BuildReport
 from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov
 from .growth import Growth
-from .prior import Prior
+from .prior import PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
 __all__ = [
     "DEFAULT_ATLAS",
+    "PRIORS",
     "BuildReport",
     "FisherKolmogorov",
     "FisherKolmogorovSettings",

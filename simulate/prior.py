@@ -14,6 +14,8 @@ from ..store.parameters import GrowthParameters
 
 Range = tuple[float, float]
 
+_ANY_ML = 1e5  # more than a frame holds
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -74,6 +76,14 @@ class Prior:
                 "core_ml": "ml",
             },
         }
+
+
+PRIORS = {
+    "store": Prior(),
+    "paper000": Prior((0.001, 0.08), (0.001, 0.03), (50.0, 1000.0), whole_ml=(0.0, _ANY_ML), core_ml=(0.0, _ANY_ML)),
+}
+"""By name: of a store to search (paper 003), and of what surrogates learn and are tested with (paper 000, §III.1), where
+tumours of all sizes count."""
 
 
 def tissue_voxels(atlas: Atlas) -> NDArray[np.int64]:

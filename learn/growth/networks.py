@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from ..devices import mixed_precision
 from .designs import GrowthDesign
 from .outline_views import CHANNELS, MOMENTS, Views
 
@@ -119,8 +120,7 @@ class _LinearBlock(nn.Module):
 def tell(network: nn.Module, views: Views, device: str) -> Told:
     """Let a network tell of views, in mixed precision where the device has it."""
     cells, moments = (torch.from_numpy(values).to(device) for values in (views.cells, views.moments))
-    mixed = device == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    with torch.autocast(device, torch.bfloat16, enabled=mixed):
+    with torch.autocast(device, torch.bfloat16, enabled=mixed_precision(device)):
         told: Told = network(cells, moments)
     return told
 

@@ -1,0 +1,20 @@
+"""A network in the solver's place (paper 000): from an anatomy and growth to a density, at once."""
+
+from .designs import PAPER_SURROGATE, SMALL_SURROGATE, SURROGATE_DESIGNS, SurrogateDesign
+from .ranges import Ranges
+from .solver import SurrogateSolver
+from .surrogate_file import SurrogateFile, shipped_surrogate
+from .training import SurrogateSettings, train_surrogate
+
+__all__ = [
+    "PAPER_SURROGATE",
+    "SMALL_SURROGATE",
+    "SURROGATE_DESIGNS",
+    "Ranges",
+    "SurrogateDesign",
+    "SurrogateFile",
+    "SurrogateSettings",
+    "SurrogateSolver",
+    "shipped_surrogate",
+    "train_surrogate",
+]

@@ -1,0 +1,223 @@
+"""Training a network to stand in for the solver, on tumours of several anatomies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import DamagedStoreError, InputError
+from ...simulate import FisherKolmogorovSettings
+from ...store.lock import committer_lock
+from ...store.reader import TumorStore
+from ..devices import mixed_precision, require_device, require_torch
+from ..fitting import Fit, OnEpoch, Schedule
+from ..level_boxes import Progress
+from ..training_set import identity_of
+from .crops import SYMMETRIES
+from .designs import SMALL_SURROGATE, SurrogateDesign
+from .pairs import Batch, Pairs
+from .surrogate_file import SurrogateFile
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SurrogateSettings:
+    """What a training run depends on.
+
+    Args:
+        design: of the network.
+        seed: of weights, order and symmetries.
+        tumours: to learn from, of each anatomy; all that the smallest store has, less those held apart, by default.
+        epochs: at most; the design's by default.
+        device: "cpu" or "cuda".
+    """
+
+    design: SurrogateDesign = SMALL_SURROGATE
+    seed: int = 0
+    tumours: int | None = None
+    epochs: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if (self.tumours or 2) < 2 or (self.epochs is not None and self.epochs < 1) or self.seed < 0:
+            raise InputError(
+                f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {self.tumours}, "
+                f"{self.epochs} and {self.seed}"
+            )
+
+    def shares(self, there: int) -> tuple[int, int]:
+        """How many of `there` tumours of an anatomy are learned from, and how many are held apart."""
+        if self.tumours is not None:
+            return self.tumours, max(1, self.tumours // _HELD_PART)
+        held = max(1, there // _HELD_PART)
+        return there - held, held
+
+
+def train_surrogate(
+    stores: Sequence[TumorStore],
+    path: Path,
+    settings: SurrogateSettings,
+    *,
+    restart: bool = False,
+    prepared: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
+    """Train a network and write it; killed, it goes on from the last checkpoint beside.
+
+    Args:
+        stores: to learn from, each of its own anatomy, all of one growth model.
+        path: of the network's file.
+        settings: of the run.
+        restart: throw away the network, or the part of one, that is there.
+        prepared: told how many tumours are ready to learn from.
+        on_epoch: told of each epoch.
+
+    Returns:
+        How it was trained: what it depends on, losses of each epoch, seconds.
+
+    Raises:
+        InputError: PyTorch is missing, there is no such device, or there is too little to learn from.
+        OutputError, StoreLockedError: it cannot be written.
+    """
+    torch = require_torch()
+    require_device(settings.device)
+    design = settings.design
+    models = [store.manifest.model for store in stores]
+    if not models or any(model != models[0] for model in models):
+        raise InputError("the stores to learn from are of different growth models: build them alike")
+    model = FisherKolmogorovSettings.from_record(models[0], stores[0].path, "learn from other stores")
+    learned, held = settings.shares(min(len(store) for store in stores))
+    if learned < 2:
+        raise InputError("the stores to learn from hold too few tumours: build more")
+    run = {
+        "design": design.as_record(),
+        "seed": settings.seed,
+        "epochs": settings.epochs or design.epochs,
+        "model": models[0],
+        "anatomies": [store.manifest.atlas for store in stores],
+        "learned_from": [identity_of(store, learned + held) for store in stores],
+        "held_apart": held,
+    }
+    file = SurrogateFile(path)
+    with committer_lock(path.parent, "gliodex train", f"{path.stem}.lock"):
+        epochs = settings.epochs or design.epochs
+        schedule = Schedule(
+            design.rate, epochs, design.patience, settings.seed, warm_up=_WARM_UP, clip=_CLIP, beta=design.beta
+        )
+        fit = Fit("surrogate", run, path.with_suffix(".checkpoint"), schedule)
+        if restart:
+            path.unlink(missing_ok=True)
+            fit.checkpoint.unlink(missing_ok=True)
+        elif known := _trained(file, run):
+            return known
+        pairs = Pairs(stores, learned + held, design, model, prepared)
+        with torch.random.fork_rng():
+            network = fit.learn(lambda: _SurrogateTask(settings, pairs, learned), on_epoch)
+        record = {
+            "run": run,
+            "ranges": {"low": list(pairs.ranges.low), "high": list(pairs.ranges.high)},
+            "spacing_mm": pairs.spacing_mm,
+            "weights": sum(p.numel() for p in network.parameters()),
+            "history": [list(losses) for losses in fit.history],
+            "seconds": round(fit.seconds, 1),
+            "halved": fit.halved,
+            "device": settings.device,
+            "torch": str(torch.__version__),
+            "memory_gb": round(sum(boxes.levels.nbytes for boxes in pairs.boxes) / 1e9, 2),
+        }
+        SurrogateFile(path).write(record, network)
+        fit.checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def _trained(file: SurrogateFile, run: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        record = file.record
+    except (InputError, DamagedStoreError):
+        return None
+    return record if record["run"] == run else None
+
+
+class _SurrogateTask:
+    """The task of a network that stands in for the solver. See `Task`."""
+
+    def __init__(self, settings: SurrogateSettings, pairs: Pairs, learned: int) -> None:
+        import torch
+
+        from .networks import make_surrogate
+
+        self._pairs, self._settings, self._batch = pairs, settings, settings.design.batch
+        within = np.arange(len(pairs)) % pairs.each
+        self._learned, self._held = np.flatnonzero(within < learned), np.flatnonzero(within >= learned)
+        network = make_surrogate(settings.design)
+        self.network: torch.nn.Module
+        self.network = network.to(settings.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @property
+    def kept(self) -> torch.nn.Module:
+        return self.network
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self._learned) // self._batch)
+
+    def losses(self) -> Iterator[tuple[Tensor, Tensor]]:
+        import torch
+
+        order = self._learned[torch.randperm(len(self._learned)).numpy()]
+        turns = torch.randint(len(SYMMETRIES), (len(order),)).numpy() * self._settings.design.symmetries
+        parts = [slice(n * self._batch, (n + 1) * self._batch) for n in range(self.steps)]
+        with ThreadPoolExecutor(1) as pool:  # looks at the next ones while the network learns
+            ahead = pool.submit(self._pairs.batch, order[parts[0]], turns[parts[0]])
+            for following in [*parts[1:], None]:
+                batch = ahead.result()
+                if following is not None:
+                    ahead = pool.submit(self._pairs.batch, order[following], turns[following])
+                loss = self._loss(batch)
+                yield loss, loss.new_zeros(())
+
+    def validation(self) -> float:
+        total = 0.0
+        for first in range(0, len(self._held), self._batch):
+            chosen = self._held[first : first + self._batch]
+            batch = self._pairs.batch(chosen, np.zeros(len(chosen), np.int64))
+            total += float(self._loss(batch)) * len(chosen)
+        return total / len(self._held)
+
+    def halve(self) -> bool:
+        if self._batch == 1:
+            return False
+        self._batch //= 2
+        return True
+
+    def _loss(self, batch: Batch) -> Tensor:
+        import torch
+
+        from .networks import density_loss
+
+        design, device = self._settings.design, self._settings.device
+        truth, csf = (torch.from_numpy(values).to(device) for values in (batch.density, batch.csf))
+        return density_loss(design.loss, say(self.network, batch, design, device), truth, csf)
+
+
+def say(network: torch.nn.Module, batch: Batch, design: SurrogateDesign, device: str) -> Tensor:
+    """Let a network say densities, in mixed precision where the device has it."""
+    import torch
+
+    anatomy, distance, growth = (
+        torch.from_numpy(values).to(device) for values in (batch.anatomy, batch.distance, batch.growth)
+    )
+    with torch.autocast(device, torch.bfloat16, enabled=mixed_precision(device)):
+        told: Tensor = network(anatomy, distance, growth)
+    return told * torch.from_numpy(batch.tissue).to(device) if design.masked else told
+
+
+_HELD_PART, _WARM_UP, _CLIP = 40, 100, 1.0
