@@ -82,7 +82,7 @@ PRIORS = {
     "store": Prior(),
     "paper000": Prior((0.001, 0.08), (0.001, 0.03), (50.0, 1000.0), whole_ml=(0.0, _ANY_ML), core_ml=(0.0, _ANY_ML)),
 }
-"""By name: of a store to search (paper 003), and of what surrogates learn and are tested with (paper 000, §III.1), where
+"""By name: of a store to search (paper 003), and of what surrogates learn and are tried on (paper 000, §III.1), where
 tumours of all sizes count."""
 
 

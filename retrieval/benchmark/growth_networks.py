@@ -138,7 +138,7 @@ def compare_growth_networks(
                 for (name, (_, row)), scores in zip(told.items(), found, strict=True)
             ]
         (folder / "lmi.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (folder / "table.md").write_text(growth_table(rows) + "\n")
+        (folder / "table.md").write_text(growth_table(summarise(rows)) + "\n")
         plot_errors(rows, folder / "error_by_growth.png")
     return rows
 
@@ -258,21 +258,43 @@ def _neighbours(store: TumorStore) -> Iterator[tuple[str, Teller]]:
         yield f"nearest of {len(part):,} tumours", search
 
 
-def growth_table(rows: list[Row]) -> str:
-    """Write a line a way, in Markdown: means with 95 % intervals, medians of what is skewed; then the paper's."""
+def summarise(rows: list[Row]) -> list[Row]:
+    """Sum up what each way of telling did: means with 95 % intervals, medians of what is skewed."""
+    found = []
+    for way in dict.fromkeys(row["way"] for row in rows):
+        chosen = [row for row in rows if row["way"] == way]
+        means = {name: _known(chosen, name) for name in MEASURES}
+        covered = np.concatenate([_known(chosen, "mu1_covered"), _known(chosen, "mu2_covered")])
+        found.append(
+            {
+                "way": way,
+                "tumours": len(chosen),
+                "means": {name: [float(values.mean()), *bootstrap(values)] for name, values in means.items()},
+                "mae_csf": float(_known(chosen, "mae_csf").mean()),
+                "medians": {
+                    name: float(np.median(np.abs(_known(chosen, name))))
+                    for name in ("seed_mm", "mu1_off", "mu2_off", "seconds")
+                },
+                "covered": float(covered.mean()) if len(covered) else None,
+            }
+        )
+    return found
+
+
+def growth_table(summaries: list[Row]) -> str:
+    """Write a line a way, in Markdown; then the paper's."""
     head = ["way", "n", "MAE grey", "white", "CSF", *(f"Dice at {level:g}" for level in LEVELS)]
     head += ["seed off, mm", "√(DT) off", "√(ρT) off", "in 90 % interval", "ms"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for way in dict.fromkeys(row["way"] for row in rows):
-        chosen = [row for row in rows if row["way"] == way]
-        cells = [way, str(len(chosen)), *(_mean(chosen, name) for name in ("mae_grey", "mae_white"))]
-        cells += [f"{_known(chosen, 'mae_csf').mean():.3f}", *(_mean(chosen, f"dice_{level:g}") for level in LEVELS)]
-        cells += [_median(chosen, "seed_mm", 2), _median(chosen, "mu1_off", 3), _median(chosen, "mu2_off", 3)]
-        covered = np.concatenate([_known(chosen, "mu1_covered"), _known(chosen, "mu2_covered")])
-        cells += [f"{covered.mean():.2f}" if len(covered) else "", _median(chosen, "seconds", 1, 1e3)]
+    for row in summaries:
+        means = [f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in row["means"].values()]
+        off = row["medians"]
+        cells = [row["way"], f"{row['tumours']:,}", *means[:2], f"{row['mae_csf']:.3f}", *means[2:]]
+        cells += [f"{off['seed_mm']:.2f}", f"{off['mu1_off']:.3f}", f"{off['mu2_off']:.3f}"]
+        cells += ["" if row["covered"] is None else f"{row['covered']:.2f}", f"{1e3 * off['seconds']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     for way, (grey, white, *dices) in PAPER.items():
-        cells = [f"paper 001: {way}", "12000", f"{grey:.3f}", f"{white:.3f}", "0.0", *(f"{d:.3f}" for d in dices)]
+        cells = [f"paper 001: {way}", "12,000", f"{grey:.3f}", f"{white:.3f}", "0.0", *(f"{d:.3f}" for d in dices)]
         lines.append(f"| {' | '.join(cells + [''] * 5)} |")
     return "\n".join(lines)
 
@@ -304,17 +326,6 @@ def plot_errors(rows: list[Row], path: Path) -> None:
 
 def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
     return np.array([row[name] for row in rows if row.get(name) is not None], np.float64)
-
-
-def _mean(rows: list[Row], name: str) -> str:
-    values = _known(rows, name)
-    low, high = bootstrap(values)
-    return f"{values.mean():.3f} ({low:.3f} to {high:.3f})"
-
-
-def _median(rows: list[Row], name: str, digits: int, unit: float = 1.0) -> str:
-    values = np.abs(_known(rows, name)) * unit
-    return f"{np.median(values):.{digits}f}" if len(values) else ""
 
 
 _TINY, _DRAWS = 1e-4, 200

@@ -7,7 +7,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, growth_networks
-from gliodex.retrieval.benchmark.growth_networks import Judge, density_errors, growth_table, outlined_tumours
+from gliodex.retrieval.benchmark.growth_networks import Judge, density_errors, growth_table, outlined_tumours, summarise
 from gliodex.simulate import FisherKolmogorov
 from gliodex.store.integers import dequantise, quantise
 
@@ -84,7 +84,10 @@ def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):
     assert len(asked) == 5
     written = (tmp_path / "out" / "lmi.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in written] == rows
-    table = growth_table(rows).splitlines()
+    summaries = summarise(rows)
+    nearest = [row["dice_0.1"] for row in rows if row["way"] == ways[-1]]
+    assert summaries[-1]["means"]["dice_0.1"][0] == pytest.approx(np.mean(nearest))
+    table = growth_table(summaries).splitlines()
     assert len(table) == 2 + len(ways) + 3
     assert "| 0.057 | 0.057 | 0.0 | 0.943 | 0.932 | 0.861 |" in table[-1]
     nearest = [row for row in rows if row["way"] == ways[-1]]

@@ -1,0 +1,44 @@
+"""How well networks tell the growth of unseen tumours, beside paper 001's table and the nearest tumours of a store.
+
+    python benchmarks/lmi.py STORE [--unseen 1000]
+
+Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from record import keep
+
+import gliodex
+from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, growth_path
+from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
+from gliodex.retrieval.benchmark.growth_networks import NETWORKS, summarise
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("store")
+parser.add_argument("--unseen", type=int, default=1000)
+arguments = parser.parse_args()
+
+store = gliodex.open_store(arguments.store)
+trained = {}
+for design in GROWTH_DESIGNS:
+    for name, targets in NETWORKS.items():
+        if all(growth_path(store, design, one).is_file() for one in targets):
+            records = [file.record for file in GrowthReader.of(store, design, targets=targets).files]
+            trained[f"{design}: {name}"] = [
+                {key: record[key] for key in ("weights", "seconds", "device", "memory_gb")}
+                | {"tumours": record["run"]["learned_from"]["tumours"], "epochs": len(record["history"])}
+                for record in records
+            ]
+with tempfile.TemporaryDirectory() as folder:
+    request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen)
+    rows = compare_growth_networks(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
+    shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
+keep(
+    "lmi",
+    {"tumours": len(store), "rows": summarise(rows), "trained": trained},
+    f"python benchmarks/lmi.py STORE --unseen {arguments.unseen}",
+)
