@@ -1,4 +1,4 @@
-"""`gliodex bench`, `gliodex bench refine`, `gliodex bench lmi` and `gliodex plausibility`."""
+"""`gliodex bench` with `refine`, `lmi` and `surrogate`, and `gliodex plausibility`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,29 @@ def bench_lmi(
         compare_growth_networks(GrowthBenchRequest(store, out_folder, unseen, seed), announce)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: lmi.jsonl, table.md, error_by_growth.png")
+
+
+def bench_surrogate(
+    stores: Annotated[
+        list[str],
+        typer.Argument(metavar="STORE...", help="Stores of anatomies that the network has not seen, each of its own."),
+    ],
+    networks: Annotated[
+        list[Path], typer.Option("--network", metavar="FILE", help="Trained by `gliodex train surrogate`; repeatable.")
+    ],
+    out_folder: Out,
+    tumours: Annotated[int, typer.Option(min=2, help="Tumours of each store.")] = 400,
+    atlas: Annotated[
+        str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver is asked in for comparison.")
+    ] = "icbm152",
+) -> None:
+    """Say how well a network stands in for the solver, beside paper 000's figures and the solver in an atlas."""
+    from ..retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
+
+    with counting_stages() as announce:
+        compare_surrogates(SurrogateBenchRequest(tuple(networks), tuple(stores), out_folder, tumours, atlas), announce)
+    typer.echo((out_folder / "table.md").read_text())
+    say(f"written to {out_folder}: surrogate.jsonl, table.md, histograms.png, growth.png")
 
 
 def plausibility(

@@ -7,7 +7,7 @@ from typing import Literal
 
 Sees = Literal["diffusivity", "tissue", "csf"]
 Told = Literal["mu", "rates"]
-Loss = Literal["split", "paper", "l1"]
+Loss = Literal["parts", "paper", "l1"]
 
 TUMOUR = 0.001
 """Density from which a voxel counts as tumour; and fraction from which it has CSF (the authors' code)."""
@@ -27,7 +27,7 @@ class SurrogateDesign:
         told: of growth: "mu", √(D T) and √(ρ T), which fix the density; or "rates", D, ρ and T (paper 000).
         masked: no density outside the tissue, whatever the network says.
         symmetries: learn from mirror images and turned ones, too.
-        loss: "split": mean error where the truth has tumour, and where it has none; "paper": and in CSF, of elsewhere
+        loss: "parts": mean error where the truth has tumour, and where it has none; "paper": and in CSF, of elsewhere
             nothing (paper 000, Eq. 3); "l1": mean error (its ablation).
         rate: of Adam; falls as a half cosine to a fiftieth.
         beta: Adam's first decay rate.
@@ -70,7 +70,7 @@ SMALL_SURROGATE = SurrogateDesign(
     told="mu",
     masked=True,
     symmetries=True,
-    loss="split",
+    loss="parts",
     rate=1e-3,
     beta=0.9,
     batch=8,

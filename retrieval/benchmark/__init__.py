@@ -4,13 +4,16 @@ from .cohorts import plausibility
 from .comparison import BenchRequest, compare
 from .growth_networks import GrowthBenchRequest, compare_growth_networks
 from .stages import StagesRequest, compare_stages
+from .surrogates import SurrogateBenchRequest, compare_surrogates
 
 __all__ = [
     "BenchRequest",
     "GrowthBenchRequest",
     "StagesRequest",
+    "SurrogateBenchRequest",
     "compare",
     "compare_growth_networks",
     "compare_stages",
+    "compare_surrogates",
     "plausibility",
 ]

@@ -1,0 +1,294 @@
+"""How well a network stands in for the solver on anatomies that it has not seen: paper 000's Figures 4, 6 and 7.
+
+Beside it stands the solver in the atlas's anatomy: what a study would use that has no anatomy of the patient.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...learn.surrogate import SurrogateFile, SurrogateSolver
+from ...learn.surrogate.crops import corner_of
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters, load_atlas
+from ...store.atlas import Atlas
+from ...store.frame import Frame
+from ...store.reader import TumorStore, open_store
+from ..outputs import staged_folder
+from .scoring import bootstrap
+
+Row = dict[str, Any]
+Announce = Callable[[str, int, int], None]
+Volume = NDArray[np.float32]
+
+LEVELS = (0.2, 0.4, 0.8)
+"""Densities at which outlines are compared (paper 000, Fig. 7)."""
+
+PAPER = {"paper 000: 3 tissues": (0.821, 0.813, 0.815), "paper 000: CSF alone": (0.798, 0.799, 0.801)}
+"""Mean Dice at `LEVELS` on 2,000 tumours of 5 unseen anatomies (paper 000, Figs. 7 and 10)."""
+
+TISSUES = ("white", "grey", "csf")
+CROP = 64
+"""Voxels along each edge of the cube around the seed that densities are compared in (paper 000, §II.2)."""
+
+
+@dataclass(frozen=True)
+class SurrogateBenchRequest:
+    """What to compare.
+
+    Args:
+        networks: files of surrogates.
+        stores: tumours of anatomies that these have not seen, each of its own.
+        out: folder for the results.
+        tumours: of each store.
+        atlas: whose anatomy the solver is asked in instead; see `load_atlas`.
+    """
+
+    networks: tuple[Path, ...]
+    stores: tuple[str, ...]
+    out: Path
+    tumours: int = 400
+    atlas: str = "icbm152"
+
+
+def compare_surrogates(
+    request: SurrogateBenchRequest, announce: Announce = lambda what, done, total: None
+) -> list[Row]:
+    """Hold surrogates, and the solver in another anatomy, against simulations.
+
+    Writes surrogate.jsonl, table.md, histograms.png and growth.png.
+
+    Returns:
+        A row a tumour and way of saying its density.
+
+    Raises:
+        InputError: a network has learned from one of the stores' anatomies, or there are too few tumours.
+        GliodexError: anything else that the user can mend.
+    """
+    files = [SurrogateFile(path) for path in request.networks]
+    stores = [open_store(path) for path in request.stores]
+    _check(request, files, stores)
+    other = load_atlas(request.atlas)
+    rows: list[Row] = []
+    with staged_folder(request.out) as folder:
+        for number, store in enumerate(stores):
+            ways = dict(_ways(store, files, other))
+            solver = FisherKolmogorov(store.atlas, _settings(store))
+            for n, tumour in enumerate(store.ids[: request.tumours].tolist(), 1):
+                announce("unseen anatomies", number * request.tumours + n, len(stores) * request.tumours)
+                rows += _held_against_simulation(store, tumour, ways, solver)
+            if number == 0 and files:
+                plot_growth(store, SurrogateSolver(store.atlas, files[0]), folder / "growth.png")
+        (folder / "surrogate.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "table.md").write_text(surrogate_table(summarise(rows)) + "\n")
+        plot_histograms(rows, folder / "histograms.png")
+    return rows
+
+
+def _check(request: SurrogateBenchRequest, files: list[SurrogateFile], stores: list[TumorStore]) -> None:
+    if not files or not stores or request.tumours < 2:
+        raise InputError("give at least one network, one store and 2 tumours of each")
+    for file in files:
+        seen = {anatomy["digest"] for anatomy in file.record["run"]["anatomies"]}
+        for store in stores:
+            if store.manifest.atlas["digest"] in seen:
+                raise InputError(f"{file.path} has learned from the anatomy of {store.path}: compare with others")
+    for store in stores:
+        if len(store) < request.tumours:
+            raise InputError(f"{store.path} holds {len(store)} tumours, {request.tumours} are wanted (--tumours)")
+
+
+Way = Callable[[GrowthParameters], Volume]
+
+
+def _ways(store: TumorStore, files: list[SurrogateFile], other: Atlas) -> Iterator[tuple[str, Way]]:
+    for file in files:
+        yield file.path.stem, SurrogateSolver(store.atlas, file)
+    yield f"solver in {other.name}", Elsewhere(store.atlas, other, _settings(store))
+
+
+def _settings(store: TumorStore) -> FisherKolmogorovSettings:
+    return FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "compare with its own gliodex")
+
+
+class Elsewhere:
+    """The solver in another anatomy, to which the tissues' boxes are scaled.
+
+    Args:
+        here: anatomy that is asked for.
+        other: anatomy that is simulated in.
+        settings: of the growth model.
+    """
+
+    def __init__(self, here: Atlas, other: Atlas, settings: FisherKolmogorovSettings) -> None:
+        self._here, self._other = here, other
+        self._solver = FisherKolmogorov(other, settings)
+        boxes = [_tissue_box(atlas) for atlas in (here, other)]
+        scale = (boxes[1][1] - boxes[1][0]) / (boxes[0][1] - boxes[0][0])
+        self._to_other = np.diag([*scale, 1.0])
+        self._to_other[:3, 3] = boxes[1][0] - scale * boxes[0][0]
+
+    def __call__(self, parameters: GrowthParameters) -> Volume:
+        """Density on the frame of the anatomy that is asked for."""
+        x, y, z = (float(v) for v in (self._to_other @ [*parameters.seed_mm, 1.0])[:3])
+        density = self._solver(replace(parameters, seed_mm=self._solver.nearest_seed((x, y, z))))
+        moved = Frame(self._other.frame.shape, np.linalg.inv(self._to_other) @ self._other.frame.affine)
+        return np.clip(self._here.frame.resample(density, moved), 0.0, 1.0)
+
+
+def _tissue_box(atlas: Atlas) -> NDArray[np.float64]:
+    inside = np.argwhere(atlas.tissue)
+    ends = atlas.frame.world(np.array([inside.min(0), inside.max(0)], np.float64))
+    return np.sort(ends, axis=0)
+
+
+def _held_against_simulation(
+    store: TumorStore, tumour: int, ways: dict[str, Way], solver: FisherKolmogorov
+) -> Iterator[Row]:
+    parameters = store.parameters(tumour)
+    begun = time.perf_counter()
+    solver.grow(parameters)
+    solved = time.perf_counter() - begun
+    truth = store.density(tumour)
+    inside = crop_slices(store.frame, parameters)
+    for way, say in ways.items():
+        begun = time.perf_counter()
+        said = say(parameters)
+        seconds = time.perf_counter() - begun
+        row = {"way": way, "anatomy": store.atlas.name, "tumour": tumour, "seconds": seconds, "solver_seconds": solved}
+        yield row | density_errors(said[inside], truth[inside], store.atlas, inside)
+
+
+def crop_slices(frame: Frame, parameters: GrowthParameters) -> tuple[slice, ...]:
+    """Voxels of a frame that lie in the cube around a seed."""
+    corner = corner_of(frame.voxel(parameters.seed_mm), CROP)
+    return tuple(slice(max(a, 0), min(a + CROP, size)) for a, size in zip(corner, frame.shape, strict=True))
+
+
+def density_errors(said: Volume, truth: Volume, atlas: Atlas, inside: tuple[slice, ...]) -> Row:
+    """Compare densities as paper 000's authors do.
+
+    Returns:
+        Dice of what is denser than each of `LEVELS`, None where nothing is in either; mean absolute error in each
+        tissue, of voxels where either has tumour, None where there is none.
+    """
+    off, there = np.abs(said - truth), (truth >= _TINY) | (said >= _TINY)
+    row: Row = {}
+    for level in LEVELS:
+        a, b = said > np.float32(level), truth > np.float32(level)
+        total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+        row[f"dice_{level:g}"] = 2 * int(np.count_nonzero(a & b)) / total if total else None
+    for name in TISSUES:
+        where = there & (getattr(atlas, name)[inside] >= _HALF)
+        row[f"mae_{name}"] = float(off[where].mean(dtype=np.float64)) if where.any() else None
+    return row
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """Sum up what each way of saying densities did: means with 95 % intervals, medians of seconds."""
+    found = []
+    names = [*(f"dice_{level:g}" for level in LEVELS), *(f"mae_{name}" for name in TISSUES)]
+    for way in dict.fromkeys(row["way"] for row in rows):
+        chosen = [row for row in rows if row["way"] == way]
+        means = {}
+        for name in names:
+            values = _known(chosen, name)
+            means[name] = [float(values.mean()), *bootstrap(values), len(values)] if len(values) else None
+        found.append(
+            {
+                "way": way,
+                "tumours": len(chosen),
+                "anatomies": len({row["anatomy"] for row in chosen}),
+                "means": means,
+                "seconds": float(np.median(_known(chosen, "seconds"))),
+                "solver_seconds": float(np.median(_known(chosen, "solver_seconds"))),
+            }
+        )
+    return found
+
+
+def surrogate_table(summaries: list[Row]) -> str:
+    """Write a line a way, in Markdown; then the paper's, and what the solver itself takes."""
+    head = ["way", "n", *(f"Dice at {level:g}" for level in LEVELS), *(f"MAE {name}" for name in TISSUES), "ms"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in summaries:
+        cells = [row["way"], f"{row['tumours']:,}"]
+        cells += [f"{m[0]:.3f} ({m[1]:.3f} to {m[2]:.3f})" if m else "" for m in row["means"].values()]
+        cells.append(f"{1e3 * row['seconds']:.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    for way, dices in PAPER.items():
+        cells = [way, "2,000", *(f"{d:.3f}" for d in dices), "", "", "", ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    first = summaries[0]
+    cells = ["the solver, in the anatomy itself", f"{first['tumours']:,}", *["1.000"] * 3, *["0.000"] * 3]
+    cells.append(f"{1e3 * first['solver_seconds']:.0f}")
+    lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot_histograms(rows: list[Row], path: Path) -> None:
+    """Draw how Dice and errors are distributed, a row a way (paper 000, Figs. 6 and 7); PNG."""
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    figure = Figure(figsize=(8.6, 2.4 * len(ways) + 0.6), layout="constrained")
+    axes = figure.subplots(len(ways), 2, squeeze=False)
+    for (left, right), way in zip(axes, ways, strict=True):
+        chosen = [row for row in rows if row["way"] == way]
+        for colour, level in zip(_COLOURS, LEVELS, strict=True):
+            values = _known(chosen, f"dice_{level:g}")
+            left.hist(values, np.linspace(0, 1, 41), histtype="step", color=colour, label=f"above {level:g}")
+        for colour, name in zip(_COLOURS, TISSUES, strict=True):
+            values = np.maximum(_known(chosen, f"mae_{name}"), _LEAST_SHOWN)
+            right.hist(values, np.geomspace(_LEAST_SHOWN, 1, 41), histtype="step", color=colour, label=_SAID[name])
+        right.set_xscale("log")
+        left.set_title(way, loc="left", fontsize=10)
+        left.set_ylabel("tumours")
+        for ax in (left, right):
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.legend(frameon=False, fontsize=8, loc="upper left")
+    axes[-1, 0].set_xlabel("Dice")
+    axes[-1, 1].set_xlabel("mean absolute error")
+    figure.savefig(path, dpi=110)
+
+
+def plot_growth(store: TumorStore, surrogate: SurrogateSolver, path: Path) -> None:
+    """Draw a tumour as it grows: simulated above, said by the surrogate below (paper 000, Fig. 4); PNG."""
+    solver = FisherKolmogorov(store.atlas, _settings(store))
+    sized = max(store.ids[:_LOOKED_AT].tolist(), key=lambda tumour: np.count_nonzero(store.density(tumour) >= _HALF))
+    last = store.parameters(sized)
+    days = np.linspace(0.2, 1.0, 6) * last.duration
+    voxel = np.floor(store.frame.voxel(last.seed_mm) + 0.5).astype(int)
+    x, y, _ = crop_slices(store.frame, last)
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    axes = figure.subplots(2, len(days))
+    for column, day in zip(axes.T, days.tolist(), strict=True):
+        parameters = replace(last, duration=day)
+        ways: tuple[Way, Way] = (solver, surrogate)
+        for ax, say in zip(column, ways, strict=True):
+            plane = say(parameters)[x, y, voxel[2]]
+            csf = store.atlas.csf[x, y, voxel[2]] >= _HALF
+            ax.imshow(plane.T, origin="lower", cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
+            ax.contour(csf.T, [0.5], colors="#7fb7d6", linewidths=0.5)
+            ax.set_xticks([])
+            ax.set_yticks([])
+        column[0].set_title(f"{day:.0f} days", fontsize=9)
+    axes[0, 0].set_ylabel("solver")
+    axes[1, 0].set_ylabel("surrogate")
+    figure.savefig(path, dpi=110)
+
+
+def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
+    return np.array([row[name] for row in rows if row.get(name) is not None], np.float64)
+
+
+_COLOURS = ("#4477aa", "#cc6677", "#117733")
+_SAID = {"white": "white matter", "grey": "grey matter", "csf": "CSF"}
+_TINY, _HALF, _LEAST_SHOWN, _LOOKED_AT = 0.001, 0.5, 1e-4, 60
