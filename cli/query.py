@@ -182,6 +182,14 @@ def query(
     arch: Annotated[
         Arch | None, _stage(help="Network of lmi, see `gliodex train lmi`. (default: small)", show_default=False)
     ] = None,
+    surrogate: Annotated[
+        Path | None,
+        _stage(
+            metavar="FILE",
+            help="Network that stands in for the solver (tmcmc, npe), see `gliodex train surrogate`.",
+            show_default=False,
+        ),
+    ] = None,
     keep: Annotated[bool, _stage(help="Add what --refine found to STORE, unless a version is named (STORE@3).")] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
@@ -225,6 +233,7 @@ def query(
             simulations,
             rounds,
             arch.value if arch else None,
+            surrogate,
         ),
         keep,
     )

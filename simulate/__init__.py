@@ -6,7 +6,7 @@ from .atlas import DEFAULT_ATLAS, load_atlas
 from .build_report import BuildReport
 from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov
-from .growth import Growth
+from .growth import Growth, GrowthSolver
 from .prior import PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
@@ -18,6 +18,7 @@ __all__ = [
     "FisherKolmogorovSettings",
     "Growth",
     "GrowthParameters",
+    "GrowthSolver",
     "Prior",
     "add_simulated",
     "build",

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..store.atlas import Atlas
+from ..store.parameters import GrowthParameters
+from .settings import FisherKolmogorovSettings
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,33 @@ class Growth:
         out = np.zeros(self.shape, np.float32)
         out[tuple(slice(a, a + n) for a, n in zip(self.low, self.density.shape, strict=True))] = self.density
         return out
+
+
+class GrowthSolver(Protocol):
+    """What grows tumours in one atlas: the solver, or what stands in for it."""
+
+    @property
+    def atlas(self) -> Atlas:
+        """Where they grow."""
+        ...
+
+    @property
+    def settings(self) -> FisherKolmogorovSettings:
+        """Of the growth model."""
+        ...
+
+    def __call__(self, parameters: GrowthParameters) -> NDArray[np.float32]:
+        """Density after `parameters.duration`, float32 in [0, 1] on the atlas frame."""
+        ...
+
+    def grow(self, parameters: GrowthParameters, stop_above_ml: float | None = None) -> Growth:
+        """Grow one tumour; see `FisherKolmogorov.grow`.
+
+        Raises:
+            InputError: it cannot be grown.
+        """
+        ...
+
+    def nearest_seed(self, seed_mm: tuple[float, float, float]) -> tuple[float, float, float]:
+        """See `FisherKolmogorov.nearest_seed`."""
+        ...

@@ -45,6 +45,11 @@ class Ranges:
         low, high = values.min(axis=0), values.max(axis=0)
         return cls(told, tuple(low.tolist()), tuple(high.tolist()))
 
+    @property
+    def names(self) -> str:
+        """What the numbers are, with units."""
+        return "; ".join(_SHOWN[name] for name in NAMES[self.told])
+
     def scaled(self, parameters: GrowthParameters) -> NDArray[np.float32]:
         """Numbers in [-1, 1], (k,)."""
         values, low, high = (

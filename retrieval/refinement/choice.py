@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import InputError
+from ...learn.surrogate import SurrogateFile
 from .checkpoint import NAME
 from .inference_stage import InferenceRefinement
 from .local import LocalSettings
@@ -36,6 +37,7 @@ class StageChoice:
         simulations: of each round of npe.
         rounds: of npe.
         arch: network of lmi, one of `learn.growth.GROWTH_DESIGNS`.
+        surrogate: file of a network that stands in for the solver, of tmcmc and npe.
         search_thresholds: local and lmi find both thresholds too; without it, the store's are taken.
     """
 
@@ -50,6 +52,7 @@ class StageChoice:
     simulations: int | None = None
     rounds: int | None = None
     arch: str | None = None
+    surrogate: Path | None = None
     search_thresholds: bool = True
 
     def stage(self, folder: Path) -> Refinement | None:
@@ -89,11 +92,17 @@ class StageChoice:
             self.alike_mm or 0.0,
             1 if self.repeats is None else self.repeats,
             folder / NAME,
+            self._surrogate,
         )
+
+    @property
+    def _surrogate(self) -> SurrogateFile | None:
+        return SurrogateFile(self.surrogate) if self.surrogate else None
 
     def _neural(self) -> NeuralRefinement:
         given = {"simulations": self.simulations, "rounds": self.rounds}
-        return NeuralRefinement(where=self.where, **{name: n for name, n in given.items() if n is not None})
+        chosen = {name: n for name, n in given.items() if n is not None}
+        return NeuralRefinement(where=self.where, surrogate=self._surrogate, **chosen)
 
     def _refuse_others(self) -> None:
         given = {
@@ -106,6 +115,7 @@ class StageChoice:
             "--simulations": self.simulations,
             "--rounds": self.rounds,
             "--arch": self.arch,
+            "--surrogate": self.surrogate,
         }
         for option, value in given.items():
             if value is not None and self.name not in _BELONGS[option]:
@@ -123,4 +133,5 @@ _BELONGS = {
     "--simulations": ("npe",),
     "--rounds": ("npe",),
     "--arch": ("lmi",),
+    "--surrogate": ("tmcmc", "npe"),
 }

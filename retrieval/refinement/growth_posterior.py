@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...simulate import FisherKolmogorov, Growth, Prior
+from ...simulate import Growth, GrowthSolver, Prior
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.parameters import GrowthParameters
@@ -129,7 +129,7 @@ class GrowthPosterior:
 
     def __init__(
         self,
-        solver: FisherKolmogorov,
+        solver: GrowthSolver,
         images: Images,
         prior: GrowthPrior,
         seeds: Box,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import Hits
+from ...learn.surrogate import SurrogateFile
 from ...store.cores import available_cores
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
@@ -25,7 +26,7 @@ from .imaging import Images
 from .local import as_numbers, from_numbers
 from .objective import MU1_MM, MU2, TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, site_of
+from .site import Patient, Site, Where, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class NeuralRefinement:
         simulations, rounds, seed: see `NeuralSettings`.
         where: anatomy to simulate in, see `site_of`.
         known: tumours of the store to begin with; 0 begins with the whole prior.
+        surrogate: that stands in for the solver; growth that it has not learned is taken for impossible.
     """
 
     simulations: int = 1000
@@ -54,6 +56,7 @@ class NeuralRefinement:
     seed: int = 1
     where: Where = "patient"
     known: int = 2000
+    surrogate: SurrogateFile | None = None
 
     @property
     def matches(self) -> int:
@@ -72,7 +75,7 @@ class NeuralRefinement:
 
         require_sbi()
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where)
+        site = site_of(store, patient, self.where, self.surrogate)
         problem = OutlineProblem(site)
         settings = NeuralSettings(self.simulations, self.rounds, scores=False, seed=self.seed)
         region = self._region(store, patient, problem, settings, tell)
@@ -87,14 +90,19 @@ class NeuralRefinement:
             inferred.rounds[-1].simulations + len(samples),
             time.perf_counter() - begun,
             (),
-            asdict(settings) | {"where": self.where, "known": self.known, "seeds_mm": [list(e) for e in problem.seeds]},
+            asdict(settings) | self._record(problem),
             draws,
             {"rounds": [asdict(one) for one in inferred.rounds], "strangeness": round(inferred.strangeness(), 2)},
-            tuple(_doubts(inferred)),
+            (*_doubts(inferred), *surrogate_doubts(self.surrogate)),
         )
         density, atlas = carried(posterior.best.density.full(posterior.frame), posterior, store, patient)
         thresholds = dict(zip(("core", "whole"), posterior.best.thresholds, strict=True))
         return Refined(density, atlas, thresholds, posterior)
+
+    def _record(self, problem: OutlineProblem) -> dict[str, object]:
+        record: dict[str, object] = {"where": self.where, "known": self.known}
+        record["seeds_mm"] = [list(end) for end in problem.seeds]
+        return record | ({"surrogate": self.surrogate.sha256} if self.surrogate else {})
 
     def _region(
         self,

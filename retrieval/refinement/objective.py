@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import SEARCHED_LEVELS, dice_of_levels
-from ...simulate import FisherKolmogorov, Growth, Prior
+from ...simulate import Growth, GrowthSolver, Prior
 from ...store.integers import LEVELS, level_of, quantise
 from ...store.parameters import GrowthParameters
 
@@ -57,7 +57,7 @@ class DiceObjective:
     """
 
     def __init__(
-        self, solver: FisherKolmogorov, core: Mask, whole: Mask, thresholds: dict[str, float], *, search: bool = True
+        self, solver: GrowthSolver, core: Mask, whole: Mask, thresholds: dict[str, float], *, search: bool = True
     ) -> None:
         self.solver, self.core, self.whole = solver, core, whole
         self.usual = thresholds["core"], thresholds["whole"]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import Hits
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings
+from ...learn.surrogate import SurrogateFile, SurrogateSolver
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthSolver
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
@@ -47,13 +48,13 @@ class Site:
 
     Args:
         space: whose mm seeds are in.
-        solver: of the anatomy, `solver.atlas`.
+        solver: of the anatomy, `solver.atlas`, or what stands in for it.
         core, whole: masks on its frame; the core lies inside the whole.
         pet: on its frame, or None.
     """
 
     space: Where
-    solver: FisherKolmogorov
+    solver: GrowthSolver
     core: Mask
     whole: Mask
     pet: NDArray[np.float32] | None
@@ -69,16 +70,18 @@ class Site:
         return float(np.count_nonzero(self.whole)) * self.atlas.frame.voxel_ml
 
 
-def site_of(store: TumorStore, patient: Patient, where: Where) -> Site:
+def site_of(store: TumorStore, patient: Patient, where: Where, surrogate: SurrogateFile | None = None) -> Site:
     """Prepare an anatomy to simulate in, and bring the images there.
 
     Args:
         store: whose growth model is simulated.
         patient: whose images.
         where: "patient" is the patient's own tissue where it is known, else the atlas's carried to the patient.
+        surrogate: to stand in for the solver.
 
     Raises:
-        InputError: the store is of another growth model, or nothing of the tumour lies in the anatomy.
+        InputError: the store is of another growth model, the surrogate does not fit, or nothing of the tumour lies in
+            the anatomy.
     """
     segmentation, spatial = patient.segmentation, patient.spatial
     grid = segmentation.frame
@@ -100,7 +103,22 @@ def site_of(store: TumorStore, patient: Patient, where: Where) -> Site:
         known = to_here.to_atlas((patient.pet > 0).astype(np.float32), grid, atlas.frame) > _KNOWN
         pet = np.clip(to_here.to_atlas(patient.pet, grid, atlas.frame), 0.0, 1.0) * known
     settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "leave out --refine")
-    return Site(where, FisherKolmogorov(atlas, settings), core, whole, pet)
+    solver: GrowthSolver = FisherKolmogorov(atlas, settings)
+    if surrogate is not None:
+        solver = SurrogateSolver(atlas, surrogate, settings)
+    return Site(where, solver, core, whole, pet)
+
+
+def surrogate_doubts(surrogate: SurrogateFile | None) -> tuple[str, ...]:
+    """Say that the solver was not asked, and within which growth its surrogate was."""
+    if surrogate is None:
+        return ()
+    low, high = surrogate.ranges.low, surrogate.ranges.high
+    within = ", ".join(f"{a:.3g} to {b:.3g}" for a, b in zip(low, high, strict=True))
+    return (
+        f"densities are a surrogate's ({surrogate.path.name}), not the solver's; growth beyond what it has learned "
+        f"({surrogate.ranges.names}: {within}) was taken for impossible",
+    )
 
 
 def matches_at(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import Hits
+from ...learn.surrogate import SurrogateFile
 from ...simulate import Prior
 from ...store.parameters import UNITS
 from ...store.reader import TumorStore
@@ -25,7 +26,7 @@ from .imaging import Images
 from .objective import TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
 from .sampling import Progress, Sampled, TransitionalSettings
-from .site import Patient, Site, Where, matches_at, site_of
+from .site import Patient, Site, Where, matches_at, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
 from .transitional import sample
@@ -45,6 +46,7 @@ class TransitionalRefinement:
         alike_mm: length over which images err alike, see `Images`.
         repeats: independent runs; from two on, R-hat says whether they agree.
         checkpoint: file that keeps the last complete stage; None for none.
+        surrogate: that stands in for the solver; growth that it has not learned is taken for impossible.
     """
 
     settings: TransitionalSettings = field(default_factory=TransitionalSettings)
@@ -54,6 +56,7 @@ class TransitionalRefinement:
     alike_mm: float = 0.0
     repeats: int = 1
     checkpoint: Path | None = None
+    surrogate: SurrogateFile | None = None
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -74,7 +77,7 @@ class TransitionalRefinement:
                 growth model.
         """
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where)
+        site = site_of(store, patient, self.where, self.surrogate)
         began_from, problem = self._problem(store, hits, patient, site)
         starts = [self._start(problem, repeat, tell) for repeat in range(self.repeats)]
         runs = [self._run(problem, repeat, start, tell) for repeat, (start, _) in enumerate(starts)]
@@ -92,7 +95,7 @@ class TransitionalRefinement:
             self._record(problem),
             draws,
             _diagnostics(problem, runs, pilots),
-            _doubts(problem, draws, self.prior),
+            (*_doubts(problem, draws, self.prior), *surrogate_doubts(self.surrogate)),
         )
         for path in filter(None, map(self._checkpoint, range(self.repeats))):
             path.unlink(missing_ok=True)
@@ -161,6 +164,7 @@ class TransitionalRefinement:
             "repeats": self.repeats,
             "images": list(problem.images.known),
             "seeds_mm": [list(end) for end in problem.rates.seeds],
+            **({"surrogate": self.surrogate.sha256} if self.surrogate else {}),
         }
 
 
