@@ -8,8 +8,10 @@ from pathlib import Path
 from record import latest
 
 from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
+from gliodex.retrieval.benchmark.growth_networks import growth_table
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
 from gliodex.retrieval.benchmark.stages import table as stages_table
+from gliodex.retrieval.benchmark.surrogates import surrogate_table
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"
@@ -20,7 +22,7 @@ def figures() -> str:
     rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows(), *_posterior_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
-    return "\n".join(lines) + _bench() + _refinement() + _plausibility()
+    return "\n".join(lines) + _bench() + _refinement() + _networks() + _plausibility()
 
 
 def _bench() -> str:
@@ -64,6 +66,39 @@ def _refinement() -> str:
             about += f" Alike over a length: `{alike['command']}`."
             rows += [row for row in alike["rows"] if row["stage"] != "retrieval"]
         parts += [about, stages_table(rows)]
+    return "".join(f"\n\n{part}" for part in parts)
+
+
+def _networks() -> str:
+    parts = []
+    if found := latest("lmi"):
+        own = found["trained"][found["rows"][0]["way"]][0]
+        about = (
+            f"How well networks tell growth (`{found['command']}`): tumours that no store holds, outlined at random "
+            "densities, told, simulated again and held against the truth. Means with 95 % intervals, medians of "
+            "what is off and of ms (one query on 2 cores). First the network that queries take: "
+            f"{own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours, {own['epochs']} "
+            f"epochs, {own['seconds'] / 60:.0f} min on 2 cores, {own['memory_gb']:.1f} GB of tumours in memory."
+        )
+        plot = "![Mean absolute error of each tumour over its growth.](docs/error_by_growth.png)"
+        parts += [about, growth_table(found["rows"]), plot]
+    if found := latest("lmi_curve"):
+        lines = ["| tumours learned from | epochs | min | MAE white | Dice at 0.01 | 0.1 | 0.8 |", "|" + "---|" * 7]
+        for row in found["rows"]:
+            means = row["means"]
+            cells = [f"{row['learned_from']:,}", str(row["epochs"]), f"{row['minutes']:.0f}"]
+            cells += [f"{means[name][0]:.3f}" for name in ("mae_white", "dice_0.01", "dice_0.1", "dice_0.8")]
+            lines.append(f"| {' | '.join(cells)} |")
+        parts += [f"What more tumours gain (`{found['command']}`):", "\n".join(lines)]
+    if found := latest("surrogate"):
+        own = found["trained"]
+        about = (
+            f"How well a surrogate says densities on {found['rows'][0]['anatomies']} anatomies that it has not seen "
+            f"(`{found['command']}`), in the cube of 64³ voxels around the seed: means with 95 % intervals, medians of "
+            f"ms on 2 cores. {own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours of "
+            f"{own['anatomies']} anatomies, {own['epochs']} epochs, {own['seconds'] / 60:.0f} min on 2 cores."
+        )
+        parts += [about, surrogate_table(found["rows"])]
     return "".join(f"\n\n{part}" for part in parts)
 
 
