@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -23,3 +25,20 @@ def test_commands_in_readme_exist():
     for command in ("make demo", "make test"):
         assert command in text
         assert f"\n{command.split()[1]}:" in rules
+
+
+def test_cards_of_networks_say_what_their_records_and_the_results_say():
+    code = (
+        "import sys; sys.path.insert(0, 'benchmarks'); import cards;"
+        "wrong = [str(path) for path, text in cards.cards().items() if not path.is_file() or path.read_text() != text];"
+        "sys.exit(wrong and f'write them anew with python benchmarks/cards.py: {wrong}')"
+    )
+    pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_networks_that_are_shipped_are_small_and_have_a_card():
+    weights = list((ROOT / "learn").glob("*/weights/*.network"))
+    assert sum(path.stat().st_size for path in weights) < 20e6
+    assert all(path.with_suffix(".md").is_file() for path in weights)

@@ -2,7 +2,7 @@
 
 from ..level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS
 from .designs import GROWTH_DESIGNS, PAPER_GROWTH, SMALL_GROWTH, GrowthDesign
-from .network_file import NetworkFile, growth_path, verify_growth_networks
+from .network_file import NetworkFile, growth_path, shipped_path, verify_growth_networks
 from .reader import Estimate, GrowthReader
 from .targets import TARGETS, Targets
 from .training import GrowthSettings, train_growth
@@ -22,6 +22,7 @@ __all__ = [
     "NetworkFile",
     "Targets",
     "growth_path",
+    "shipped_path",
     "train_growth",
     "verify_growth_networks",
 ]

@@ -1,0 +1,115 @@
+"""Write the cards of the networks that come with gliodex, from their own records and from benchmarks/results/.
+
+python benchmarks/cards.py
+"""
+
+from pathlib import Path
+from typing import Any
+
+from record import latest
+
+from gliodex.learn.growth import NetworkFile, Targets, shipped_path
+from gliodex.learn.surrogate import SurrogateFile, shipped_surrogate
+from gliodex.retrieval.benchmark.growth_networks import growth_table
+from gliodex.retrieval.benchmark.surrogates import surrogate_table
+
+
+def cards() -> dict[Path, str]:
+    """Return the text of each card, by the path where it lies: beside the network."""
+    found = {}
+    lmi, surrogate = shipped_path("small", Targets()), shipped_surrogate("small")
+    if lmi.is_file():
+        found[lmi.with_suffix(".md")] = _lmi(NetworkFile(lmi))
+    if surrogate.is_file():
+        found[surrogate.with_suffix(".md")] = _surrogate(SurrogateFile(surrogate))
+    return found
+
+
+def _lmi(file: NetworkFile) -> str:
+    record, run = file.record, file.record["run"]
+    learned = run["learned_from"]
+    results = latest("lmi")
+    table = growth_table(results["rows"]) if results else "not measured yet"
+    count, held = learned["tumours"] - learned["held_apart"], learned["held_apart"]
+    model, campaigns = run["model"]["model"], ", ".join(learned["campaigns"])
+    return f"""# {file.path.name}
+
+Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and whole in the atlas (Learn-Morph-Infer, paper
+001), with their covariance. What `gliodex query --refine lmi` asks where a store has no network of its own.
+
+## Data
+
+{count:,} tumours simulated in {record["atlas"]["name"]} with {model} ({campaigns}),
+{held:,} more to stop by. Every epoch outlines each anew, at densities drawn from 0.05 to 0.5 (whole) and 0.5 to 0.85
+(core). No patient was learned from.
+
+## Training
+
+{_training(record)} AdamW, {run["design"]["rate"]:g} falling as a half cosine, weight decay
+{run["design"]["weight_decay"]:g}, {run["design"]["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in
+half precision, SHA-256 {file.sha256}.
+
+## Figures
+
+Tumours that it has never seen, outlined at random densities.
+
+{table}
+
+## Limits
+
+For the atlas and growth model above alone: others are refused. It has learned from outlines as smooth as simulations
+have them; patients' are ragged, moved by what a registration gets wrong, and no tumour of the model may explain them.
+So what it tells is simulated and has to fit better than the best match to be kept, and outlines farther from its
+tumours than any that it was tried on are warned of. Its covariance is that of simulated outlines. Not a medical device.
+"""
+
+
+def _surrogate(file: SurrogateFile) -> str:
+    record, run = file.record, file.record["run"]
+    each = [one["tumours"] - run["held_apart"] for one in run["learned_from"]]
+    results = latest("surrogate")
+    table = surrogate_table(results["rows"]) if results else "not measured yet"
+    bounds = "; ".join(
+        f"{low:.3g} to {high:.3g}" for low, high in zip(record["ranges"]["low"], record["ranges"]["high"], strict=True)
+    )
+    return f"""# {file.path.name}
+
+Says the density of a tumour in the 64³ voxels around its seed, given the tissue there and the growth (paper 000). What
+`--surrogate` takes in the solver's place.
+
+## Data
+
+{sum(each):,} tumours simulated in {len(each)} anatomies with {run["model"]["model"]}, {run["held_apart"]:,} more of each to
+stop by; voxels of {record["spacing_mm"]:g} mm. Growth between ({file.ranges.names}) {bounds}.
+
+## Training
+
+{_training(record)} Adam, {run["design"]["rate"]:g} falling as a half cosine, {run["design"]["batch"]} tumours a step. Seed
+{run["seed"]}. Kept in half precision, SHA-256 {file.sha256}.
+
+## Figures
+
+Anatomies that it has never seen.
+
+{table}
+
+## Limits
+
+Growth beyond these bounds is refused, and so are other voxels and growth models. What lies beyond the cube is taken for
+free of tumour; a tumour that reaches its faces counts as outgrown. On a processor the solver is faster, and exact. Not a
+medical device.
+"""
+
+
+def _training(record: dict[str, Any]) -> str:
+    return (
+        f"{record['weights'] / 1e6:.1f} million weights, {len(record['history'])} epochs in "
+        f"{record['seconds'] / 60:.0f} min on {'2 cores' if record['device'] == 'cpu' else 'a GPU'}, "
+        f"{record['memory_gb']:.1f} GB of tumours in memory, PyTorch {record['torch']}."
+    )
+
+
+if __name__ == "__main__":
+    for path, text in cards().items():
+        path.write_text(text)
+        print(path)
