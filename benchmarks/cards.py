@@ -32,6 +32,7 @@ def _lmi(file: NetworkFile) -> str:
     table = growth_table(results["rows"]) if results else "not measured yet"
     count, held = learned["tumours"] - learned["held_apart"], learned["held_apart"]
     model, campaigns = run["model"]["model"], ", ".join(learned["campaigns"])
+    design = run["design"]
     return f"""# {file.path.name}
 
 Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and whole in the atlas (Learn-Morph-Infer, paper
@@ -45,9 +46,8 @@ Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and w
 
 ## Training
 
-{_training(record)} AdamW, {run["design"]["rate"]:g} falling as a half cosine, weight decay
-{run["design"]["weight_decay"]:g}, {run["design"]["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in
-half precision, SHA-256 {file.sha256}.
+{_training(record)} AdamW, {design["rate"]:g} falling as a half cosine, weight decay {design["weight_decay"]:g},
+{design["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in half precision, SHA-256 {file.sha256}.
 
 ## Figures
 
@@ -66,7 +66,8 @@ tumours than any that it was tried on are warned of. Its covariance is that of s
 
 def _surrogate(file: SurrogateFile) -> str:
     record, run = file.record, file.record["run"]
-    each = [one["tumours"] - run["held_apart"] for one in run["learned_from"]]
+    held, model, design = run["held_apart"], run["model"]["model"], run["design"]
+    each = [one["tumours"] - held for one in run["learned_from"]]
     results = latest("surrogate")
     table = surrogate_table(results["rows"]) if results else "not measured yet"
     bounds = "; ".join(
@@ -79,12 +80,11 @@ Says the density of a tumour in the 64³ voxels around its seed, given the tissu
 
 ## Data
 
-{sum(each):,} tumours simulated in {len(each)} anatomies with {run["model"]["model"]}, {run["held_apart"]:,} more of each to
-stop by; voxels of {record["spacing_mm"]:g} mm. Growth between ({file.ranges.names}) {bounds}.
+{sum(each):,} tumours simulated in {len(each)} anatomies with {model}, {held:,} more of each to stop by; voxels of {record["spacing_mm"]:g} mm. Growth between ({file.ranges.names}) {bounds}.
 
 ## Training
 
-{_training(record)} Adam, {run["design"]["rate"]:g} falling as a half cosine, {run["design"]["batch"]} tumours a step. Seed
+{_training(record)} Adam, {design["rate"]:g} falling as a half cosine, {design["batch"]} tumours a step. Seed
 {run["seed"]}. Kept in half precision, SHA-256 {file.sha256}.
 
 ## Figures
