@@ -47,7 +47,8 @@ Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and w
 ## Training
 
 {_training(record)} AdamW, {design["rate"]:g} falling as a half cosine, weight decay {design["weight_decay"]:g},
-{design["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in half precision, SHA-256 {file.sha256}.
+{design["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in half precision, SHA-256
+{file.sha256}.
 
 ## Figures
 
@@ -80,7 +81,8 @@ Says the density of a tumour in the 64³ voxels around its seed, given the tissu
 
 ## Data
 
-{sum(each):,} tumours simulated in {len(each)} anatomies with {model}, {held:,} more of each to stop by; voxels of {record["spacing_mm"]:g} mm. Growth between ({file.ranges.names}) {bounds}.
+{sum(each):,} tumours simulated in {len(each)} anatomies with {model}, {held:,} more of each to stop by; voxels of
+{record["spacing_mm"]:g} mm. Growth between ({file.ranges.names}) {bounds}.
 
 ## Training
 
