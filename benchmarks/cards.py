@@ -97,9 +97,9 @@ Anatomies that it has never seen.
 
 ## Limits
 
-Growth beyond these bounds is refused, and so are other voxels and growth models. What lies beyond the cube is taken for
-free of tumour; a tumour that reaches its faces counts as outgrown. On a processor the solver is faster, and exact. Not a
-medical device.
+Growth beyond these bounds is refused, and so are other voxels and growth models. What lies beyond the cube is taken
+for free of tumour; a tumour that reaches its faces counts as outgrown. On a processor the solver is faster, and exact.
+Not a medical device.
 """
 
 
