@@ -86,6 +86,18 @@ class Schedule:
         return self.rate * share * min(1.0, (step + 1) / (self.warm_up + 1))
 
 
+def check_run(tumours: int | None, epochs: int | None, seed: int) -> None:
+    """Refuse settings of a training run that are out of range; None is a number that is found otherwise.
+
+    Raises:
+        InputError: one is.
+    """
+    if (tumours or 2) < 2 or (epochs is not None and epochs < 1) or seed < 0:
+        raise InputError(
+            f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {tumours}, {epochs} and {seed}"
+        )
+
+
 class Task(Protocol):
     """What a network learns: its own loss on its own examples."""
 
@@ -198,6 +210,38 @@ class Fit:
                 on_epoch(Epoch(len(self.history), schedule.epochs, loss, validation, self._best, self.seconds))
         made.kept.load_state_dict({name: value.half().float() for name, value in self._best_weights.items()})
         return made.kept.eval()
+
+    def known(self, path: Path, read: Callable[[], dict[str, Any]], *, restart: bool) -> dict[str, Any] | None:
+        """Record of what this run has made already; None where it is still to be done.
+
+        Args:
+            path: of what it makes.
+            read: its record.
+            restart: throw it away, and the checkpoint too.
+        """
+        if restart:
+            path.unlink(missing_ok=True)
+            self.checkpoint.unlink(missing_ok=True)
+            return None
+        try:
+            record = read()
+        except (InputError, DamagedStoreError):  # none, or damaged: it is made anew
+            return None
+        return record if record["run"] == self._identity else None
+
+    def record(self, network: torch.nn.Module, device: str) -> dict[str, Any]:
+        """How a network was trained, as plain values for its file."""
+        import torch
+
+        return {
+            "run": self._identity,
+            "weights": sum(p.numel() for p in network.parameters()),
+            "history": [list(losses) for losses in self.history],
+            "seconds": round(self.seconds, 1),
+            "halved": self.halved,
+            "device": device,
+            "torch": str(torch.__version__),
+        }
 
     def _epoch(self, task: Task, optimiser: torch.optim.Optimizer) -> float:
         """Learn from every example once; the mean loss."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, InputError
+from ..errors import InputError
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from .brain_box import BrainBox
 from .designs import KINDS, SMALL, Design
 from .devices import require_device, require_torch
 from .encoder import as_masks, codes_of, encoder_path, encoder_record, save_encoder
-from .fitting import Fit, OnEpoch, Schedule
+from .fitting import Fit, OnEpoch, Schedule, check_run
 from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
 
 if TYPE_CHECKING:
@@ -48,11 +48,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(f"an encoder is one of {', '.join(KINDS)}, not {self.kind}")
-        if self.tumours < 2 or (self.epochs is not None and self.epochs < 1) or self.seed < 0:
-            raise InputError(
-                f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {self.tumours}, "
-                f"{self.epochs} and {self.seed}"
-            )
+        check_run(self.tumours, self.epochs, self.seed)
 
     @property
     def validation(self) -> int:
@@ -104,37 +100,20 @@ def train(
     with committer_lock(path.parent, "gliodex train", f"{settings.kind}.lock"):
         schedule = Schedule(design.rate, settings.epochs or design.epochs, design.patience, settings.seed)
         fit = Fit(settings.kind, name, path.with_suffix(".checkpoint"), schedule)
-        if restart:
-            path.unlink(missing_ok=True)
-            fit.checkpoint.unlink(missing_ok=True)
-        elif known := _trained(store, settings.kind, name):
+        if known := fit.known(path, lambda: encoder_record(store, settings.kind), restart=restart):
             return known
         counts = counts_of(source, wanted, box, prepared)
         with torch.random.fork_rng():
             network = fit.learn(lambda: _Drawing(settings, box, counts), on_epoch)
         codes = codes_of(network, counts[: settings.tumours].reshape(-1, *box.cells), box)
-        record = {
-            "run": name,
+        record = fit.record(network, settings.device) | {
             "kind": settings.kind,
             "design": design.as_record(),
             "box": box.as_record(store.frame),
-            "weights": sum(p.numel() for p in network.parameters()),
-            "history": [list(losses) for losses in fit.history],
-            "seconds": round(fit.seconds, 1),
-            "device": settings.device,
-            "torch": str(torch.__version__),
         }
         save_encoder(path, network, codes.reshape(settings.tumours, -1), record)
         fit.checkpoint.unlink(missing_ok=True)
     return record
-
-
-def _trained(store: TumorStore, kind: str, name: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        record = encoder_record(store, kind)
-    except (InputError, DamagedStoreError):
-        return None
-    return record if record["run"] == name else None
 
 
 class _Drawing:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,8 @@ from numpy.typing import NDArray
 from ...errors import DamagedStoreError, InputError
 from ...store.atlas import Atlas
 from ...store.reader import TumorStore
-from ...store.sealed import Sealed, read_sealed, write_sealed
 from ..devices import require_torch
+from ..weights_file import WeightsFile
 from .designs import GrowthDesign
 from .targets import Targets
 
@@ -82,44 +80,21 @@ class Usual:
 
 
 @dataclass(frozen=True)
-class NetworkFile:
-    """A file of a trained network.
+class NetworkFile(WeightsFile):
+    """A file of a trained network; see `WeightsFile`."""
 
-    Args:
-        path: of it.
-        again: the command that makes it anew.
-    """
-
-    path: Path
     again: str = "gliodex train lmi"
 
     def write(self, record: dict[str, Any], network: torch.nn.Module, usual: Usual, fingerprint: Numbers) -> None:
-        """Keep a network durably, its weights in half precision.
+        """Keep a network durably.
 
         Raises:
             OutputError: it cannot be written.
         """
         import torch
 
-        weights = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
         usually = {name: torch.from_numpy(np.asarray(value)) for name, value in vars(usual).items()}
-        buffer = io.BytesIO()
-        torch.save({"weights": weights, "usual": usually, "atlas": torch.from_numpy(fingerprint).half()}, buffer)
-        write_sealed(self.path, record, buffer.getbuffer())
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """How it was trained.
-
-        Raises:
-            InputError, DamagedStoreError: there is none, or it is not what was written.
-        """
-        return self._sealed.record
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the file."""
-        return self._sealed.sha256
+        self.put(record, network, usual=usually, atlas={"fingerprint": torch.from_numpy(fingerprint).half()})
 
     @property
     def design(self) -> GrowthDesign:
@@ -145,7 +120,7 @@ class NetworkFile:
         ):
             if differs:
                 raise InputError(f"{self.path} was trained {what} of {store.path}: train one with `{self.again}`")
-        off = np.abs(self._held["atlas"].double().numpy() - atlas_fingerprint(store.atlas)).max()
+        off = np.abs(self.held["atlas"]["fingerprint"].double().numpy() - atlas_fingerprint(store.atlas)).max()
         if off > _SAME_ATLAS:
             raise InputError(
                 f"{self.path} was trained in the atlas {self.record['atlas']['name']}, not in {store.atlas.name} of "
@@ -162,25 +137,10 @@ class NetworkFile:
         torch = require_torch()
         from .networks import make_growth_network
 
-        held = self._held
         network = make_growth_network(self.design, self.targets.count)
-        network.load_state_dict({name: value.float() for name, value in held["weights"].items()})
-        usual = Usual(**{name: value.numpy() for name, value in held["usual"].items()})
+        usual = Usual(**{name: value.numpy() for name, value in self.held["usual"].items()})
         network.set_moments(*(torch.from_numpy(v) for v in usual.moments_scale()))
-        return network.to(memory_format=torch.channels_last_3d).eval(), usual  # type: ignore[call-overload]
-
-    @cached_property
-    def _sealed(self) -> Sealed:
-        if not self.path.is_file():
-            raise InputError(f"there is no network {self.path}: train one with `{self.again}`")
-        return read_sealed(self.path, self.again)
-
-    @cached_property
-    def _held(self) -> dict[str, Any]:
-        held: dict[str, Any] = require_torch().load(
-            io.BytesIO(self._sealed.data), weights_only=True, map_location="cpu"
-        )
-        return held
+        return self.fill(network), usual
 
 
 def growth_path(store: TumorStore, design: str, targets: Targets) -> Path:

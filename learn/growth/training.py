@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DamagedStoreError, InputError
+from ...errors import InputError
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule
+from ..fitting import Fit, OnEpoch, Schedule, check_run
 from ..level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
 from ..training_set import identity_of
 from .designs import SMALL_GROWTH, GrowthDesign
@@ -54,11 +54,7 @@ class GrowthSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if (self.tumours or 2) < 2 or (self.epochs is not None and self.epochs < 1) or self.seed < 0:
-            raise InputError(
-                f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {self.tumours}, "
-                f"{self.epochs} and {self.seed}"
-            )
+        check_run(self.tumours, self.epochs, self.seed)
 
     def shares(self, there: int) -> tuple[int, int]:
         """How many of `there` tumours are learned from, and how many are held apart to tell when to stop."""
@@ -127,10 +123,7 @@ def train_growth(
             _CLIP if design.gaussian else math.inf,
         )
         fit = Fit("lmi", run, path.with_suffix(".checkpoint"), schedule)
-        if restart:
-            path.unlink(missing_ok=True)
-            fit.checkpoint.unlink(missing_ok=True)
-        elif known := _trained(path, run):
+        if known := fit.known(path, lambda: NetworkFile(path).record, restart=restart):
             return known
         boxes = LevelBoxes.of(source, learned + held, prepared)
         viewer = Viewer(store.atlas, design.cells)
@@ -138,29 +131,14 @@ def train_growth(
         with torch.random.fork_rng():
             network = fit.learn(lambda: _GrowthTask(settings, examples), on_epoch)
         usual = examples.usual.judged(*_errors(network, examples, settings))
-        record = {
-            "run": run,
+        record = fit.record(network, settings.device) | {
             "atlas": {"name": store.atlas.name, "digest": store.atlas.digest},
             "store": str(source.path),
-            "weights": sum(p.numel() for p in network.parameters()),
-            "history": [list(losses) for losses in fit.history],
-            "seconds": round(fit.seconds, 1),
-            "halved": fit.halved,
-            "device": settings.device,
-            "torch": str(torch.__version__),
             "memory_gb": round(boxes.levels.nbytes / 1e9, 2),
         }
         NetworkFile(path).write(record, network, usual, atlas_fingerprint(store.atlas))
         fit.checkpoint.unlink(missing_ok=True)
     return record
-
-
-def _trained(path: Path, run: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        record = NetworkFile(path).record
-    except (InputError, DamagedStoreError):
-        return None
-    return record if record["run"] == run else None
 
 
 class _GrowthTask:

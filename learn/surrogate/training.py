@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DamagedStoreError, InputError
+from ...errors import InputError
 from ...simulate import FisherKolmogorovSettings
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore
 from ..devices import mixed_precision, require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule
+from ..fitting import Fit, OnEpoch, Schedule, check_run
 from ..level_boxes import Progress
 from ..training_set import identity_of
 from .crops import SYMMETRIES
@@ -47,11 +47,7 @@ class SurrogateSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if (self.tumours or 2) < 2 or (self.epochs is not None and self.epochs < 1) or self.seed < 0:
-            raise InputError(
-                f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {self.tumours}, "
-                f"{self.epochs} and {self.seed}"
-            )
+        check_run(self.tumours, self.epochs, self.seed)
 
     def shares(self, there: int) -> tuple[int, int]:
         """How many of `there` tumours of an anatomy are learned from, and how many are held apart."""
@@ -106,44 +102,25 @@ def train_surrogate(
         "learned_from": [identity_of(store, learned + held) for store in stores],
         "held_apart": held,
     }
-    file = SurrogateFile(path)
     with committer_lock(path.parent, "gliodex train", f"{path.stem}.lock"):
         epochs = settings.epochs or design.epochs
         schedule = Schedule(
             design.rate, epochs, design.patience, settings.seed, warm_up=_WARM_UP, clip=_CLIP, beta=design.beta
         )
         fit = Fit("surrogate", run, path.with_suffix(".checkpoint"), schedule)
-        if restart:
-            path.unlink(missing_ok=True)
-            fit.checkpoint.unlink(missing_ok=True)
-        elif known := _trained(file, run):
+        if known := fit.known(path, lambda: SurrogateFile(path).record, restart=restart):
             return known
         pairs = Pairs(stores, learned + held, design, model, prepared)
         with torch.random.fork_rng():
             network = fit.learn(lambda: _SurrogateTask(settings, pairs, learned), on_epoch)
-        record = {
-            "run": run,
+        record = fit.record(network, settings.device) | {
             "ranges": {"low": list(pairs.ranges.low), "high": list(pairs.ranges.high)},
             "spacing_mm": pairs.spacing_mm,
-            "weights": sum(p.numel() for p in network.parameters()),
-            "history": [list(losses) for losses in fit.history],
-            "seconds": round(fit.seconds, 1),
-            "halved": fit.halved,
-            "device": settings.device,
-            "torch": str(torch.__version__),
             "memory_gb": round(sum(boxes.levels.nbytes for boxes in pairs.boxes) / 1e9, 2),
         }
-        SurrogateFile(path).write(record, network)
+        SurrogateFile(path).put(record, network)
         fit.checkpoint.unlink(missing_ok=True)
     return record
-
-
-def _trained(file: SurrogateFile, run: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        record = file.record
-    except (InputError, DamagedStoreError):
-        return None
-    return record if record["run"] == run else None
 
 
 class _SurrogateTask:

@@ -111,7 +111,7 @@ def test_a_surrogate_that_does_not_fit_is_refused(ask, snapshots_store, brain_st
     refine = ("--refine", "tmcmc", "--surrogate")
     ran = ask("--refine", "local", "--surrogate", wide_network, store=snapshots_store, seg=seg)
     query_refused(ran, out, "--surrogate is for --refine tmcmc or --refine npe")
-    query_refused(ask(*refine, tmp_path / "none", store=snapshots_store, seg=seg), out, "there is no surrogate")
+    query_refused(ask(*refine, tmp_path / "none", store=snapshots_store, seg=seg), out, "there is no network")
     labels = brats_labels(open_store(brain_store).density(3))
     other = write_nifti(tmp_path / "other.nii.gz", labels, open_store(brain_store).frame.affine)
     ran = ask(*refine, wide_network, "--refine-in", "atlas", store=brain_store, seg=other)

@@ -109,7 +109,7 @@ def test_a_damaged_file_is_told(anatomies, path):
     flip(path, 40)
     with pytest.raises(DamagedStoreError, match="make it anew"):
         SurrogateFile(path).load()
-    with pytest.raises(InputError, match="there is no surrogate"):
+    with pytest.raises(InputError, match="there is no network"):
         SurrogateFile(path.with_name("other")).load()
 
 
