@@ -31,7 +31,7 @@ def test_cards_of_networks_say_what_their_records_and_the_results_say():
     code = (
         "import sys; sys.path.insert(0, 'benchmarks'); import cards;"
         "wrong = [str(path) for path, text in cards.cards().items() if not path.is_file() or path.read_text() != text];"
-        "sys.exit(wrong and f'write them anew with python benchmarks/cards.py: {wrong}')"
+        "sys.exit(bool(wrong) and f'write them anew with python benchmarks/cards.py: {wrong}')"
     )
     pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -127,6 +127,18 @@ class NetworkFile(WeightsFile):
                 f"{store.path}: train one with `{self.again}`"
             )
 
+    def fits(self, store: TumorStore) -> bool:
+        """Whether there is such a file, and `check` would not refuse it.
+
+        Raises:
+            DamagedStoreError: the file is not what was written.
+        """
+        try:
+            self.check(store)
+        except InputError:
+            return False
+        return True
+
     def load(self) -> tuple[torch.nn.Module, Usual]:
         """Read the network, in evaluation mode, and what was usual.
 

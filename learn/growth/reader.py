@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
+from ..devices import require_torch
 from .designs import GROWTH_DESIGNS
 from .network_file import NetworkFile, Usual, growth_path, shipped_path
 from .outline_views import Mask, Viewer, Views
@@ -72,12 +73,15 @@ class GrowthReader:
         """
         if design not in GROWTH_DESIGNS:
             raise InputError(f"--arch {design} is none of {', '.join(GROWTH_DESIGNS)}")
+        require_torch()
         files = []
         for one in targets:
             again = f"gliodex train lmi {store.path}"
             again += f" --arch {design}" * (design != "small") + f" --targets {one.name}" * (one.name != "mu+seed")
-            own, shipped = growth_path(store, design, one), shipped_path(design, one)
-            files.append(NetworkFile(shipped if shipped.is_file() and not own.is_file() else own, again))
+            own, shipped = (
+                NetworkFile(path, again) for path in (growth_path(store, design, one), shipped_path(design, one))
+            )
+            files.append(shipped if not own.path.is_file() and shipped.fits(store) else own)
         return cls(store, tuple(files))
 
     def __call__(self, core: Mask, whole: Mask, draws: int = 0, seed: int = 0) -> Estimate:

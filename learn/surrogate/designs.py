@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from ...errors import InputError
+
 Sees = Literal["diffusivity", "tissue", "csf"]
 Told = Literal["mu", "rates"]
 Loss = Literal["parts", "paper", "l1"]
 
 TUMOUR = 0.001
 """Density from which a voxel counts as tumour; and fraction from which it has CSF (the authors' code)."""
+
+_PAPER_HALVINGS = 3
+_FEWEST_CELLS = (
+    4  # PyTorch's gradients of bfloat16 convolutions over 2³ cells read memory that nobody wrote (2.13, CPU)
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,14 @@ class SurrogateDesign:
     batch: int
     epochs: int
     patience: int
+
+    def __post_init__(self) -> None:
+        halvings = _PAPER_HALVINGS if len(self.widths) == 1 else len(self.widths)
+        if self.crop % 2**halvings or self.crop // 2**halvings < _FEWEST_CELLS:
+            raise InputError(
+                f"a crop of {self.crop} voxels cannot be halved {halvings} times to at least {_FEWEST_CELLS}: take a "
+                f"multiple of {2**halvings}, {_FEWEST_CELLS * 2**halvings} or more"
+            )
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON."""

@@ -1,8 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from gliodex.errors import InputError
 from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile, Targets, growth_path, train_growth
+from gliodex.learn.growth import reader as reader_module
+from gliodex.simulate import build
+from gliodex.store import open_store
 
 from .masks import outlines
 from .tiny import TINY, settings
@@ -89,3 +94,17 @@ def test_what_was_not_trained_is_asked_for(grown):
         GrowthReader.of(grown, "paper")
     with pytest.raises(InputError, match="--arch large is none of small, paper"):
         GrowthReader.of(grown, "large")
+
+
+def test_what_comes_with_gliodex_answers_for_its_atlas_alone(trained, grown, tmp_path, monkeypatch, make_atlas):
+    """A network of the small brain is shipped: its stores need none of their own, and others still do."""
+    of = settings()
+    shipped = tmp_path / "shipped.network"
+    shutil.copy(growth_path(trained, of.design.name, of.targets), shipped)
+    monkeypatch.setattr(reader_module, "shipped_path", lambda design, targets: shipped)
+    assert GrowthReader.of(grown).files[0].path == shipped
+    train_growth(grown, settings(tumours=12, epochs=1))
+    assert GrowthReader.of(grown).files[0].path != shipped, "the store's own comes first"
+    build(tmp_path / "other", 4, 6, make_atlas(shape=(38, 36, 32)), workers=1)
+    with pytest.raises(InputError, match=r"there is no network .*other.*: train one with"):
+        GrowthReader.of(open_store(tmp_path / "other"))

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gliodex.errors import InputError
 from gliodex.learn.surrogate import PAPER_SURROGATE, SMALL_SURROGATE
 
 torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
@@ -11,23 +12,23 @@ from gliodex.learn.surrogate.networks import density_loss, make_surrogate  # noq
 
 
 def test_the_small_network_says_densities_of_the_crops_size():
-    network = make_surrogate(replace(SMALL_SURROGATE, crop=32))
-    said = network(torch.rand(2, 1, 32, 32, 32), torch.rand(2, 1, 32, 32, 32), torch.rand(2, 2))
-    assert said.shape == (2, 1, 32, 32, 32)
+    network = make_surrogate(SMALL_SURROGATE)
+    said = network(torch.rand(2, 1, 64, 64, 64), torch.rand(2, 1, 64, 64, 64), torch.rand(2, 2))
+    assert said.shape == (2, 1, 64, 64, 64)
     assert ((said >= 0) & (said <= 1)).all()
 
 
 def test_the_papers_network_halves_three_times_and_joins_the_growth_in_the_middle():
-    design = replace(PAPER_SURROGATE, crop=16, widths=(8,), blocks=1)
+    design = replace(PAPER_SURROGATE, crop=32, widths=(8,), blocks=1)
     network = make_surrogate(design)
     shapes = []
     network.narrow.register_forward_hook(lambda module, given, made: shapes.append(tuple(made.shape)))
-    anatomy, growth = torch.rand(1, 3, 16, 16, 16), torch.rand(1, 3)
-    said = network(anatomy, torch.zeros(1, 1, 16, 16, 16), growth)
-    assert said.shape == (1, 1, 16, 16, 16)
-    assert shapes == [(1, 5, 2, 2, 2)], "three of eight channels come from the growth"
-    assert not torch.allclose(said, network(anatomy, torch.zeros(1, 1, 16, 16, 16), growth + 1))
-    assert torch.allclose(said, network(anatomy, torch.ones(1, 1, 16, 16, 16), growth)), "no distances"
+    anatomy, growth = torch.rand(1, 3, 32, 32, 32), torch.rand(1, 3)
+    said = network(anatomy, torch.zeros(1, 1, 32, 32, 32), growth)
+    assert said.shape == (1, 1, 32, 32, 32)
+    assert shapes == [(1, 5, 4, 4, 4)], "three of eight channels come from the growth"
+    assert not torch.allclose(said, network(anatomy, torch.zeros(1, 1, 32, 32, 32), growth + 1))
+    assert torch.allclose(said, network(anatomy, torch.ones(1, 1, 32, 32, 32), growth)), "no distances"
 
 
 def test_the_papers_network_has_its_width():
@@ -58,3 +59,9 @@ def test_growth_changes_what_is_said():
     anatomy, distance = torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)
     one, other = (network(anatomy, distance, torch.full((1, 2), v)) for v in (-0.5, 0.5))
     assert (one - other).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("changes", [{"crop": 16}, {"crop": 30}, {"crop": 16, "widths": (4, 8, 8)}])
+def test_a_crop_that_cannot_be_halved_so_often_is_refused(changes):
+    with pytest.raises(InputError, match=r"cannot be halved 3 times to at least 4: take a multiple of 8, 32 or more"):
+        replace(PAPER_SURROGATE, **changes)

@@ -85,7 +85,7 @@ def test_the_papers_ablations_can_be_made(anatomies, path, changes):
 
 def test_the_papers_network_learns(anatomies, path):
     of = settings(tumours=6, epochs=2)
-    of = replace(of, design=replace(PAPER_SURROGATE, crop=16, widths=(8,), blocks=1, batch=4))
+    of = replace(of, design=replace(PAPER_SURROGATE, crop=32, widths=(8,), blocks=1, batch=4))
     record = train_surrogate(anatomies[:2], path, of)
     assert len(record["history"]) == 2
     assert len(record["ranges"]["low"]) == 3, "D, ρ and T"
