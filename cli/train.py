@@ -125,7 +125,9 @@ def train_lmi(
     targets: Annotated[
         TargetName,
         typer.Option(
-            help="What it tells: mu, √(DT) and √(ρT), or rates, D, ρ and T, and the seed. A query takes mu+seed."
+            metavar="WHAT",
+            help="What it tells: mu+seed, mu, rates+seed, rates or seed; mu is √(DT) and √(ρT), rates is D, ρ and T. A "
+            "query takes mu+seed.",
         ),
     ] = TargetName.mu_seed,
     scale: Annotated[

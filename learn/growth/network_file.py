@@ -157,13 +157,17 @@ class NetworkFile(WeightsFile):
 
 def growth_path(store: TumorStore, design: str, targets: Targets) -> Path:
     """File of the network of a design that was trained for a store."""
-    scale = "" if targets.scale == "log" else f"-{targets.scale}"
-    return store.derived / "networks" / f"lmi-{design}-{targets.name}{scale}.network"
+    return store.derived / "networks" / _name(design, targets)
 
 
 def shipped_path(design: str, targets: Targets) -> Path:
     """Where the network that comes with gliodex would lie; there need not be one."""
-    return Path(__file__).parent / "weights" / f"lmi-{design}-{targets.name}.network"
+    return Path(__file__).parent / "weights" / _name(design, targets)
+
+
+def _name(design: str, targets: Targets) -> str:
+    scale = "" if targets.scale == "log" else f"-{targets.scale}"
+    return f"lmi-{design}-{targets.name}{scale}.network"
 
 
 def verify_growth_networks(store: TumorStore) -> list[str]:

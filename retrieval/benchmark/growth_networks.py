@@ -125,7 +125,7 @@ def compare_growth_networks(
     if request.unseen < 2:
         raise InputError(f"--unseen must be at least 2, not {request.unseen}")
     store = open_store(request.store)
-    tellers = dict(_networks(store)) | dict(_neighbours(store))
+    tellers = dict(_networks(store, request.seed)) | dict(_neighbours(store))
     rows: list[Row] = []
     with staged_folder(request.out) as folder, ThreadPoolExecutor(available_cores()) as pool:
         judge = Judge(store)
@@ -189,8 +189,8 @@ def density_errors(density: NDArray[np.float32], truth: NDArray[np.float32], atl
     """Compare a density with the truth as paper 001's authors do.
 
     Returns:
-        Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where either has; Dice
-        at `LEVELS`, None where neither reaches the level.
+        Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where
+        any is told; Dice at `LEVELS`, None where neither reaches the level.
     """
     off, there = np.abs(density - truth), truth > _TINY
     csf = ~atlas.tissue & (atlas.csf > _TINY) & (density > _TINY)
@@ -216,15 +216,26 @@ def _timed(teller: Teller, tumour: Unseen) -> tuple[GrowthParameters | int, Row]
     return told, row | {"seconds": time.perf_counter() - begun}
 
 
-def _networks(store: TumorStore) -> Iterator[tuple[str, Teller]]:
-    """Find the networks of a store; at least the one that queries take must be there."""
+def _networks(store: TumorStore, seed: int) -> Iterator[tuple[str, Teller]]:
+    """Find the networks of a store; at least the one that queries take must be there.
+
+    Raises:
+        InputError: it is not, or one has learned from the campaign of a seed.
+    """
     taken = f"{SMALL_GROWTH.name}: {ONE_NETWORK}"
-    yield taken, _asking(GrowthReader.of(store))
+    yield taken, _asking(_unaware(GrowthReader.of(store), seed))
     for design in GROWTH_DESIGNS:
         for name, targets in NETWORKS.items():
             there = all(growth_path(store, design, one).is_file() for one in targets)
             if there and f"{design}: {name}" != taken:
-                yield f"{design}: {name}", _asking(GrowthReader.of(store, design, targets=targets))
+                yield f"{design}: {name}", _asking(_unaware(GrowthReader.of(store, design, targets=targets), seed))
+
+
+def _unaware(reader: GrowthReader, seed: int) -> GrowthReader:
+    for file in reader.files:
+        if any(name.startswith(f"seed-{seed}-") for name in file.record["run"]["learned_from"]["campaigns"]):
+            raise InputError(f"{file.path} has learned from tumours of the seed {seed}: choose another --seed")
+    return reader
 
 
 def _asking(reader: GrowthReader) -> Teller:

@@ -99,3 +99,11 @@ def test_one_tumour_is_too_few(store, tmp_path):
     with pytest.raises(InputError, match="--unseen must be at least 2, not 1"):
         compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 1))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_network_has_learned_from_is_not_unseen(store):
+    """Learned from another store, whose campaign the searched one does not have."""
+    reader = GrowthReader.of(store)
+    assert growth_networks._unaware(reader, 6) is reader
+    with pytest.raises(InputError, match=r"has learned from tumours of the seed 5: choose another --seed"):
+        growth_networks._unaware(reader, 5)
