@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
-from . import bench, build, demo, forecast, query, stores, train, tumours
+from . import bench, build, demo, forecast, query, stores, train, train_lmi, train_surrogate, tumours
 from .console import errors
 
 app = typer.Typer(
@@ -38,8 +38,8 @@ app.command("bench lmi")(bench.bench_lmi)
 app.command("bench surrogate")(bench.bench_surrogate)
 app.command("plausibility")(bench.plausibility)
 app.command("train")(train.train)
-app.command("train lmi")(train.train_lmi)
-app.command("train surrogate")(train.train_surrogate)
+app.command("train lmi")(train_lmi.train_lmi)
+app.command("train surrogate")(train_surrogate.train_surrogate)
 app.command("verify")(stores.verify)
 app.command("gc")(stores.gc)
 

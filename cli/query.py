@@ -18,7 +18,7 @@ from ..retrieval.spaces import Space
 from .build import Device
 from .console import errors, out, say, stages
 from .stores import Engine, Method
-from .train import Arch
+from .train_lmi import Arch
 
 
 class Measure(StrEnum):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import DamagedStoreError, InputError
 from ..store.sealed import read_sealed, write_sealed
@@ -42,6 +43,9 @@ class Epoch:
     best: float
     seconds: float
 
+
+Part = TypeVar("Part")
+Seen = TypeVar("Seen")
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -96,6 +100,19 @@ def check_run(tumours: int | None, epochs: int | None, seed: int) -> None:
         raise InputError(
             f"training takes at least 2 tumours, 1 epoch and a seed of 0 or more, not {tumours}, {epochs} and {seed}"
         )
+
+
+def ahead(look: Callable[[Part], Seen], parts: Iterable[Part]) -> Iterator[Seen]:
+    """Look at each of `parts` in turn, at the next one while the last one is learned from."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for part in parts:
+            following = pool.submit(look, part)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
 
 
 class Task(Protocol):

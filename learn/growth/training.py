@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from ...errors import InputError
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule, check_run
+from ..fitting import Fit, OnEpoch, Schedule, ahead, check_run
 from ..level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
 from ..training_set import identity_of
 from .designs import SMALL_GROWTH, GrowthDesign
@@ -174,14 +173,9 @@ class _GrowthTask:
         def look(tumours: NDArray[np.int64]) -> tuple[Views, Numbers]:
             return self._examples.looked(tumours, levels[0][tumours], levels[1][tumours])
 
-        with ThreadPoolExecutor(1) as pool:  # looks at the next ones while the network learns
-            ahead = pool.submit(look, chosen[0])
-            for following in [*chosen[1:], None]:
-                seen = ahead.result()
-                if following is not None:
-                    ahead = pool.submit(look, following)
-                loss = self._loss(*seen)
-                yield loss, loss.new_zeros(())
+        for views, truths in ahead(look, chosen):
+            loss = self._loss(views, truths)
+            yield loss, loss.new_zeros(())
 
     def validation(self) -> float:
         losses = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from ...simulate import FisherKolmogorovSettings
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore
 from ..devices import mixed_precision, require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule, check_run
+from ..fitting import Fit, OnEpoch, Schedule, ahead, check_run
 from ..level_boxes import Progress
 from ..training_set import identity_of
 from .crops import SYMMETRIES
@@ -152,14 +151,9 @@ class _SurrogateTask:
         order = self._learned[torch.randperm(len(self._learned)).numpy()]
         turns = torch.randint(len(SYMMETRIES), (len(order),)).numpy() * self._settings.design.symmetries
         parts = [slice(n * self._batch, (n + 1) * self._batch) for n in range(self.steps)]
-        with ThreadPoolExecutor(1) as pool:  # looks at the next ones while the network learns
-            ahead = pool.submit(self._pairs.batch, order[parts[0]], turns[parts[0]])
-            for following in [*parts[1:], None]:
-                batch = ahead.result()
-                if following is not None:
-                    ahead = pool.submit(self._pairs.batch, order[following], turns[following])
-                loss = self._loss(batch)
-                yield loss, loss.new_zeros(())
+        for batch in ahead(lambda part: self._pairs.batch(order[part], turns[part]), parts):
+            loss = self._loss(batch)
+            yield loss, loss.new_zeros(())
 
     def validation(self) -> float:
         total = 0.0

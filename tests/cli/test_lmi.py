@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gliodex.cli.train import Arch, ScaleName, TargetName
+from gliodex.cli.train_lmi import Arch, ScaleName, TargetName
 from gliodex.learn.growth import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, network_file
 from gliodex.learn.growth.targets import Targets
 from gliodex.simulate import FisherKolmogorov, GrowthParameters

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from gliodex.cli.build import PriorName
-from gliodex.cli.train import Arch, LossName, SeesName
+from gliodex.cli.train_surrogate import Arch, LossName, SeesName
 from gliodex.learn.surrogate import SURROGATE_DESIGNS, SurrogateFile, SurrogateSolver, train_surrogate
 from gliodex.simulate import PRIORS, FisherKolmogorov, GrowthParameters, build
 from gliodex.store import open_store

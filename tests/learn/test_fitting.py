@@ -1,7 +1,9 @@
+import threading
+
 import numpy as np
 import pytest
 
-from gliodex.learn.fitting import Schedule
+from gliodex.learn.fitting import Schedule, ahead
 
 
 def test_the_rate_falls_as_a_half_cosine_to_a_fiftieth():
@@ -20,3 +22,30 @@ def test_the_rate_decays_by_a_factor_a_step():
 def test_the_rate_rises_over_the_first_steps():
     schedule = Schedule(1.0, 100, 3, 0, decay=1.0, warm_up=3)
     assert [schedule.rate_at(step, 9) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+
+
+def test_all_parts_are_looked_at_in_turn():
+    assert list(ahead(lambda part: part * part, range(5))) == [0, 1, 4, 9, 16]
+    assert list(ahead(lambda part: part, [])) == []
+
+
+def test_the_next_part_is_looked_at_while_one_is_learned_from():
+    seen = [threading.Event() for _ in range(3)]
+
+    def look(part: int) -> int:
+        seen[part].set()
+        return part
+
+    for part in ahead(look, range(3)):
+        if part < 2:
+            assert seen[part + 1].wait(10), "nobody looks ahead"
+        if part < 1:
+            assert not seen[part + 2].is_set(), "one part ahead, not more: each takes memory"
+
+
+def test_what_goes_wrong_in_looking_is_told():
+    def look(part: int) -> int:
+        raise ValueError(f"part {part}")
+
+    with pytest.raises(ValueError, match="part 0"):
+        list(ahead(look, range(3)))

@@ -1,0 +1,97 @@
+"""`gliodex train surrogate`: networks that stand in for the solver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..learn import Epoch
+from ..store import open_store
+from .build import Device
+from .console import say
+from .train_lmi import Arch
+from .training_bar import training_bar
+
+
+class SeesName(StrEnum):
+    """What a surrogate sees of an anatomy."""
+
+    diffusivity = "diffusivity"
+    tissue = "tissue"
+    csf = "csf"
+
+
+class LossName(StrEnum):
+    """What it learns by."""
+
+    parts = "parts"
+    paper = "paper"
+    l1 = "l1"
+
+
+def train_surrogate(
+    stores: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STORE...",
+            help="Stores to learn from, each of another anatomy: `gliodex build STORE --atlas FILE --prior paper000`.",
+        ),
+    ],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the network is to lie.")],
+    arch: Annotated[
+        Arch, typer.Option(help="small trains on two cores; paper: the network of paper 000, for a GPU.")
+    ] = Arch.small,
+    sees: Annotated[
+        SeesName | None,
+        typer.Option(
+            help="Of the anatomy: diffusivity, all that the solver sees; tissue, white, grey and CSF; csf alone. "
+            "(default: the network's)"
+        ),
+    ] = None,
+    loss: Annotated[
+        LossName | None,
+        typer.Option(
+            help="Errors: parts, where the truth has tumour and elsewhere; paper, there and in CSF; l1, anywhere. "
+            "(default: the network's)"
+        ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--tumours", min=2, help="Tumours of each store to learn from. (default: all of the smallest, but a few)"
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: the network's)")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and symmetries.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
+    restart: Annotated[bool, typer.Option("--restart", help="Train anew even where a network is there.")] = False,
+) -> None:
+    """Train a network that stands in for the solver, in any anatomy. Killed, it goes on when called again.
+
+    It keeps all tumours in memory while it learns: about 100 KB each.
+    """
+    from ..learn.surrogate import SURROGATE_DESIGNS, SurrogateSettings
+    from ..learn.surrogate import train_surrogate as train_network
+
+    design = SURROGATE_DESIGNS[arch.value]
+    design = replace(design, sees=sees.value if sees else design.sees, loss=loss.value if loss else design.loss)
+    settings = SurrogateSettings(design, seed, count, epochs, device.value)
+    trained: list[Epoch] = []
+    with training_bar(trained) as (prepared, show):
+        record = train_network(
+            [open_store(store) for store in stores], file, settings, restart=restart, prepared=prepared, on_epoch=show
+        )
+    if not trained:
+        say(f"{file}: nothing to do, such a network is trained already; --restart trains it anew")
+        return
+    if record["halved"]:
+        say(f"the GPU's memory did not suffice: steps of {design.batch // 2 ** record['halved']} tumours instead")
+    best = min(validation for _, validation in record["history"])
+    say(
+        f"{file}: trained in {record['seconds'] / 60:.1f} min, {len(record['history'])} epochs, validation loss "
+        f"{best:.4f}, {record['weights'] / 1e6:.1f} million weights"
+    )
