@@ -4,6 +4,7 @@ python benchmarks/tables.py
 """
 
 from pathlib import Path
+from typing import Any
 
 from record import latest
 
@@ -13,6 +14,10 @@ from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
 from gliodex.retrieval.benchmark.stages import table as stages_table
 from gliodex.retrieval.benchmark.surrogates import surrogate_table
 
+_SURROGATE_PLOTS = (
+    "![A growing tumour, by the solver and by the surrogate.](docs/surrogate_growth.png)\n\n"
+    "![Distributions of Dice and of errors, a row a way.](docs/surrogate_histograms.png)"
+)
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"
 
@@ -98,8 +103,25 @@ def _networks() -> str:
             f"ms on 2 cores. {own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours of "
             f"{own['anatomies']} anatomies, {own['epochs']} epochs, {own['seconds'] / 60:.0f} min on 2 cores."
         )
-        parts += [about, surrogate_table(found["rows"])]
+        parts += [about, surrogate_table(found["rows"]), _SURROGATE_PLOTS]
+    if found := latest("surrogate_tmcmc"):
+        about = (
+            "What transitional MCMC finds with a surrogate, and with the solver run anew with other random numbers, "
+            f"against the solver: most probable tumours of {found['patients']} patients (`{found['command']}`), "
+            "medians. Paper: the five patients of its Table I."
+        )
+        parts += [about, _map_table(found)]
     return "".join(f"\n\n{part}" for part in parts)
+
+
+def _map_table(found: dict[str, Any]) -> str:
+    lines = ["| | √(DT) off | √(ρT) off | seed off, mm | Dice at 0.2 | 0.4 | 0.8 | s |", "|" + "---|" * 8]
+    for way, row in {**found["medians"], "paper 000: surrogate": found["paper"]}.items():
+        cells = [way, f"{row['diffusion']:.1%}", f"{row['growth']:.1%}", f"{row['seed_mm']:.1f}"]
+        cells += [f"{row[name]:.2f}" if name in row else "" for name in ("dice_0.2", "dice_0.4", "dice_0.8")]
+        cells.append(f"{found['seconds'][way]:.0f}" if way in found["seconds"] else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _plausibility() -> str:
@@ -196,6 +218,7 @@ def _patient_rows() -> list[tuple[str, str, str]]:
         "patients_fixed": "the same with a smaller store",
         "patients_thresholds": "with it and `--thresholds search`",
         "patients_local": "with it and `--refine local`",
+        "patients_lmi": "with it and `--refine lmi`",
         "patients_local_atlas": "with it and `--refine local --refine-in atlas`",
         "patients_fast": "those with T1, default registration",
         "patients_syn": "the same with `syn`",
