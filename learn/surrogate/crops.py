@@ -32,6 +32,11 @@ def anatomy_maps(atlas: Atlas, settings: FisherKolmogorovSettings, sees: Sees) -
     return relative_diffusivity(atlas, settings)[None]
 
 
+def passable(atlas: Atlas, settings: FisherKolmogorovSettings, sees: Sees) -> Volume:
+    """Relative diffusivity as far as a network may know it: with CSF alone, all that is none is white matter."""
+    return 1 - atlas.csf if sees == "csf" else relative_diffusivity(atlas, settings)
+
+
 def relative_diffusivity(atlas: Atlas, settings: FisherKolmogorovSettings) -> Volume:
     """Diffusivity of every voxel over that of white matter; 0 outside the tissue."""
     white, grey = atlas.white, atlas.grey
@@ -60,9 +65,9 @@ def cropped(values: NDArray[Kind], corner: Voxel, crop: int) -> NDArray[Kind]:
     return found
 
 
-def distances(centre: NDArray[np.float64], corner: Voxel, crop: int, spacing_mm: float) -> Volume:
-    """Distance of every voxel of a crop from a point in voxels, mm."""
-    squares = [((np.arange(a, a + crop) - c) * spacing_mm) ** 2 for a, c in zip(corner, centre, strict=True)]
+def distances(centre: NDArray[np.float64], corner: Voxel, crop: int) -> Volume:
+    """Distance of every voxel of a crop from a point, in voxels."""
+    squares = [(np.arange(a, a + crop) - c) ** 2 for a, c in zip(corner, centre, strict=True)]
     return np.asarray(np.sqrt(squares[0][:, None, None] + squares[1][:, None] + squares[2]), np.float32)
 
 

@@ -31,6 +31,7 @@ class SurrogateDesign:
         blocks: of two convolutions at each resolution; of "paper", convolutions of a block.
         sees: of the anatomy: "diffusivity", relative to D_w, is all that the solver sees; "tissue", white, grey and
             CSF (paper 000); "csf" alone (its ablation).
+        timed: told when a front would come by, see `travel_times`; otherwise how far the seed is alone.
         told: of growth: "mu", √(D T) and √(ρ T), which fix the density; or "rates", D, ρ and T (paper 000).
         masked: no density outside the tissue, whatever the network says.
         symmetries: learn from mirror images and turned ones, too.
@@ -48,6 +49,7 @@ class SurrogateDesign:
     widths: tuple[int, ...]
     blocks: int
     sees: Sees
+    timed: bool
     told: Told
     masked: bool
     symmetries: bool
@@ -82,6 +84,7 @@ SMALL_SURROGATE = SurrogateDesign(
     widths=(16, 40, 80, 128),
     blocks=1,
     sees="diffusivity",
+    timed=True,
     told="mu",
     masked=True,
     symmetries=True,
@@ -100,6 +103,7 @@ PAPER_SURROGATE = SurrogateDesign(
     widths=(128,),
     blocks=4,
     sees="tissue",
+    timed=False,
     told="rates",
     masked=False,
     symmetries=False,

@@ -1,7 +1,8 @@
 """Networks that stand in for the solver, as PyTorch modules.
 
-Shapes: the anatomy is (n, channels, crop, crop, crop), distances from the seed (n, 1, crop, crop, crop) in units of
-half the crop, growth (n, k) in [-1, 1] where it was learned; they say densities (n, 1, crop, crop, crop).
+Shapes: the anatomy is (n, channels, crop, crop, crop), distances from the seed (n, 1, crop, crop, crop) and times of a
+front (n, 1, crop / 2, crop / 2, crop / 2) in units of half the crop, growth (n, k) in [-1, 1] where it was learned;
+they say densities (n, 1, crop, crop, crop).
 """
 
 from __future__ import annotations
@@ -26,24 +27,25 @@ def make_surrogate(design: SurrogateDesign) -> SmallSurrogate | PaperSurrogate:
 class SmallSurrogate(nn.Module):
     """Down to a few cells and up again, on cells of 2³ voxels at the finest; growth scales every channel on its way.
 
-    Beside it stands a front that moves evenly in all directions, of a speed and width that the growth decides: the
-    network only learns how the anatomy changes this.
+    Beside it stands a front, of a reach and width that the growth decides, which moves as travel times tell, evenly in
+    all directions, or between: the network only learns how the anatomy changes this.
     """
 
     def __init__(self, design: SurrogateDesign) -> None:
         super().__init__()
         widths, growth = design.widths, GROWTH[design.told]
-        self.look = nn.Conv3d(CHANNELS[design.sees] + 1, widths[0], 2, 2)
+        self.look = nn.Conv3d(CHANNELS[design.sees] + 2, widths[0], 2, 2)
         self.down = nn.ModuleList(nn.Conv3d(a, b, 2, 2) for a, b in pairwise(widths))
         self.up = nn.ModuleList(nn.Conv3d(b, a, 1) for a, b in pairwise(widths))
         self.before = nn.ModuleList(_Blocks(width, design.blocks, growth) for width in widths)
         self.after = nn.ModuleList(_Blocks(width, design.blocks, growth) for width in widths[:-1])
         self.out = nn.Conv3d(widths[0], 8, 1)
-        self.front = nn.Sequential(nn.Linear(growth, 32), nn.GELU(), nn.Linear(32, 2))
+        self.front = nn.Sequential(nn.Linear(growth, 32), nn.GELU(), nn.Linear(32, 3))
 
-    def forward(self, anatomy: Tensor, distance: Tensor, growth: Tensor) -> Tensor:
+    def forward(self, anatomy: Tensor, distance: Tensor, times: Tensor, growth: Tensor) -> Tensor:
         """Say densities."""
-        seen = self.look(torch.cat([anatomy, distance], 1))
+        times = F.interpolate(times, scale_factor=2.0, mode="trilinear")
+        seen = self.look(torch.cat([anatomy, distance, times], 1))
         kept = []
         for n, blocks in enumerate(self.before):
             seen = blocks(self.down[n - 1](seen) if n else seen, growth)
@@ -52,9 +54,9 @@ class SmallSurrogate(nn.Module):
             seen = F.interpolate(self.up[n](seen), scale_factor=2.0, mode="nearest")
             seen = self.after[n](seen + kept[n], growth)
         told = _finer(self.out(seen)).float()
-        reach, steepness = self.front(growth).float().unbind(1)
-        front = (reach[:, None, None, None, None] - distance) * (4 * F.softplus(steepness))[:, None, None, None, None]
-        return torch.sigmoid(told + front)
+        reach, steepness, share = self.front(growth).float()[:, :, None, None, None, None].unbind(1)
+        along = torch.lerp(distance, times, torch.sigmoid(share))
+        return torch.sigmoid(told + (reach - along) * 4 * F.softplus(steepness))
 
 
 class _Blocks(nn.Module):
@@ -98,8 +100,8 @@ class PaperSurrogate(nn.Module):
         self.decoder = nn.ModuleList(_plain(width, design.blocks + 1) for _ in range(4))
         self.out = nn.Conv3d(width, 1, 3, 1, 1)
 
-    def forward(self, anatomy: Tensor, distance: Tensor, growth: Tensor) -> Tensor:
-        """Say densities; the seed is in the middle, so that distances tell nothing."""
+    def forward(self, anatomy: Tensor, distance: Tensor, times: Tensor, growth: Tensor) -> Tensor:
+        """Say densities; the seed is in the middle, so that distances tell nothing, and times are not looked at."""
         seen = F.relu(self.look(anatomy))
         for n, block in enumerate(self.encoder):
             seen = F.relu(self.halve[n - 1](seen)) if n else seen

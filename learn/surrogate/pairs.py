@@ -15,9 +15,10 @@ from ...store.atlas import Atlas
 from ...store.integers import dequantise
 from ...store.reader import TumorStore
 from ..level_boxes import LevelBoxes, Progress
-from .crops import Volume, anatomy_maps, corner_of, cropped, distances, turned
+from .crops import Volume, anatomy_maps, corner_of, cropped, distances, passable, turned
 from .designs import TUMOUR, SurrogateDesign
 from .ranges import Ranges
+from .travel_times import in_cells, travel_times
 
 Numbers = NDArray[np.float64]
 
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     Args:
         anatomy: (n, channels, crop, crop, crop).
         distance: from the seed in halves of the crop, (n, 1, crop, crop, crop).
+        times: when a front comes by, in the same unit, (n, 1, crop / 2, crop / 2, crop / 2).
         growth: (n, k).
         density: (n, 1, crop, crop, crop).
         tissue, csf: boolean, where the density is, and where it is not, (n, 1, crop, crop, crop).
@@ -35,6 +37,7 @@ class Batch(NamedTuple):
 
     anatomy: Volume
     distance: Volume
+    times: Volume
     growth: Volume
     density: Volume
     tissue: NDArray[np.bool_]
@@ -47,11 +50,13 @@ class Place:
 
     Args:
         maps: that the network sees, (channels, *frame).
+        passable: see `crops.passable`, on the frame.
         tissue, csf: boolean, on the frame.
         spacing_mm: of its voxels.
     """
 
     maps: Volume
+    passable: Volume
     tissue: NDArray[np.bool_]
     csf: NDArray[np.bool_]
     spacing_mm: float
@@ -110,13 +115,14 @@ class Pairs:
         which, n = divmod(number, self.each)
         boxes, crop = self.boxes[which], self.design.crop
         parameters = boxes.parameters[n]
-        view = look(self.places[which], self.frames[which].voxel(parameters.seed_mm), crop)
+        view = look(self.places[which], self.frames[which].voxel(parameters.seed_mm), self.design)
         levels = boxes.levels[boxes.starts[n] : boxes.starts[n + 1]].reshape(boxes.shape[n])
         low = np.array(view.corner) - boxes.low[n]
         density = dequantise(cropped(levels, (int(low[0]), int(low[1]), int(low[2])), crop).astype(np.uint16))
         return Batch(
             turned(view.maps, symmetry),
             turned(view.distance[None], symmetry),
+            turned(view.times[None], symmetry),
             self.ranges.scaled(parameters),
             turned(density[None], symmetry),
             turned(view.tissue[None], symmetry),
@@ -129,18 +135,25 @@ class View(NamedTuple):
 
     maps: Volume
     distance: Volume
+    times: Volume
     tissue: NDArray[np.bool_]
     csf: NDArray[np.bool_]
     corner: tuple[int, int, int]
 
 
-def look(place: Place, seed_voxel: Numbers, crop: int) -> View:
+def look(place: Place, seed_voxel: Numbers, design: SurrogateDesign) -> View:
     """Cut out what lies around a seed in voxels."""
+    crop = design.crop
     corner = corner_of(seed_voxel, crop)
-    half_mm = place.spacing_mm * crop / 2
+    half = np.float32(crop / 2)
+    distance = distances(seed_voxel, corner, crop) / half
+    times = in_cells(distance)
+    if design.timed:
+        times = travel_times(cropped(place.passable, corner, crop), seed_voxel - corner) / half
     return View(
         cropped(place.maps, corner, crop),
-        distances(seed_voxel, corner, crop, place.spacing_mm) / np.float32(half_mm),
+        distance,
+        times,
         cropped(place.tissue, corner, crop),
         cropped(place.csf, corner, crop),
         corner,
@@ -157,7 +170,8 @@ def place_in(atlas: Atlas, design: SurrogateDesign, settings: FisherKolmogorovSe
     if max(spacing) - min(spacing) > _NO_CUBE_MM:
         raise InputError(f"atlas {atlas.name} has voxels of {spacing} mm: a surrogate takes cubes; resample it first")
     csf = atlas.csf >= np.float32(TUMOUR)
-    return Place(anatomy_maps(atlas, settings, design.sees), atlas.tissue, csf, float(np.mean(spacing)))
+    maps, passed = (of(atlas, settings, design.sees) for of in (anatomy_maps, passable))
+    return Place(maps, passed, atlas.tissue, csf, float(np.mean(spacing)))
 
 
 _NO_CUBE_MM = 1e-3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from ...errors import InputError
 from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, Growth
 from ...store.atlas import Atlas
+from ...store.cores import available_cores
 from ...store.manifest import THRESHOLDS
 from ...store.parameters import GrowthParameters
 from .crops import Volume
@@ -93,10 +95,13 @@ class SurrogateSolver:
         for parameters in tumours:
             self.ranges.check(parameters)
             self._exact.seed_density(parameters.seed_mm)
-        views = [look(self._place, self.atlas.frame.voxel(p.seed_mm), self._design.crop) for p in tumours]
+        seeds = [self.atlas.frame.voxel(p.seed_mm) for p in tumours]
+        with ThreadPoolExecutor(available_cores()) as pool:
+            views = list(pool.map(lambda seed: look(self._place, seed, self._design), seeds))
         batch = Batch(
             np.stack([view.maps for view in views]),
             np.stack([view.distance[None] for view in views]),
+            np.stack([view.times[None] for view in views]),
             np.stack([self.ranges.scaled(p) for p in tumours]),
             np.zeros(0, np.float32),
             np.stack([view.tissue[None] for view in views]),

@@ -183,11 +183,9 @@ def say(network: torch.nn.Module, batch: Batch, design: SurrogateDesign, device:
     """Let a network say densities, in mixed precision where the device has it."""
     import torch
 
-    anatomy, distance, growth = (
-        torch.from_numpy(values).to(device) for values in (batch.anatomy, batch.distance, batch.growth)
-    )
+    seen = (batch.anatomy, batch.distance, batch.times, batch.growth)
     with torch.autocast(device, torch.bfloat16, enabled=mixed_precision(device)):
-        told: Tensor = network(anatomy, distance, growth)
+        told: Tensor = network(*(torch.from_numpy(values).to(device) for values in seen))
     return told * torch.from_numpy(batch.tissue).to(device) if design.masked else told
 
 

@@ -13,7 +13,9 @@ from gliodex.learn.surrogate.networks import density_loss, make_surrogate  # noq
 
 def test_the_small_network_says_densities_of_the_crops_size():
     network = make_surrogate(SMALL_SURROGATE)
-    said = network(torch.rand(2, 1, 64, 64, 64), torch.rand(2, 1, 64, 64, 64), torch.rand(2, 2))
+    said = network(
+        torch.rand(2, 1, 64, 64, 64), torch.rand(2, 1, 64, 64, 64), torch.rand(2, 1, 32, 32, 32), torch.rand(2, 2)
+    )
     assert said.shape == (2, 1, 64, 64, 64)
     assert ((said >= 0) & (said <= 1)).all()
 
@@ -24,11 +26,12 @@ def test_the_papers_network_halves_three_times_and_joins_the_growth_in_the_middl
     shapes = []
     network.narrow.register_forward_hook(lambda module, given, made: shapes.append(tuple(made.shape)))
     anatomy, growth = torch.rand(1, 3, 32, 32, 32), torch.rand(1, 3)
-    said = network(anatomy, torch.zeros(1, 1, 32, 32, 32), growth)
+    distance, times = torch.zeros(1, 1, 32, 32, 32), torch.zeros(1, 1, 16, 16, 16)
+    said = network(anatomy, distance, times, growth)
     assert said.shape == (1, 1, 32, 32, 32)
     assert shapes == [(1, 5, 4, 4, 4)], "three of eight channels come from the growth"
-    assert not torch.allclose(said, network(anatomy, torch.zeros(1, 1, 32, 32, 32), growth + 1))
-    assert torch.allclose(said, network(anatomy, torch.ones(1, 1, 32, 32, 32), growth)), "no distances"
+    assert not torch.allclose(said, network(anatomy, distance, times, growth + 1))
+    assert torch.allclose(said, network(anatomy, distance + 1, times + 1, growth)), "neither is seen"
 
 
 def test_the_papers_network_has_its_width():
@@ -57,7 +60,8 @@ def test_losses_are_what_they_are_called():
 def test_growth_changes_what_is_said():
     network = make_surrogate(replace(SMALL_SURROGATE, crop=16, widths=(4, 8)))
     anatomy, distance = torch.rand(1, 1, 16, 16, 16), torch.rand(1, 1, 16, 16, 16)
-    one, other = (network(anatomy, distance, torch.full((1, 2), v)) for v in (-0.5, 0.5))
+    times = torch.rand(1, 1, 8, 8, 8)
+    one, other = (network(anatomy, distance, times, torch.full((1, 2), v)) for v in (-0.5, 0.5))
     assert (one - other).abs().max() > 1e-3
 
 
