@@ -9,7 +9,7 @@ from typing import Any
 from record import latest
 
 from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
-from gliodex.retrieval.benchmark.growth_networks import growth_table
+from gliodex.retrieval.benchmark.growth_networks import SMALL_ML, growth_table
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
 from gliodex.retrieval.benchmark.stages import table as stages_table
 from gliodex.retrieval.benchmark.surrogates import surrogate_table
@@ -81,7 +81,8 @@ def _networks() -> str:
         about = (
             f"How well networks tell growth (`{found['command']}`): tumours that no store holds, outlined at random "
             "densities, told, simulated again and held against the truth. Means with 95 % intervals, medians of "
-            "what is off and of ms (one query on 2 cores). First the network that queries take: "
+            f"what is off and of ms (one query on 2 cores). {_densest(found['rows'][0]['densest'])} First the network "
+            "that queries take: "
             f"{own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours, {own['epochs']} "
             f"epochs, {own['seconds'] / 60:.0f} min on 2 cores, {own['memory_gb']:.1f} GB of tumours in memory."
         )
@@ -112,6 +113,14 @@ def _networks() -> str:
         )
         parts += [about, _map_table(found)]
     return "".join(f"\n\n{part}" for part in parts)
+
+
+def _densest(sizes: dict[str, list[float]]) -> str:
+    (small, few), (large, many) = sizes["small"], sizes["large"]
+    return (
+        f"The first network's Dice at 0.8 is {large:.3f} on the {many:,} tumours with at least {SMALL_ML:g} ml so "
+        f"dense, {small:.2f} on the {few:,} with less or none."
+    )
 
 
 def _map_table(found: dict[str, Any]) -> str:

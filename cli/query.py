@@ -279,7 +279,12 @@ def show(record: dict[str, Any], folder: Path) -> None:
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 
-_KEPT = {"match": "the best match", "network": "what the network told", "draw": "a draw of the network's doubt"}
+_KEPT = {
+    "match": "the best match",
+    "network": "what the network told",
+    "draw": "a draw of the network's doubt",
+    "middle": "the middle of the best draws of the network's doubt",
+}
 
 
 def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -7,14 +7,12 @@ simulated, compared with the patient's outlines beside the best match, and the b
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...index import Hits, best_thresholds
 from ...learn.growth import Estimate, GrowthReader
-from ...store.cores import available_cores
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
 from .anatomy import points_to_patient
@@ -22,6 +20,7 @@ from .objective import DiceObjective
 from .posterior import BoxedDensity, Posterior, Sample
 from .site import Patient, Site, Where, site_of
 from .stage import Refined, Tell, carried
+from .told_growth import SAMPLES, Simulated, simulated
 
 
 @dataclass(frozen=True)
@@ -59,30 +58,32 @@ class InferenceRefinement:
         if tell:
             tell(f"simulating what the network tells, and {SAMPLES} draws of its doubt")
         objective = DiceObjective(site.solver, site.core, site.whole, store.thresholds, search=self.search_thresholds)
-        told, draws = _simulated(objective, _placed(estimate, site, store, patient))
+        told, *draws = _placed(estimate, site, store, patient)
+        found = simulated(objective, told, draws)
         match = _match(objective, site, store, hits, patient)
-        simulated = [*([told] if told else []), *draws]
-        best = max([match, *simulated], key=lambda sample: sample.score)
+        best = max([match, *found.all], key=lambda sample: sample.score)
         scores = {
             "match": match.score,
-            "network": told.score if told else 0.0,
-            "best_draw": max((sample.score for sample in draws), default=0.0),
+            "network": found.told.score if found.told else 0.0,
+            "draw": max((sample.score for sample in found.draws), default=0.0),
+            "middle": found.middle.score if found.middle else 0.0,
         }
-        samples = (best, *(sample for sample in simulated if sample is not best))
-        weights = np.array([float(sample is not match or not simulated) for sample in samples])
+        samples = (best, *(sample for sample in found.all if sample is not best))
+        weights = np.array([float(sample is not match and sample is not found.middle) for sample in samples])
+        weights = weights if weights.any() else np.ones(len(samples))
         posterior = Posterior(
             "lmi",
             self.where,
             site.atlas.frame,
             samples,
-            weights / weights.sum(),  # a match is no draw of the network's: it stands for nothing but itself
-            1 + SAMPLES,
+            weights / weights.sum(),  # match and middle are no draws: they stand for nothing but themselves
+            2 + SAMPLES,
             time.perf_counter() - begun,
             (int(hits.ids[0]),),
             {"where": self.where, "search_thresholds": self.search_thresholds, "arch": self.arch, "seed": self.seed},
             {},
             {
-                "kept": "match" if best is match else "network" if best is told else "draw",
+                "kept": _origin(best, match, found),
                 "scores": scores,
                 "distance": estimate.distance,
                 "farther": estimate.farther,
@@ -98,26 +99,18 @@ class InferenceRefinement:
 
 
 def _placed(estimate: Estimate, site: Site, store: TumorStore, patient: Patient) -> list[GrowthParameters]:
-    """Take what is told, then the draws, and bring their seeds into tissue where they are to be simulated."""
+    """Take what is told, then the draws, to where they are to be simulated."""
     tumours = [estimate.parameters, *estimate.draws]
     seeds = np.array([tumour.seed_mm for tumour in tumours])
     if site.space == "patient":
         seeds = points_to_patient(seeds, store.frame, patient.spatial, site.atlas.frame)
-    return [
-        replace(tumour, seed_mm=site.solver.nearest_seed((x, y, z)))
-        for tumour, (x, y, z) in zip(tumours, seeds.tolist(), strict=True)
-    ]
+    return [replace(tumour, seed_mm=(x, y, z)) for tumour, (x, y, z) in zip(tumours, seeds.tolist(), strict=True)]
 
 
-def _simulated(objective: DiceObjective, tumours: list[GrowthParameters]) -> tuple[Sample | None, list[Sample]]:
-    """Simulate what is told, None where it outgrows everything, and the draws that do not."""
-    with ThreadPoolExecutor(available_cores()) as pool:
-        found = list(pool.map(objective.simulated, tumours))
-    samples = [
-        Sample(fit.parameters, fit.thresholds, BoxedDensity(run.density, run.low), fit.score) if run else None
-        for fit, run in found
-    ]
-    return samples[0], [sample for sample in samples[1:] if sample]
+def _origin(best: Sample, match: Sample, found: Simulated) -> str:
+    if best is match:
+        return "match"
+    return "network" if best is found.told else "middle" if best is found.middle else "draw"
 
 
 def _match(objective: DiceObjective, site: Site, store: TumorStore, hits: Hits, patient: Patient) -> Sample:
@@ -134,7 +127,7 @@ def _match(objective: DiceObjective, site: Site, store: TumorStore, hits: Hits, 
 def _doubts(estimate: Estimate, scores: dict[str, float], *, kept_match: bool) -> list[str]:
     doubts = []
     if kept_match:
-        told = max(scores["network"], scores["best_draw"])
+        told = max(score for name, score in scores.items() if name != "match")
         doubts.append(
             f"the best match fits the outlines better than what the network tells (Dice sum {scores['match']:.3f}, "
             f"{told:.3f}): the match is kept"
@@ -145,7 +138,3 @@ def _doubts(estimate: Estimate, scores: dict[str, float], *, kept_match: bool) -
             "than any simulated tumour that it was tried on: what it tells may be far off"
         )
     return doubts
-
-
-SAMPLES = 64
-"""Draws of the network's doubt that are simulated."""

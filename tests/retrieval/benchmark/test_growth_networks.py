@@ -81,12 +81,16 @@ def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):
     assert ways[0] == "small: √(DT), √(ρT) and seed, one network"
     assert ways[-1] == "nearest of 240 tumours"
     assert len(rows) == 5 * len(ways)
-    assert len(asked) == 5
+    assert len(asked) == 2 * 5, "alone, and to be simulated"
+    assert ways[1] == f"{ways[0]}, then the middle of the best 4 of 48 draws"
     written = (tmp_path / "out" / "lmi.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in written] == rows
     summaries = summarise(rows)
     nearest = [row["dice_0.1"] for row in rows if row["way"] == ways[-1]]
     assert summaries[-1]["means"]["dice_0.1"][0] == pytest.approx(np.mean(nearest))
+    dices = [(row["dice_0.8"], row["densest_ml"]) for row in rows if row["way"] == ways[0]]
+    large = [dice for dice, ml in dices if ml >= growth_networks.SMALL_ML and dice is not None]
+    assert summaries[0]["densest"]["large"] == [pytest.approx(np.mean(large)), len(large)]
     table = growth_table(summaries).splitlines()
     assert len(table) == 2 + len(ways) + 3
     assert "| 0.057 | 0.057 | 0.0 | 0.943 | 0.932 | 0.861 |" in table[-1]

@@ -113,7 +113,7 @@ def test_a_trained_network_does_no_worse_than_the_best_match(store, where, monke
     refined, _ = refine(store, truth, where)
     scores = refined.posterior.diagnostics["scores"]
     assert refined.posterior.best.score == max(scores.values()) > 1.5
-    assert scores["best_draw"] > 1
+    assert scores["draw"] > 1
     assert refined.posterior.space == where
     assert refined.density.shape == truth.shape
     again, _ = refine(store, truth, where)
