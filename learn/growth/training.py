@@ -132,7 +132,6 @@ def train_growth(
         usual = examples.usual.judged(*_errors(network, examples, settings))
         record = fit.record(network, settings.device) | {
             "atlas": {"name": store.atlas.name, "digest": store.atlas.digest},
-            "store": str(source.path),
             "memory_gb": round(boxes.levels.nbytes / 1e9, 2),
         }
         NetworkFile(path).write(record, network, usual, atlas_fingerprint(store.atlas))

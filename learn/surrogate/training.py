@@ -97,7 +97,7 @@ def train_surrogate(
         "seed": settings.seed,
         "epochs": settings.epochs or design.epochs,
         "model": models[0],
-        "anatomies": [store.manifest.atlas for store in stores],
+        "anatomies": [{"name": store.atlas.name, "digest": store.atlas.digest} for store in stores],
         "learned_from": [identity_of(store, learned + held) for store in stores],
         "held_apart": held,
     }
