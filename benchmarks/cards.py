@@ -46,9 +46,13 @@ Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and w
 
 ## Training
 
-{_training(record)} AdamW, {design["rate"]:g} falling as a half cosine, weight decay {design["weight_decay"]:g},
+{_training(record)}
+AdamW, {design["rate"]:g} falling as a half cosine, weight decay {design["weight_decay"]:g},
 {design["batch"]} tumours a step; Gaussian likelihood. Seed {run["seed"]}. Kept in half precision, SHA-256
-{file.sha256}.
+{file.sha256}. To make it again:
+
+    gliodex build learned --count 160000 --seed 500 --snapshots 3
+    gliodex train lmi learned
 
 ## Figures
 
@@ -86,8 +90,15 @@ Says the density of a tumour in the 64³ voxels around its seed, given the tissu
 
 ## Training
 
-{_training(record)} Adam, {design["rate"]:g} falling as a half cosine, {design["batch"]} tumours a step. Seed
-{run["seed"]}. Kept in half precision, SHA-256 {file.sha256}.
+{_training(record)}
+Adam, {design["rate"]:g} falling as a half cosine, {design["batch"]} tumours a step. Seed {run["seed"]}. Kept in half
+precision, SHA-256 {file.sha256}. To make it again, with label files of
+ten people's brains (1 CSF, 2 grey, 3 white):
+
+    for n in 01 02 03 04 05 06 07 08 09 10; do
+        gliodex build brain$n --atlas brain$n.nii.gz --prior paper000 --count {each[0] + held} --seed 1$n
+    done
+    gliodex train surrogate brain01 brain02 ... brain10 --out {file.path.name} --epochs {run["epochs"]}
 
 ## Figures
 
