@@ -29,7 +29,8 @@ def _lmi(file: NetworkFile) -> str:
     record, run = file.record, file.record["run"]
     learned = run["learned_from"]
     results = latest("lmi")
-    table = growth_table(results["rows"]) if results else "not measured yet"
+    measured = results and results["trained"][results["rows"][0]["way"]][0]["sha256"] == file.sha256
+    table = growth_table(results["rows"]) if measured else "not measured yet"
     count, held = learned["tumours"] - learned["held_apart"], learned["held_apart"]
     model, campaigns = run["model"]["model"], ", ".join(learned["campaigns"])
     design = run["design"]
@@ -41,8 +42,9 @@ Tells √(DT), √(ρT) and the seed of a tumour from the outlines of core and w
 ## Data
 
 {count:,} tumours simulated in {record["atlas"]["name"]} with {model} ({campaigns}),
-{held:,} more to stop by. Every epoch outlines each anew, at densities drawn from 0.05 to 0.5 (whole) and 0.5 to 0.85
-(core). No patient was learned from.
+{held:,} more to stop by: every simulation at its end and at up to three earlier
+days. Every epoch outlines each anew, at densities drawn from 0.05 to 0.5 (whole) and 0.5 to 0.85 (core). No
+patient was learned from.
 
 ## Training
 
@@ -74,7 +76,8 @@ def _surrogate(file: SurrogateFile) -> str:
     held, model, design = run["held_apart"], run["model"]["model"], run["design"]
     each = [one["tumours"] - held for one in run["learned_from"]]
     results = latest("surrogate")
-    table = surrogate_table(results["rows"]) if results else "not measured yet"
+    measured = results and results["trained"]["sha256"] == file.sha256
+    table = surrogate_table(results["rows"]) if measured else "not measured yet"
     bounds = "; ".join(
         f"{low:.3g} to {high:.3g}" for low, high in zip(record["ranges"]["low"], record["ranges"]["high"], strict=True)
     )

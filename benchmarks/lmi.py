@@ -13,9 +13,19 @@ from pathlib import Path
 from record import keep
 
 import gliodex
-from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, growth_path
+from gliodex.errors import InputError
+from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
 from gliodex.retrieval.benchmark.growth_networks import NETWORKS, summarise
+
+
+def cost_of(file: NetworkFile) -> dict[str, object]:
+    """Say what a network has learned from, and for how long."""
+    record, learned = file.record, file.record["run"]["learned_from"]
+    found = {key: record[key] for key in ("weights", "seconds", "device", "memory_gb")}
+    tumours = learned["tumours"] - learned["held_apart"]
+    return found | {"tumours": tumours, "epochs": len(record["history"]), "sha256": file.sha256}
+
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
@@ -26,13 +36,11 @@ store = gliodex.open_store(arguments.store)
 trained = {}
 for design in GROWTH_DESIGNS:
     for name, targets in NETWORKS.items():
-        if all(growth_path(store, design, one).is_file() for one in targets):
-            records = [file.record for file in GrowthReader.of(store, design, targets=targets).files]
-            trained[f"{design}: {name}"] = [
-                {key: record[key] for key in ("weights", "seconds", "device", "memory_gb")}
-                | {"tumours": record["run"]["learned_from"]["tumours"], "epochs": len(record["history"])}
-                for record in records
-            ]
+        try:
+            files = GrowthReader.of(store, design, targets=targets).files
+        except InputError:  # never trained
+            continue
+        trained[f"{design}: {name}"] = [cost_of(file) for file in files]
 with tempfile.TemporaryDirectory() as folder:
     request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen)
     rows = compare_growth_networks(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))

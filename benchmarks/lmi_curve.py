@@ -14,7 +14,9 @@ from record import keep
 
 import gliodex
 from gliodex.learn.growth import SMALL_GROWTH, GrowthReader, GrowthSettings, NetworkFile, growth_path, train_growth
-from gliodex.retrieval.benchmark.growth_networks import Judge, outlined_tumours, summarise
+from gliodex.retrieval.benchmark.growth_networks import Judge, outlined_tumours, summarise, unaware
+
+SEED = 3  # of the unseen tumours
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
@@ -25,14 +27,15 @@ parser.add_argument("--unseen", type=int, default=500)
 arguments = parser.parse_args()
 store = gliodex.open_store(arguments.store)
 judge = Judge(store)
-unseen = list(islice(outlined_tumours(store, 3), arguments.unseen))
+unseen = list(islice(outlined_tumours(store, SEED), arguments.unseen))
 rows = []
 for tumours in map(int, arguments.tumours.split(",")):
-    design = replace(SMALL_GROWTH, name=f"curve-{tumours}")
-    settings = GrowthSettings(design, tumours=tumours, epochs=max(1, round(arguments.views / tumours)))
+    epochs = max(1, round(arguments.views / tumours))
+    design = replace(SMALL_GROWTH, name=f"curve-{tumours}", patience=epochs)
+    settings = GrowthSettings(design, tumours=tumours, epochs=epochs)
     record = train_growth(store, settings, learn_from=arguments.learn_from)
     path = growth_path(store, design.name, settings.targets)
-    reader = GrowthReader(store, (NetworkFile(path),))
+    reader = unaware(GrowthReader(store, (NetworkFile(path),)), SEED)
     scores = [{"way": "network", "seconds": 0.0} | judge(one, reader(one.core, one.whole).parameters) for one in unseen]
     path.unlink()
     row = {"learned_from": tumours, "epochs": len(record["history"]), "minutes": record["seconds"] / 60}

@@ -22,7 +22,7 @@ from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.refinement import StageChoice
 from gliodex.retrieval.spaces import space_map
-from gliodex.simulate import FisherKolmogorov
+from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
@@ -31,7 +31,8 @@ parser.add_argument("--patients", type=int, default=10)
 parser.add_argument("--samples", type=int, default=1024)
 arguments = parser.parse_args()
 store = gliodex.open_store(arguments.store)
-reader, solver = GrowthReader.of(store), FisherKolmogorov(store.atlas)
+reader = GrowthReader.of(store)
+solver = FisherKolmogorov(store.atlas, FisherKolmogorovSettings.from_record(store.manifest.model, store.path, ""))
 index, spatial = gliodex.DiceIndex.open(store), space_map("sri24", store.atlas)
 choice = StageChoice("tmcmc", "atlas", prior="store", around_matches=True, samples=arguments.samples)
 rows = []

@@ -37,6 +37,7 @@ keep(
         "rows": summarise(rows),
         "trained": {key: record[key] for key in ("weights", "seconds", "device", "memory_gb")}
         | {
+            "sha256": SurrogateFile(networks[0]).sha256,
             "anatomies": len(learned),
             "tumours": sum(one["tumours"] - record["run"]["held_apart"] for one in learned),
             "epochs": len(record["history"]),

@@ -23,7 +23,7 @@ from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
 from gliodex.retrieval.spaces import space_map
-from gliodex.simulate import FisherKolmogorov, GrowthParameters
+from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
 
 # D in mm²/day, ρ in 1/day, T in days, seed in units of the cube: solver's, then surrogate's (paper 000, Table I)
 PAPER = (
@@ -65,8 +65,8 @@ parser.add_argument("--samples", type=int, default=512)
 arguments = parser.parse_args()
 store = gliodex.open_store(arguments.store)
 index, spatial = gliodex.DiceIndex.open(store), space_map("sri24", store.atlas)
-solver = FisherKolmogorov(store.atlas)
-ways = {"solver": (0, None), "solver again": (1, None), "surrogate": (0, SurrogateFile(arguments.network))}
+solver = FisherKolmogorov(store.atlas, FisherKolmogorovSettings.from_record(store.manifest.model, store.path, ""))
+ways = {"solver": (1, None), "solver again": (2, None), "surrogate": (3, SurrogateFile(arguments.network))}
 rows = []
 for case in itertools.islice(cases_of(arguments.folder), arguments.patients):
     found = {}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..retrieval.spaces import Space
+from .build import Device
 from .console import counting_stages, say
 from .stores import StorePath
 
@@ -110,13 +111,18 @@ def bench_surrogate(
     atlas: Annotated[
         str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver is asked in for comparison.")
     ] = "icbm152",
+    device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.cpu,
 ) -> None:
     """Say how well a network stands in for the solver, beside paper 000's figures and the solver in an atlas."""
     from ..retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
 
     with counting_stages() as announce:
-        compare_surrogates(SurrogateBenchRequest(tuple(networks), tuple(stores), out_folder, tumours, atlas), announce)
+        request = SurrogateBenchRequest(tuple(networks), tuple(stores), out_folder, tumours, atlas, device.value)
+        rows = compare_surrogates(request, announce)
+    compared, asked = len({(row["anatomy"], row["tumour"]) for row in rows}), len(stores) * tumours
     typer.echo((out_folder / "table.md").read_text())
+    if compared < asked:
+        say(f"{asked - compared} of {asked} tumours grew as no network here has learned, and were left out")
     say(f"written to {out_folder}: surrogate.jsonl, table.md, histograms.png, growth.png")
 
 

@@ -131,7 +131,7 @@ def query(
         ),
     ] = 0,
     engine: Annotated[Engine, _search(help="Of ae and vae: compare all; lists; a graph.")] = Engine.flat,
-    device: Annotated[Device, _search(help="Where ae, vae and hash search.")] = Device.cpu,
+    device: Annotated[Device, _search(help="Where ae, vae and hash search, and a surrogate runs.")] = Device.cpu,
     top_k: Annotated[int, _search(help="How many matches to list.")] = 15,
     distinct: Annotated[
         bool, _search("--distinct", help="List no more than the best tumour of each simulation.")
@@ -234,6 +234,7 @@ def query(
             rounds,
             arch.value if arch else None,
             surrogate,
+            device.value,
         ),
         keep,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..learn import DESIGNS, Epoch, TrainingSettings
+from ..learn import DESIGNS, TrainingSettings
 from ..learn import train as train_encoder
 from ..store import open_store
 from .build import Device
@@ -58,12 +58,17 @@ def train(
     """Train an encoder of masks for `--method ae`, `vae` or `hash`. Killed, it goes on when called again."""
     settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumours, epochs, device.value)
     snapshot = open_store(store)
-    trained: list[Epoch] = []
-    with training_bar(trained) as (prepared, show):
+    with training_bar() as shown:
         record = train_encoder(
-            snapshot, settings, learn_from=learn_from, restart=restart, prepared=prepared, on_epoch=show
+            snapshot,
+            settings,
+            learn_from=learn_from,
+            restart=restart,
+            prepared=shown.prepared,
+            on_step=shown.step,
+            on_epoch=shown.epoch,
         )
-    if not trained:
+    if not shown.epochs:
         say(f"{store}: nothing to do, {kind.value} is trained so already; --restart trains it anew")
         return
     best = min(validation for _, validation in record["history"])

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..learn import Epoch
 from ..store import open_store
 from .build import Device
 from .console import say
@@ -74,20 +73,25 @@ def train_lmi(
 ) -> None:
     """Train a network that tells growth from outlines, for `--refine lmi`. Killed, it goes on when called again.
 
-    It keeps all tumours in memory while it learns: about 43 KB each.
+    It keeps all tumours in memory while it learns: 30 to 45 KB each.
     """
     from ..learn.growth import GROWTH_DESIGNS, GrowthSettings, Targets, train_growth
 
     design = GROWTH_DESIGNS[arch.value]
-    chosen = Targets(targets.value, scale.value if scale else "log" if design.gaussian else "linear")
+    chosen = Targets(targets.value, scale.value if scale else design.scale)
     settings = GrowthSettings(design, chosen, seed, count, epochs, device.value)
     snapshot = open_store(store)
-    trained: list[Epoch] = []
-    with training_bar(trained) as (prepared, show):
+    with training_bar() as shown:
         record = train_growth(
-            snapshot, settings, learn_from=learn_from, restart=restart, prepared=prepared, on_epoch=show
+            snapshot,
+            settings,
+            learn_from=learn_from,
+            restart=restart,
+            prepared=shown.prepared,
+            on_step=shown.step,
+            on_epoch=shown.epoch,
         )
-    if not trained:
+    if not shown.epochs:
         say(f"{store}: nothing to do, such a network is trained already; --restart trains it anew")
         return
     if record["halved"]:
@@ -95,6 +99,7 @@ def train_lmi(
     best = min(validation for _, validation in record["history"])
     say(
         f"{store}: lmi trained in {record['seconds'] / 60:.1f} min, {len(record['history'])} epochs, "
-        f"validation loss {best:.3f}, {record['weights'] / 1e6:.1f} million weights; now `gliodex query {store} "
-        "--refine lmi ...`"
+        f"validation loss {best:.3f}, {record['weights'] / 1e6:.1f} million weights"
     )
+    if chosen == Targets(scale=design.scale):
+        say(f"now `gliodex query {store} --refine lmi{f' --arch {arch.value}' if arch != Arch.small else ''} ...`")

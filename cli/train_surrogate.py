@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from ..learn import Epoch
 from ..store import open_store
 from .build import Device
 from .console import say
@@ -78,14 +77,21 @@ def train_surrogate(
     from ..learn.surrogate import train_surrogate as train_network
 
     design = SURROGATE_DESIGNS[arch.value]
-    design = replace(design, sees=sees.value if sees else design.sees, loss=loss.value if loss else design.loss)
+    seen = sees.value if sees else design.sees
+    masked = design.masked and seen != "csf"  # the tissue is not to be known
+    design = replace(design, sees=seen, masked=masked, loss=loss.value if loss else design.loss)
     settings = SurrogateSettings(design, seed, count, epochs, device.value)
-    trained: list[Epoch] = []
-    with training_bar(trained) as (prepared, show):
+    with training_bar() as shown:
         record = train_network(
-            [open_store(store) for store in stores], file, settings, restart=restart, prepared=prepared, on_epoch=show
+            [open_store(store) for store in stores],
+            file,
+            settings,
+            restart=restart,
+            prepared=shown.prepared,
+            on_step=shown.step,
+            on_epoch=shown.epoch,
         )
-    if not trained:
+    if not shown.epochs:
         say(f"{file}: nothing to do, such a network is trained already; --restart trains it anew")
         return
     if record["halved"]:

@@ -48,6 +48,8 @@ Part = TypeVar("Part")
 Seen = TypeVar("Seen")
 
 OnEpoch = Callable[[Epoch], None]
+OnStep = Callable[[int, int], None]
+"""Called with (steps done, steps of all epochs)."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class Schedule:
         else:
             share = 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, step / steps / self.epochs)))
         return self.rate * share * min(1.0, (step + 1) / (self.warm_up + 1))
+
+
+def checkpoint_of(path: Path) -> Path:
+    """File that keeps how far the training of a network has come."""
+    return path.with_name(f"{path.name}.checkpoint")
 
 
 def check_run(tumours: int | None, epochs: int | None, seed: int) -> None:
@@ -166,12 +173,13 @@ class Fit:
         self._best, self._stale = math.inf, 0
         self._best_weights: dict[str, Tensor] = {}
 
-    def learn(self, task: Callable[[], Task], on_epoch: OnEpoch | None = None) -> Any:
+    def learn(self, task: Callable[[], Task], on_epoch: OnEpoch | None = None, on_step: OnStep | None = None) -> Any:
         """Fit until there is nothing more to gain, from the last checkpoint on where there is one of this run.
 
         Args:
             task: makes the network and its examples; called once the seed is set.
             on_epoch: told of each epoch.
+            on_step: told of each step.
 
         Returns:
             What is kept of the network, with the weights of the epoch with the smallest validation loss as half
@@ -185,27 +193,30 @@ class Fit:
 
         schedule = self.schedule
         torch.manual_seed(schedule.seed)
-        made = task()
+        try:
+            made = task()
+        except torch.OutOfMemoryError as error:
+            raise self._too_large() from error
         network, weights = made.network, made.network.parameters()
         optimiser = torch.optim.AdamW(
             weights, lr=schedule.rate, betas=(schedule.beta, 0.999), weight_decay=schedule.weight_decay, fused=True
         )
         self._resume(network, optimiser)
+        for _ in range(self.halved):
+            made.halve()
         before, begun = self.seconds, time.monotonic()
         saved, interval = begun, CHECKPOINT_SECONDS
         while len(self.history) < schedule.epochs and self._stale < schedule.patience:
             try:
-                loss = self._epoch(made, optimiser)
-            except torch.OutOfMemoryError as error:
+                loss = self._epoch(made, optimiser, on_step)
+                network.eval()
+                with torch.inference_mode():
+                    validation = made.validation()
+            except torch.OutOfMemoryError as error:  # the epoch begins again, from where its steps have led
                 if not made.halve():
-                    raise InputError(
-                        f"the GPU's memory does not suffice to train {self._name}: leave out --device cuda"
-                    ) from error
+                    raise self._too_large() from error
                 self.halved += 1
                 continue
-            network.eval()
-            with torch.inference_mode():
-                validation = made.validation()
             if not math.isfinite(loss + validation):
                 raise InputError(
                     f"training {self._name} came to a loss that is no number in epoch {len(self.history) + 1}: "
@@ -244,7 +255,7 @@ class Fit:
             record = read()
         except (InputError, DamagedStoreError):  # none, or damaged: it is made anew
             return None
-        return record if record["run"] == self._identity else None
+        return record if record.get("run") == self._identity else None
 
     def record(self, network: torch.nn.Module, device: str) -> dict[str, Any]:
         """How a network was trained, as plain values for its file."""
@@ -260,7 +271,10 @@ class Fit:
             "torch": str(torch.__version__),
         }
 
-    def _epoch(self, task: Task, optimiser: torch.optim.Optimizer) -> float:
+    def _too_large(self) -> InputError:
+        return InputError(f"the GPU's memory does not suffice to train {self._name}: leave out --device cuda")
+
+    def _epoch(self, task: Task, optimiser: torch.optim.Optimizer, on_step: OnStep | None) -> float:
         """Learn from every example once; the mean loss."""
         import torch
 
@@ -278,6 +292,8 @@ class Fit:
                 torch.nn.utils.clip_grad_norm_(task.network.parameters(), self.schedule.clip)
             optimiser.step()
             total += float(loss.detach())
+            if on_step:
+                on_step(number * steps + step + 1, self.schedule.epochs * steps)
         return total / steps
 
     def _resume(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -295,6 +311,7 @@ class Fit:
         optimiser.load_state_dict(held["optimiser"])
         self._best_weights, self.history = held["best_weights"], held["history"]
         self.seconds, self._best, self._stale = held["seconds"], held["best"], held["stale"]
+        self.halved = held["halved"]
 
     def _save(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
         import torch
@@ -306,6 +323,7 @@ class Fit:
             "best_weights": self._best_weights,
             "history": self.history,
             "seconds": self.seconds,
+            "halved": self.halved,
             "best": self._best,
             "stale": self._stale,
         }

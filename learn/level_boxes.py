@@ -60,7 +60,7 @@ class LevelBoxes:
             tumours: how many.
             progress: told how many are read.
             exact: keep the store's integers, in the box of all that is not 0; by default bytes, in the box of what may
-                be outlined, about 43 KB a tumour.
+                be outlined.
 
         Raises:
             InputError: there are not so many.
@@ -96,12 +96,14 @@ class LevelBoxes:
         lows: list[tuple[int, int, int]],
         parameters: list[GrowthParameters],
     ) -> LevelBoxes:
-        """Put boxes one after the other."""
+        """Put boxes one after the other; the list is emptied, so that no more than one of them is there twice."""
         starts = np.cumsum([0, *(box.size for box in boxes)], dtype=np.int64)
-        levels = np.empty(int(starts[-1]), boxes[0].dtype if boxes else np.uint8)
-        for box, start in zip(boxes, starts.tolist(), strict=False):
-            levels[start : start + box.size] = box.ravel()
         shape = np.array([box.shape for box in boxes], np.int64).reshape(-1, 3)
+        levels = np.empty(int(starts[-1]), boxes[0].dtype if boxes else np.uint8)  # takes memory as it is written
+        boxes.reverse()
+        for start in starts[:-1].tolist():
+            box = boxes.pop()
+            levels[start : start + box.size] = box.ravel()
         return cls(levels, starts, np.array(lows, np.int64).reshape(-1, 3), shape, tuple(parameters))
 
 

@@ -17,7 +17,7 @@ from .brain_box import BrainBox
 from .designs import KINDS, SMALL, Design
 from .devices import require_device, require_torch
 from .encoder import as_masks, codes_of, encoder_path, encoder_record, save_encoder
-from .fitting import Fit, OnEpoch, Schedule, check_run
+from .fitting import Fit, OnEpoch, OnStep, Schedule, check_run, checkpoint_of
 from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def train(
     learn_from: str | Path | None = None,
     restart: bool = False,
     prepared: Progress | None = None,
+    on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train an encoder for a store and keep it beside; killed, it goes on from the last checkpoint.
@@ -73,6 +74,7 @@ def train(
         learn_from: a store of tumours to learn from; by default they are simulated, held apart from `store`.
         restart: throw away the encoder, or the part of one, that is there.
         prepared: told how many tumours are ready to learn from.
+        on_step: told of each step.
         on_epoch: told of each epoch.
 
     Returns:
@@ -99,12 +101,12 @@ def train(
     }
     with committer_lock(path.parent, "gliodex train", f"{settings.kind}.lock"):
         schedule = Schedule(design.rate, settings.epochs or design.epochs, design.patience, settings.seed)
-        fit = Fit(settings.kind, name, path.with_suffix(".checkpoint"), schedule)
+        fit = Fit(settings.kind, name, checkpoint_of(path), schedule)
         if known := fit.known(path, lambda: encoder_record(store, settings.kind), restart=restart):
             return known
         counts = counts_of(source, wanted, box, prepared)
         with torch.random.fork_rng():
-            network = fit.learn(lambda: _Drawing(settings, box, counts), on_epoch)
+            network = fit.learn(lambda: _Drawing(settings, box, counts), on_epoch, on_step)
         codes = codes_of(network, counts[: settings.tumours].reshape(-1, *box.cells), box)
         record = fit.record(network, settings.device) | {
             "kind": settings.kind,

@@ -83,6 +83,15 @@ def counts_of(store: TumorStore, tumours: int, box: BrainBox, progress: Progress
     return found
 
 
+def simulated_part(store: TumorStore) -> TumorStore:
+    """Leave out all but the tumours that campaigns simulated: what queries and people added is of no prior.
+
+    Nothing is left out of a store without campaigns.
+    """
+    names = [record.name for record in store.segments if "campaign" in record.provenance]
+    return store.part(names) if 0 < len(names) < len(store.segments) else store
+
+
 def identity_of(store: TumorStore, tumours: int) -> dict[str, object]:
     """Name the first tumours of a store, to tell whether something was learned from the same ones.
 

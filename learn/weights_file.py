@@ -6,9 +6,9 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import InputError
+from ..errors import DamagedStoreError, InputError
 from ..store.sealed import Sealed, read_sealed, write_sealed
 from .devices import require_torch
 
@@ -28,6 +28,8 @@ class WeightsFile:
 
     path: Path
     again: str = "gliodex train"
+    kind: ClassVar[str]
+    """What such networks are called in messages."""
 
     def put(self, record: dict[str, Any], network: torch.nn.Module, **besides: dict[str, Tensor]) -> None:
         """Keep a network durably, and tensors besides.
@@ -40,7 +42,7 @@ class WeightsFile:
         weights = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
         buffer = io.BytesIO()
         torch.save({"weights": weights, **besides}, buffer)
-        write_sealed(self.path, record, buffer.getbuffer())
+        write_sealed(self.path, {"kind": self.kind, **record}, buffer.getbuffer())
 
     @property
     def record(self) -> dict[str, Any]:
@@ -49,12 +51,29 @@ class WeightsFile:
         Raises:
             InputError, DamagedStoreError: there is none, or it is not what was written.
         """
-        return self._sealed.record
+        return {name: value for name, value in self._sealed.record.items() if name != "kind"}
 
     @property
     def sha256(self) -> str:
         """Hash of the file."""
         return self._sealed.sha256
+
+    def check_writable(self) -> None:
+        """Refuse to write where something else lies.
+
+        Raises:
+            InputError: it is a folder, or a file that is no such network.
+        """
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a folder: name a file for the network")
+        if self.path.is_file():
+            try:
+                _ = self.record
+            except (InputError, DamagedStoreError) as error:
+                raise InputError(
+                    f"{self.path} is there already and is no {self.kind} that can be read: remove it, or choose "
+                    "another name"
+                ) from error
 
     def fill(self, network: torch.nn.Module) -> torch.nn.Module:
         """Give a network the weights, and bring it into evaluation mode."""
@@ -80,4 +99,7 @@ class WeightsFile:
     def _sealed(self) -> Sealed:
         if not self.path.is_file():
             raise InputError(f"there is no network {self.path}: train one with `{self.again}`")
-        return read_sealed(self.path, self.again)
+        sealed = read_sealed(self.path, self.again)
+        if sealed.record.get("kind") != self.kind:
+            raise InputError(f"{self.path} is no {self.kind}: train one with `{self.again}`")
+        return sealed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from .targets import Scale
+
 
 @dataclass(frozen=True)
 class GrowthDesign:
@@ -41,6 +43,11 @@ class GrowthDesign:
     epochs: int
     patience: int
 
+    @property
+    def scale(self) -> Scale:
+        """In which it tells growth where nothing else is asked for, see `Targets`."""
+        return "log" if self.gaussian else "linear"
+
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON."""
         return asdict(self)
@@ -60,7 +67,7 @@ SMALL_GROWTH = GrowthDesign(
     weight_decay=0.05,
     batch=128,
     epochs=40,
-    patience=40,
+    patience=10,
 )
 """The default."""
 
@@ -78,7 +85,7 @@ PAPER_GROWTH = GrowthDesign(
     weight_decay=0.05,
     batch=32,
     epochs=100,
-    patience=100,
+    patience=10,
 )
 """The network of paper 001, §2.0.4: 1.8 million weights on 128³ voxels. Wants a GPU."""
 

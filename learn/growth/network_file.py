@@ -84,6 +84,7 @@ class NetworkFile(WeightsFile):
     """A file of a trained network; see `WeightsFile`."""
 
     again: str = "gliodex train lmi"
+    kind = "network that tells growth"
 
     def write(self, record: dict[str, Any], network: torch.nn.Module, usual: Usual, fingerprint: Numbers) -> None:
         """Keep a network durably.

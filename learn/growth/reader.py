@@ -64,9 +64,14 @@ class GrowthReader:
 
     @classmethod
     def of(
-        cls, store: TumorStore, design: str = "small", *, targets: tuple[Targets, ...] = (Targets(),)
+        cls, store: TumorStore, design: str = "small", *, targets: tuple[Targets, ...] | None = None
     ) -> GrowthReader:
         """Load what was trained for a store, or what comes with gliodex for its atlas.
+
+        Args:
+            store: whose tumours it tells.
+            design: of the networks, one of `GROWTH_DESIGNS`.
+            targets: of each network; by default one tells all, in the design's scale.
 
         Raises:
             InputError, DamagedStoreError: see this class.
@@ -75,9 +80,11 @@ class GrowthReader:
             raise InputError(f"--arch {design} is none of {', '.join(GROWTH_DESIGNS)}")
         require_torch()
         files = []
-        for one in targets:
+        scale = GROWTH_DESIGNS[design].scale
+        for one in targets or (Targets(scale=scale),):
             again = f"gliodex train lmi {store.path}"
             again += f" --arch {design}" * (design != "small") + f" --targets {one.name}" * (one.name != "mu+seed")
+            again += f" --scale {one.scale}" * (one.scale != scale)
             own, shipped = (
                 NetworkFile(path, again) for path in (growth_path(store, design, one), shipped_path(design, one))
             )
@@ -100,17 +107,17 @@ class GrowthReader:
             raise InputError("the whole mask is empty: a network sees no tumour there")
         rng = np.random.default_rng(seed)
         rows: list[tuple[tuple[float, ...] | None, tuple[float, float, float] | None]] = [(None, None)] * (1 + draws)
-        distance, farther = 0.0, 1.0
+        distances, farther = [], []
         for part in self._parts:
             views = part.viewer.of_masks(core, whole)
             numbers = part.numbers(views, draws, rng)
             for n, row in enumerate(numbers):
                 rates, seed_mm = part.targets.parameters(row, views.centre[0], bool(views.mirrored[0]), self._frame)
                 rows[n] = rates or rows[n][0], seed_mm or rows[n][1]
-            distance = part.usual.distance(views.moments[0])
-            farther = float((part.usual.distances > distance).mean())
+            distances.append(part.usual.distance(views.moments[0]))
+            farther.append(float((part.usual.distances > distances[-1]).mean()))
         found = [GrowthParameters(place, *rates) for rates, place in rows if rates is not None and place is not None]
-        return Estimate(found[0], tuple(found[1:]), distance, farther)
+        return Estimate(found[0], tuple(found[1:]), max(distances), min(farther))
 
 
 class _Part:

@@ -15,9 +15,9 @@ from ...errors import InputError
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule, ahead, check_run
+from ..fitting import Fit, OnEpoch, OnStep, Schedule, ahead, check_run, checkpoint_of
 from ..level_boxes import CORE_LEVELS, WHOLE_LEVELS, LevelBoxes, Progress
-from ..training_set import identity_of
+from ..training_set import identity_of, simulated_part
 from .designs import SMALL_GROWTH, GrowthDesign
 from .examples import Examples
 from .network_file import NetworkFile, atlas_fingerprint, growth_path
@@ -70,6 +70,7 @@ def train_growth(
     learn_from: str | Path | None = None,
     restart: bool = False,
     prepared: Progress | None = None,
+    on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train a network and keep it beside a store; killed, it goes on from the last checkpoint.
@@ -80,6 +81,7 @@ def train_growth(
         learn_from: another store to learn from, in the same atlas; by default the store itself.
         restart: throw away the network, or the part of one, that is there.
         prepared: told how many tumours are ready to learn from.
+        on_step: told of each step.
         on_epoch: told of each epoch.
 
     Returns:
@@ -92,7 +94,7 @@ def train_growth(
     torch = require_torch()
     require_device(settings.device)
     design, path = settings.design, growth_path(store, settings.design.name, settings.targets)
-    source = open_store(learn_from) if learn_from else store
+    source = simulated_part(open_store(learn_from) if learn_from else store)
     if source.atlas.digest != store.atlas.digest or source.manifest.model != store.manifest.model:
         raise InputError(
             f"{source.path} has another atlas or growth model than {store.path}: it cannot be learned from"
@@ -110,7 +112,7 @@ def train_growth(
         "levels": [list(WHOLE_LEVELS), list(CORE_LEVELS)],
         "learned_from": identity_of(source, learned + held) | {"held_apart": held},
     }
-    with committer_lock(path.parent, "gliodex train", f"{path.stem}.lock"):
+    with committer_lock(path.parent, "gliodex train", f"{path.name}.lock"):
         schedule = Schedule(
             design.rate,
             settings.epochs or design.epochs,
@@ -121,15 +123,15 @@ def train_growth(
             _WARM_UP if design.gaussian else 0,
             _CLIP if design.gaussian else math.inf,
         )
-        fit = Fit("lmi", run, path.with_suffix(".checkpoint"), schedule)
+        fit = Fit("lmi", run, checkpoint_of(path), schedule)
         if known := fit.known(path, lambda: NetworkFile(path).record, restart=restart):
             return known
         boxes = LevelBoxes.of(source, learned + held, prepared)
         viewer = Viewer(store.atlas, design.cells)
         examples = Examples(boxes, viewer, settings.targets, learned, settings.seed, ranges=not design.gaussian)
         with torch.random.fork_rng():
-            network = fit.learn(lambda: _GrowthTask(settings, examples), on_epoch)
-        usual = examples.usual.judged(*_errors(network, examples, settings))
+            network = fit.learn(lambda: _GrowthTask(settings, examples), on_epoch, on_step)
+        usual = examples.usual.judged(*_errors(network, examples, settings, design.batch >> fit.halved))
         record = fit.record(network, settings.device) | {
             "atlas": {"name": store.atlas.name, "digest": store.atlas.digest},
             "memory_gb": round(boxes.levels.nbytes / 1e9, 2),
@@ -201,7 +203,9 @@ class _GrowthTask:
         return (told.mean - wanted).square().mean()
 
 
-def _errors(network: Any, examples: Examples, settings: GrowthSettings) -> tuple[Numbers, NDArray[np.float32]]:
+def _errors(
+    network: Any, examples: Examples, settings: GrowthSettings, at_once: int
+) -> tuple[Numbers, NDArray[np.float32]]:
     """Whitened errors of a trained network on the tumours held apart, (n, d), and the moments of these."""
     import torch
 
@@ -209,7 +213,7 @@ def _errors(network: Any, examples: Examples, settings: GrowthSettings) -> tuple
 
     errors, moments = [], []
     with torch.inference_mode():
-        for views, truths in examples.looked_at_held(settings.design.batch):
+        for views, truths in examples.looked_at_held(at_once):
             told = tell(network, views, settings.device)
             off = torch.from_numpy(examples.usual.standardised(truths)).to(told.mean.device) - told.mean
             errors.append(torch.einsum("nij,nj->ni", precision_factor(told), off).double().cpu().numpy())

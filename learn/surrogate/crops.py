@@ -33,7 +33,7 @@ def anatomy_maps(atlas: Atlas, settings: FisherKolmogorovSettings, sees: Sees) -
 
 
 def passable(atlas: Atlas, settings: FisherKolmogorovSettings, sees: Sees) -> Volume:
-    """Relative diffusivity as far as a network may know it: with CSF alone, all that is none is white matter."""
+    """Relative diffusivity as far as a network may know it: with CSF alone, all else conducts as white matter."""
     return 1 - atlas.csf if sees == "csf" else relative_diffusivity(atlas, settings)
 
 

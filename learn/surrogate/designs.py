@@ -93,7 +93,7 @@ SMALL_SURROGATE = SurrogateDesign(
     beta=0.9,
     batch=8,
     epochs=10,
-    patience=10,
+    patience=3,
 )
 """The default."""
 
@@ -112,7 +112,7 @@ PAPER_SURROGATE = SurrogateDesign(
     beta=0.5,
     batch=16,
     epochs=30,
-    patience=30,
+    patience=5,
 )
 """The network of paper 000, §II.2: wants a GPU."""
 

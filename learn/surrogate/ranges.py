@@ -60,19 +60,27 @@ class Ranges:
             values, low, high = np.log(values), np.log(low), np.log(high)
         return np.asarray(2 * (values - low) / np.maximum(high - low, _LEAST) - 1, np.float32)
 
+    def hold(self, parameters: GrowthParameters) -> bool:
+        """Whether such growth was learned."""
+        return self._outside(parameters) is None
+
     def check(self, parameters: GrowthParameters) -> None:
         """Refuse growth that was not learned.
 
         Raises:
             InputError: a number lies outside the range, by more than rounding.
         """
+        if outside := self._outside(parameters):
+            raise InputError(f"{outside}: use the solver")
+
+    def _outside(self, parameters: GrowthParameters) -> str | None:
         for name, low, high in zip(NAMES[self.told], self.low, self.high, strict=True):
             value = getattr(parameters, name)
             if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
-                raise InputError(
-                    f"{_SHOWN[name]} = {value:.4g} lies outside what the surrogate has learned, {low:.4g} to "
-                    f"{high:.4g}: use the solver"
+                return (
+                    f"{_SHOWN[name]} = {value:.4g} lies outside what the surrogate has learned, {low:.4g} to {high:.4g}"
                 )
+        return None
 
 
 _LEAST, _SLACK = 1e-9, 0.02

@@ -1,7 +1,7 @@
 """A trained network in the solver's place: the same call, an approximate density.
 
-The network looks at a cube around the seed and says all of the density at once, whatever the tumour's age: on a GPU
-many tumours take little more time than one. On a processor the solver itself is faster, and exact.
+The network looks at a cube around the seed and says all of the density at once, whatever the tumour's age. On a
+processor the solver itself is faster, and exact.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.manifest import THRESHOLDS
 from ...store.parameters import GrowthParameters
+from ..devices import require_device
 from .crops import Volume
 from .pairs import Batch, look, place_in
 from .surrogate_file import SurrogateFile
@@ -37,7 +38,8 @@ class SurrogateSolver:
         device: "cpu" or "cuda".
 
     Raises:
-        InputError: PyTorch is missing, the network learned another growth model, or with other voxels.
+        InputError: PyTorch is missing, there is no such device, or the network learned another growth model, or with
+            other voxels.
         DamagedStoreError: the file is not what was written.
     """
 
@@ -48,6 +50,7 @@ class SurrogateSolver:
         settings: FisherKolmogorovSettings | None = None,
         device: str = "cpu",
     ) -> None:
+        require_device(device)
         record = file.record
         learned = FisherKolmogorovSettings.from_record(record["run"]["model"], file.path, "train a surrogate anew")
         if settings is not None and settings != learned:

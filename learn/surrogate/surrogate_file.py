@@ -20,6 +20,7 @@ class SurrogateFile(WeightsFile):
     """A file of a trained network; see `WeightsFile`."""
 
     again: str = "gliodex train surrogate"
+    kind = "surrogate of the solver"
 
     @property
     def design(self) -> SurrogateDesign:

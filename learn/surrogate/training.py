@@ -14,9 +14,9 @@ from ...simulate import FisherKolmogorovSettings
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore
 from ..devices import mixed_precision, require_device, require_torch
-from ..fitting import Fit, OnEpoch, Schedule, ahead, check_run
+from ..fitting import Fit, OnEpoch, OnStep, Schedule, ahead, check_run, checkpoint_of
 from ..level_boxes import Progress
-from ..training_set import identity_of
+from ..training_set import identity_of, simulated_part
 from .crops import SYMMETRIES
 from .designs import SMALL_SURROGATE, SurrogateDesign
 from .pairs import Batch, Pairs
@@ -63,6 +63,7 @@ def train_surrogate(
     *,
     restart: bool = False,
     prepared: Progress | None = None,
+    on_step: OnStep | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train a network and write it; killed, it goes on from the last checkpoint beside.
@@ -73,18 +74,22 @@ def train_surrogate(
         settings: of the run.
         restart: throw away the network, or the part of one, that is there.
         prepared: told how many tumours are ready to learn from.
+        on_step: told of each step.
         on_epoch: told of each epoch.
 
     Returns:
         How it was trained: what it depends on, losses of each epoch, seconds.
 
     Raises:
-        InputError: PyTorch is missing, there is no such device, or there is too little to learn from.
+        InputError: PyTorch is missing, there is no such device, there is too little to learn from, or something else
+            lies at `path`.
         OutputError, StoreLockedError: it cannot be written.
     """
     torch = require_torch()
     require_device(settings.device)
     design = settings.design
+    SurrogateFile(path).check_writable()
+    stores = [simulated_part(store) for store in stores]
     models = [store.manifest.model for store in stores]
     if not models or any(model != models[0] for model in models):
         raise InputError("the stores to learn from are of different growth models: build them alike")
@@ -101,17 +106,17 @@ def train_surrogate(
         "learned_from": [identity_of(store, learned + held) for store in stores],
         "held_apart": held,
     }
-    with committer_lock(path.parent, "gliodex train", f"{path.stem}.lock"):
+    with committer_lock(path.parent, "gliodex train", f"{path.name}.lock"):
         epochs = settings.epochs or design.epochs
         schedule = Schedule(
             design.rate, epochs, design.patience, settings.seed, warm_up=_WARM_UP, clip=_CLIP, beta=design.beta
         )
-        fit = Fit("surrogate", run, path.with_suffix(".checkpoint"), schedule)
+        fit = Fit("surrogate", run, checkpoint_of(path), schedule)
         if known := fit.known(path, lambda: SurrogateFile(path).record, restart=restart):
             return known
         pairs = Pairs(stores, learned + held, design, model, prepared)
         with torch.random.fork_rng():
-            network = fit.learn(lambda: _SurrogateTask(settings, pairs, learned), on_epoch)
+            network = fit.learn(lambda: _SurrogateTask(settings, pairs, learned), on_epoch, on_step)
         record = fit.record(network, settings.device) | {
             "ranges": {"low": list(pairs.ranges.low), "high": list(pairs.ranges.high)},
             "spacing_mm": pairs.spacing_mm,

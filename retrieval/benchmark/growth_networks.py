@@ -1,7 +1,7 @@
 """How well Learn-Morph-Infer tells the growth of tumours that nobody has seen: paper 001's Table 2 and Figure 5.
 
 A tumour is simulated, outlined at two densities drawn at random, and told from these outlines; what is told is
-simulated and held against the truth. Beside it stand the nearest tumours of stores, by exact Dice.
+simulated and held against the truth. Beside it stand the nearest tumours of stores, by exact Dice at any thresholds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...index import DiceIndex
+from ...index.threshold_search import ThresholdSearch
 from ...learn.growth import (
     CORE_LEVELS,
     GROWTH_DESIGNS,
@@ -234,17 +234,22 @@ def _networks(store: TumorStore, judge: Judge, seed: int) -> Iterator[tuple[str,
         InputError: it is not, or one has learned from the campaign of a seed.
     """
     taken = f"{SMALL_GROWTH.name}: {ONE_NETWORK}"
-    reader = _unaware(GrowthReader.of(store), seed)
+    reader = unaware(GrowthReader.of(store), seed)
     yield taken, _asking(reader)
     yield f"{taken}, then the middle of the best {BEST} of {SIMULATED} draws", _trying(reader, judge.solver, store)
     for design in GROWTH_DESIGNS:
         for name, targets in NETWORKS.items():
             there = all(growth_path(store, design, one).is_file() for one in targets)
             if there and f"{design}: {name}" != taken:
-                yield f"{design}: {name}", _asking(_unaware(GrowthReader.of(store, design, targets=targets), seed))
+                yield f"{design}: {name}", _asking(unaware(GrowthReader.of(store, design, targets=targets), seed))
 
 
-def _unaware(reader: GrowthReader, seed: int) -> GrowthReader:
+def unaware(reader: GrowthReader, seed: int) -> GrowthReader:
+    """Return networks that have learned nothing from the campaign of a seed.
+
+    Raises:
+        InputError: one has.
+    """
     for file in reader.files:
         if any(name.startswith(f"seed-{seed}-") for name in file.record["run"]["learned_from"]["campaigns"]):
             raise InputError(f"{file.path} has learned from tumours of the seed {seed}: choose another --seed")
@@ -284,9 +289,9 @@ def _neighbours(store: TumorStore) -> Iterator[tuple[str, Teller]]:
             break
     parts = [store.part(names), store] if count < len(store) else [store]
     for part in parts:
-        index = DiceIndex.open(part)
+        index = ThresholdSearch.open(part)  # outlines are at densities that nobody told the network either
 
-        def search(tumour: Unseen, index: DiceIndex = index) -> tuple[GrowthParameters | int, Row]:
+        def search(tumour: Unseen, index: ThresholdSearch = index) -> tuple[GrowthParameters | int, Row]:
             return int(index.search(tumour.core, tumour.whole, 1).ids[0]), {}
 
         yield f"nearest of {len(part):,} tumours", search

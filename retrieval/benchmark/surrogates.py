@@ -24,7 +24,6 @@ from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.reader import TumorStore, open_store
 from ..outputs import staged_folder
-from .scoring import bootstrap
 
 Row = dict[str, Any]
 Announce = Callable[[str, int, int], None]
@@ -51,6 +50,7 @@ class SurrogateBenchRequest:
         out: folder for the results.
         tumours: of each store.
         atlas: whose anatomy the solver is asked in instead; see `load_atlas`.
+        device: that surrogates run on.
     """
 
     networks: tuple[Path, ...]
@@ -58,6 +58,7 @@ class SurrogateBenchRequest:
     out: Path
     tumours: int = 400
     atlas: str = "icbm152"
+    device: str = "cpu"
 
 
 def compare_surrogates(
@@ -68,7 +69,7 @@ def compare_surrogates(
     Writes surrogate.jsonl, table.md, histograms.png and growth.png.
 
     Returns:
-        A row a tumour and way of saying its density.
+        A row a tumour and way of saying its density; of tumours whose growth one of the networks has not learned, none.
 
     Raises:
         InputError: a network has learned from one of the stores' anatomies, or there are too few tumours.
@@ -81,13 +82,16 @@ def compare_surrogates(
     rows: list[Row] = []
     with staged_folder(request.out) as folder:
         for number, store in enumerate(stores):
-            ways = dict(_ways(store, files, other))
+            ways = dict(_ways(store, files, other, request.device))
             solver = FisherKolmogorov(store.atlas, _settings(store))
             for n, tumour in enumerate(store.ids[: request.tumours].tolist(), 1):
                 announce("unseen anatomies", number * request.tumours + n, len(stores) * request.tumours)
-                rows += _held_against_simulation(store, tumour, ways, solver)
-            if number == 0 and files:
-                plot_growth(store, SurrogateSolver(store.atlas, files[0]), folder / "growth.png")
+                if all(file.ranges.hold(store.parameters(tumour)) for file in files):
+                    rows += _held_against_simulation(store, tumour, ways, solver)
+            if number == 0:
+                plot_growth(store, SurrogateSolver(store.atlas, files[0], device=request.device), folder / "growth.png")
+        if not rows:
+            raise InputError(f"no tumour of these stores grew as {files[0].path} has learned: build others")
         (folder / "surrogate.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "table.md").write_text(surrogate_table(summarise(rows)) + "\n")
         plot_histograms(rows, folder / "histograms.png")
@@ -110,9 +114,9 @@ def _check(request: SurrogateBenchRequest, files: list[SurrogateFile], stores: l
 Way = Callable[[GrowthParameters], Volume]
 
 
-def _ways(store: TumorStore, files: list[SurrogateFile], other: Atlas) -> Iterator[tuple[str, Way]]:
+def _ways(store: TumorStore, files: list[SurrogateFile], other: Atlas, device: str) -> Iterator[tuple[str, Way]]:
     for file in files:
-        yield file.path.stem, SurrogateSolver(store.atlas, file)
+        yield file.path.stem, SurrogateSolver(store.atlas, file, device=device)
     yield f"solver in {other.name}", Elsewhere(store.atlas, other, _settings(store))
 
 
@@ -199,21 +203,38 @@ def summarise(rows: list[Row]) -> list[Row]:
     names = [*(f"dice_{level:g}" for level in LEVELS), *(f"mae_{name}" for name in TISSUES)]
     for way in dict.fromkeys(row["way"] for row in rows):
         chosen = [row for row in rows if row["way"] == way]
+        anatomies = list(dict.fromkeys(row["anatomy"] for row in chosen))
         means = {}
         for name in names:
-            values = _known(chosen, name)
-            means[name] = [float(values.mean()), *bootstrap(values), len(values)] if len(values) else None
+            values = [_known([row for row in chosen if row["anatomy"] == a], name) for a in anatomies]
+            means[name] = _mean_over(values) if any(map(len, values)) else None
         found.append(
             {
                 "way": way,
                 "tumours": len(chosen),
-                "anatomies": len({row["anatomy"] for row in chosen}),
+                "anatomies": len(anatomies),
                 "means": means,
                 "seconds": float(np.median(_known(chosen, "seconds"))),
                 "solver_seconds": float(np.median(_known(chosen, "solver_seconds"))),
             }
         )
     return found
+
+
+def _mean_over(anatomies: list[NDArray[np.float64]]) -> list[float]:
+    """Mean of the tumours of all anatomies, its 95 % interval, and their number.
+
+    Anatomies are drawn with replacement, then tumours of each: what is claimed is of anatomies that nobody has seen.
+    """
+    anatomies = [values for values in anatomies if len(values)]
+    rng = np.random.default_rng(0)
+    means = [
+        np.concatenate([rng.choice(values, len(values)) for values in (anatomies[n] for n in drawn)]).mean()
+        for drawn in rng.integers(len(anatomies), size=(_RESAMPLED, len(anatomies)))
+    ]
+    together = np.concatenate(anatomies)
+    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    return [float(together.mean()), low, high, len(together)]
 
 
 def surrogate_table(summaries: list[Row]) -> str:
@@ -262,13 +283,17 @@ def plot_histograms(rows: list[Row], path: Path) -> None:
 def plot_growth(store: TumorStore, surrogate: SurrogateSolver, path: Path) -> None:
     """Draw a tumour as it grows: simulated above, said by the surrogate below (paper 000, Fig. 4); PNG."""
     solver = FisherKolmogorov(store.atlas, _settings(store))
-    sized = max(store.ids[:_LOOKED_AT].tolist(), key=lambda tumour: np.count_nonzero(store.density(tumour) >= _HALF))
+    known = [n for n in store.ids[:_LOOKED_AT].tolist() if surrogate.ranges.hold(store.parameters(n))]
+    if not known:
+        raise InputError(f"no tumour of {store.path} grew as {surrogate.file.path} has learned: build others")
+    sized = max(known, key=lambda tumour: np.count_nonzero(store.density(tumour) >= _HALF))
     last = store.parameters(sized)
     days = np.linspace(0.2, 1.0, 6) * last.duration
+    days = days[[surrogate.ranges.hold(replace(last, duration=day)) for day in days.tolist()]]
     voxel = np.floor(store.frame.voxel(last.seed_mm) + 0.5).astype(int)
     x, y, _ = crop_slices(store.frame, last)
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")
-    axes = figure.subplots(2, len(days))
+    axes = figure.subplots(2, len(days), squeeze=False)
     for column, day in zip(axes.T, days.tolist(), strict=True):
         parameters = replace(last, duration=day)
         ways: tuple[Way, Way] = (solver, surrogate)
@@ -291,4 +316,4 @@ def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
 
 _COLOURS = ("#4477aa", "#cc6677", "#117733")
 _SAID = {"white": "white matter", "grey": "grey matter", "csf": "CSF"}
-_TINY, _HALF, _LEAST_SHOWN, _LOOKED_AT = 0.001, 0.5, 1e-4, 60
+_TINY, _HALF, _LEAST_SHOWN, _LOOKED_AT, _RESAMPLED = 0.001, 0.5, 1e-4, 60, 2000

@@ -38,6 +38,7 @@ class StageChoice:
         rounds: of npe.
         arch: network of lmi, one of `learn.growth.GROWTH_DESIGNS`.
         surrogate: file of a network that stands in for the solver, of tmcmc and npe.
+        device: that it runs on.
         search_thresholds: local and lmi find both thresholds too; without it, the store's are taken.
     """
 
@@ -53,6 +54,7 @@ class StageChoice:
     rounds: int | None = None
     arch: str | None = None
     surrogate: Path | None = None
+    device: str = "cpu"
     search_thresholds: bool = True
 
     def stage(self, folder: Path) -> Refinement | None:
@@ -93,6 +95,7 @@ class StageChoice:
             1 if self.repeats is None else self.repeats,
             folder / NAME,
             self._surrogate,
+            self.device,
         )
 
     @property
@@ -102,7 +105,7 @@ class StageChoice:
     def _neural(self) -> NeuralRefinement:
         given = {"simulations": self.simulations, "rounds": self.rounds}
         chosen = {name: n for name, n in given.items() if n is not None}
-        return NeuralRefinement(where=self.where, surrogate=self._surrogate, **chosen)
+        return NeuralRefinement(where=self.where, surrogate=self._surrogate, device=self.device, **chosen)
 
     def _refuse_others(self) -> None:
         given = {

@@ -49,6 +49,7 @@ class NeuralRefinement:
         where: anatomy to simulate in, see `site_of`.
         known: tumours of the store to begin with; 0 begins with the whole prior.
         surrogate: that stands in for the solver; growth that it has not learned is taken for impossible.
+        device: that the surrogate runs on.
     """
 
     simulations: int = 1000
@@ -57,6 +58,7 @@ class NeuralRefinement:
     where: Where = "patient"
     known: int = 2000
     surrogate: SurrogateFile | None = None
+    device: str = "cpu"
 
     @property
     def matches(self) -> int:
@@ -75,7 +77,7 @@ class NeuralRefinement:
 
         require_sbi()
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where, self.surrogate)
+        site = site_of(store, patient, self.where, self.surrogate, self.device)
         problem = OutlineProblem(site)
         settings = NeuralSettings(self.simulations, self.rounds, scores=False, seed=self.seed)
         region = self._region(store, patient, problem, settings, tell)

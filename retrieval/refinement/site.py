@@ -70,7 +70,9 @@ class Site:
         return float(np.count_nonzero(self.whole)) * self.atlas.frame.voxel_ml
 
 
-def site_of(store: TumorStore, patient: Patient, where: Where, surrogate: SurrogateFile | None = None) -> Site:
+def site_of(
+    store: TumorStore, patient: Patient, where: Where, surrogate: SurrogateFile | None = None, device: str = "cpu"
+) -> Site:
     """Prepare an anatomy to simulate in, and bring the images there.
 
     Args:
@@ -78,6 +80,7 @@ def site_of(store: TumorStore, patient: Patient, where: Where, surrogate: Surrog
         patient: whose images.
         where: "patient" is the patient's own tissue where it is known, else the atlas's carried to the patient.
         surrogate: to stand in for the solver.
+        device: that it runs on.
 
     Raises:
         InputError: the store is of another growth model, the surrogate does not fit, or nothing of the tumour lies in
@@ -105,7 +108,7 @@ def site_of(store: TumorStore, patient: Patient, where: Where, surrogate: Surrog
     settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "leave out --refine")
     solver: GrowthSolver = FisherKolmogorov(atlas, settings)
     if surrogate is not None:
-        solver = SurrogateSolver(atlas, surrogate, settings)
+        solver = SurrogateSolver(atlas, surrogate, settings, device)
     return Site(where, solver, core, whole, pet)
 
 

@@ -47,6 +47,7 @@ class TransitionalRefinement:
         repeats: independent runs; from two on, R-hat says whether they agree.
         checkpoint: file that keeps the last complete stage; None for none.
         surrogate: that stands in for the solver; growth that it has not learned is taken for impossible.
+        device: that the surrogate runs on.
     """
 
     settings: TransitionalSettings = field(default_factory=TransitionalSettings)
@@ -57,6 +58,7 @@ class TransitionalRefinement:
     repeats: int = 1
     checkpoint: Path | None = None
     surrogate: SurrogateFile | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -77,7 +79,7 @@ class TransitionalRefinement:
                 growth model.
         """
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where, self.surrogate)
+        site = site_of(store, patient, self.where, self.surrogate, self.device)
         began_from, problem = self._problem(store, hits, patient, site)
         starts = [self._start(problem, repeat, tell) for repeat in range(self.repeats)]
         runs = [self._run(problem, repeat, start, tell) for repeat, (start, _) in enumerate(starts)]

@@ -3,7 +3,106 @@ import threading
 import numpy as np
 import pytest
 
-from gliodex.learn.fitting import Schedule, ahead
+from gliodex.errors import InputError
+from gliodex.learn import fitting
+from gliodex.learn.fitting import Fit, Schedule, ahead
+
+torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+
+
+class Line:
+    """A task: to learn that a number is 3, with validation losses that a test dictates, on a GPU with little memory."""
+
+    def __init__(self, losses=(), batch=8, fits=8):
+        self.network = torch.nn.Linear(1, 1, bias=False)
+        self.batch, self.fits, self._losses, self.seen = batch, fits, list(losses), []
+
+    @property
+    def kept(self):
+        return self.network
+
+    @property
+    def steps(self):
+        return 16 // self.batch
+
+    def losses(self):
+        for _ in range(self.steps):
+            if self.batch > self.fits:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.seen.append(self.batch)
+            loss = (self.network(torch.ones(1, 1)) - 3).square().mean()
+            yield loss, loss.new_zeros(())
+
+    def validation(self):
+        if self._losses:
+            return self._losses.pop(0)
+        return float((self.network.weight - 3).square())
+
+    def halve(self):
+        self.batch //= 2
+        return self.batch > 0
+
+
+def fit_of(folder, **schedule):
+    schedule = {"rate": 0.1, "epochs": 20, "patience": 3, "seed": 0} | schedule
+    return Fit("a line", {"run": 1}, folder / "line.checkpoint", Schedule(**schedule))
+
+
+def test_a_task_is_learned(tmp_path):
+    network = fit_of(tmp_path, epochs=100, patience=100).learn(Line)
+    assert network.weight.item() == pytest.approx(3, abs=0.05)
+
+
+def test_fitting_stops_where_nothing_is_gained_and_keeps_the_best_epoch(tmp_path):
+    fit, seen = fit_of(tmp_path), []
+    network = fit.learn(lambda: Line([5, 4, 3, 3.5, 3.6, 3.7, 1]), lambda epoch: seen.append(made_weight(fit, epoch)))
+    assert [validation for _, validation in fit.history] == [5, 4, 3, 3.5, 3.6, 3.7], "three without a gain"
+    assert network.weight.item() == pytest.approx(seen[2], abs=2e-3), "in half precision"
+
+
+def made_weight(fit, epoch):
+    return float(fit._best_weights["weight"]) if epoch.number == 3 else None
+
+
+def test_steps_are_told_as_parts_of_all(tmp_path):
+    told = []
+    fit_of(tmp_path, epochs=3).learn(Line, on_step=lambda done, total: told.append((done, total)))
+    assert told == [(n, 6) for n in range(1, 7)]
+
+
+def test_steps_that_do_not_fit_are_halved_and_a_run_that_goes_on_remembers(tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop(epoch):
+        if epoch.number == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        fit_of(tmp_path, epochs=4).learn(lambda: Line(fits=2), stop)
+    made = Line(fits=2)
+    fit = fit_of(tmp_path, epochs=4)
+    fit.learn(lambda: made)
+    assert fit.halved == 2
+    assert made.seen == [2] * 16, "it never tries what did not fit"
+    assert fit.record(made.network, "cuda")["halved"] == 2
+
+
+def test_a_gpu_too_small_for_the_network_or_one_example_is_told(tmp_path):
+    def none():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    for task in (none, lambda: Line(fits=0)):
+        with pytest.raises(InputError, match="memory does not suffice to train a line: leave out --device cuda"):
+            fit_of(tmp_path).learn(task)
+
+
+def test_what_is_no_record_of_a_run_is_not_known(tmp_path):
+    assert fit_of(tmp_path).known(tmp_path / "line", lambda: {"something": "else"}, restart=False) is None
+    assert fit_of(tmp_path).known(tmp_path / "line", lambda: {"run": {"run": 1}}, restart=False) is not None
 
 
 def test_the_rate_falls_as_a_half_cosine_to_a_fiftieth():

@@ -16,6 +16,7 @@ from gliodex.learn import (
     training,
     verify_encoder,
 )
+from gliodex.learn.fitting import checkpoint_of
 from gliodex.store import open_store
 
 from ..store.breaking import flip
@@ -109,7 +110,7 @@ def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(learnable, save
 @pytest.mark.parametrize("spoil", ["empty", "garbage", "cut", "flipped", "none"])
 def test_a_broken_checkpoint_is_not_taken_up(learnable, saved_each_epoch, spoil):
     store = open_store(learnable[0])
-    checkpoint = encoder_path(store, "ae").with_suffix(".checkpoint")
+    checkpoint = checkpoint_of(encoder_path(store, "ae"))
     with pytest.raises(Stopped):
         train(store, settings(), learn_from=learnable[1], on_epoch=stop_after(3))
     data = checkpoint.read_bytes()

@@ -1,11 +1,22 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile, Targets, growth_path, train_growth
+from gliodex.learn.growth import (
+    GROWTH_DESIGNS,
+    GrowthReader,
+    GrowthSettings,
+    NetworkFile,
+    Targets,
+    growth_path,
+    train_growth,
+)
 from gliodex.learn.growth import reader as reader_module
+from gliodex.learn.growth.outline_views import Viewer
+from gliodex.learn.surrogate import SurrogateFile
 from gliodex.simulate import build
 from gliodex.store import open_store
 
@@ -13,6 +24,9 @@ from .masks import outlines
 from .tiny import TINY, settings
 
 torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
+
+
+MU = ("mu1", "mu2")
 
 
 @pytest.fixture
@@ -33,15 +47,18 @@ def test_a_tumour_is_told_with_draws_around_it(reader, grown):
 
 
 def test_draws_are_as_wide_as_the_errors_on_tumours_held_apart(reader, grown):
-    """Of 40 tumours of two numbers each, about 90 % lie in intervals of 90 %; binomial bounds of 1e-4."""
-    inside = []
-    for tumour in grown.ids[200:240]:
+    """Of 20 tumours that it has not seen, two numbers each lie in intervals of 90 % mostly, which are narrow."""
+    inside, widths = [], []
+    spread = {name: np.std([np.log(getattr(grown.parameters(n), name)) for n in grown.ids.tolist()]) for name in MU}
+    for tumour in grown.ids[220:240]:
         truth = grown.parameters(int(tumour))
         told = reader(*outlines(grown, tumour, 51, 154), draws=200)
-        for name in ("mu1", "mu2"):
+        for name in MU:
             low, high = np.quantile([getattr(draw, name) for draw in told.draws], [0.05, 0.95])
             inside.append(low <= getattr(truth, name) <= high)
+            widths.append(np.log(high / low) / spread[name])
     assert np.mean(inside) > 0.7
+    assert np.median(widths) < 2.8, "of the prior's own 90 %, 3.3 standard deviations"
 
 
 def test_the_mirror_image_of_a_tumour_is_told_as_the_mirror_image(reader, grown):
@@ -81,10 +98,31 @@ def test_two_networks_tell_together_what_one_cannot(grown, monkeypatch):
         train_growth(grown, settings(part.name, part.scale, epochs=1))
     masks = outlines(grown, grown.ids[0], 51, 154)
     told = GrowthReader.of(grown, targets=parts)(*masks, draws=2)
-    alone = NetworkFile(growth_path(grown, "small", parts[0]))
     assert len(told.draws) == 2
+    alone = [reader_module._Part(NetworkFile(growth_path(grown, "small", part)), None).usual for part in parts]
+    moments = Viewer(grown.atlas, 8).of_masks(*masks).moments[0]
+    assert told.distance == max(usual.distance(moments) for usual in alone), "the worse one warns"
+    alone = NetworkFile(growth_path(grown, "small", parts[0]))
     with pytest.raises(InputError, match="growth and seed must be told together"):
         GrowthReader(grown, (alone,))
+
+
+def test_a_design_is_asked_in_the_scale_that_it_is_trained_in(grown, monkeypatch):
+    """As `gliodex train lmi --arch paper` trains it: linear."""
+    paper = replace(TINY, name="paper", cells=0, gaussian=False, decay=0.99, batch=2, blocks=2)
+    monkeypatch.setitem(GROWTH_DESIGNS, "paper", paper)
+    assert (TINY.scale, paper.scale) == ("log", "linear")
+    train_growth(grown, GrowthSettings(paper, Targets(scale=paper.scale), tumours=4, epochs=1))
+    told = GrowthReader.of(grown, "paper")(*outlines(grown, grown.ids[0], 51, 154), draws=2)
+    assert np.isfinite([draw.mu1 for draw in told.draws]).all()
+    with pytest.raises(InputError, match="--arch paper --targets mu --scale log`"):
+        GrowthReader.of(grown, "paper", targets=(Targets("mu"),))
+
+
+def test_a_network_of_another_kind_is_none_of_these(trained):
+    path = growth_path(trained, "small", Targets())
+    with pytest.raises(InputError, match=r"is no surrogate of the solver: train one with `gliodex train surrogate`"):
+        _ = SurrogateFile(path).ranges
 
 
 def test_what_was_not_trained_is_asked_for(grown):

@@ -6,7 +6,7 @@ from gliodex.learn.growth import SMALL_GROWTH, GrowthSettings, Targets, train_gr
 from gliodex.simulate import build
 from gliodex.store import open_store
 
-TINY = replace(SMALL_GROWTH, cells=8, width=8, neck=4, hidden=48, depth=1, batch=16, epochs=3, rate=3e-3)
+TINY = replace(SMALL_GROWTH, cells=8, width=8, neck=4, hidden=48, depth=1, batch=16, epochs=3, rate=3e-3, patience=500)
 
 
 def settings(targets="mu+seed", scale="log", *, tumours=40, seed=0, epochs=None, **design):

@@ -66,7 +66,7 @@ def test_seeds_at_the_frames_border_are_padded(solver, tumours):
         assert min(said.low) >= 0
 
 
-def test_a_tumour_beyond_the_cube_or_the_limit_has_outgrown(solver, tumours, monkeypatch):
+def test_a_tumour_beyond_the_cube_or_the_limit_has_outgrown(solver, tumours):
     parameters = tumours[0]
     assert solver.grow(parameters, stop_above_ml=0.0).outgrew == bool((solver(parameters) >= 0.2).any())
     full = np.full((16, 16, 16), 0.9, np.float32)

@@ -5,9 +5,11 @@ import pytest
 
 from gliodex.errors import DamagedStoreError, InputError
 from gliodex.learn import fitting
+from gliodex.learn.fitting import checkpoint_of
 from gliodex.learn.surrogate import PAPER_SURROGATE, SurrogateFile, train_surrogate, training
 from gliodex.learn.surrogate.pairs import Pairs
 from gliodex.simulate import FisherKolmogorovSettings
+from gliodex.store.sealed import write_sealed
 
 from ...store.breaking import flip
 from .tiny import settings
@@ -111,6 +113,29 @@ def test_a_damaged_file_is_told(anatomies, path):
         SurrogateFile(path).load()
     with pytest.raises(InputError, match="there is no network"):
         SurrogateFile(path.with_name("other")).load()
+
+
+@pytest.mark.parametrize("what", ["folder", "other", "damaged", "network of another kind"])
+def test_what_lies_where_the_network_is_to_lie_is_not_overwritten(anatomies, path, what):
+    if what == "folder":
+        path.mkdir()
+    elif what == "other":
+        path.write_text("a patient's segmentation")
+    elif what == "damaged":
+        train_surrogate(anatomies[:1], path, settings(epochs=1))
+        flip(path, 40)
+    else:
+        write_sealed(path, {"kind": "network that tells growth"}, b"")
+    kept = path.read_bytes() if path.is_file() else None
+    for restart in (False, True):
+        with pytest.raises(InputError, match="is a folder: name a file" if what == "folder" else "is there already"):
+            train_surrogate(anatomies[:1], path, settings(epochs=1), restart=restart)
+    assert (path.read_bytes() if path.is_file() else None) == kept
+
+
+def test_networks_whose_names_differ_in_their_last_part_do_not_share_a_checkpoint(path):
+    names = [checkpoint_of(path.with_name(name)).name for name in ("a-1.2", "a-1.3", "a.checkpoint", "a")]
+    assert len({*names, "a-1.2", "a-1.3", "a.checkpoint", "a"}) == 7
 
 
 def test_a_gpu_without_memory_takes_smaller_steps(anatomies, path, monkeypatch):

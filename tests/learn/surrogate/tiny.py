@@ -6,7 +6,7 @@ from gliodex.learn.surrogate import SMALL_SURROGATE, SurrogateSettings
 from gliodex.simulate import PRIORS, build
 from gliodex.store import open_store
 
-TINY = replace(SMALL_SURROGATE, crop=16, widths=(8, 12), batch=4, epochs=3, rate=3e-3)
+TINY = replace(SMALL_SURROGATE, crop=16, widths=(8, 12), batch=4, epochs=3, rate=3e-3, patience=500)
 
 
 def settings(*, tumours=12, seed=0, epochs=None, **design):

@@ -108,6 +108,6 @@ def test_one_tumour_is_too_few(store, tmp_path):
 def test_what_a_network_has_learned_from_is_not_unseen(store):
     """Learned from another store, whose campaign the searched one does not have."""
     reader = GrowthReader.of(store)
-    assert growth_networks._unaware(reader, 6) is reader
+    assert growth_networks.unaware(reader, 6) is reader
     with pytest.raises(InputError, match=r"has learned from tumours of the seed 5: choose another --seed"):
-        growth_networks._unaware(reader, 5)
+        growth_networks.unaware(reader, 5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn.surrogate import train_surrogate
+from gliodex.learn.surrogate import Ranges, SurrogateFile, train_surrogate
 from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates, surrogates
 from gliodex.retrieval.benchmark.surrogates import Elsewhere, crop_slices, density_errors, summarise, surrogate_table
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
@@ -29,8 +29,6 @@ def network(anatomies, tmp_path_factory):
 @pytest.fixture
 def request_of(anatomies, network, tmp_path, make_atlas, monkeypatch):
     monkeypatch.setattr(surrogates, "load_atlas", lambda name: make_atlas((32, 32, 32), name=name))
-    # what growth is in range is the training's affair
-    monkeypatch.setattr(surrogates.SurrogateSolver, "__call__", lambda self, p: np.zeros(self.atlas.frame.shape, "f4"))
 
     def make(stores=anatomies[1:2], tumours=3, networks=(network,)):
         return SurrogateBenchRequest(networks, tuple(str(s.path) for s in stores), tmp_path / "out", tumours)
@@ -87,10 +85,14 @@ def test_the_cube_lies_around_the_seed(anatomies, monkeypatch):
         assert all(part.start <= at < part.stop <= part.start + 8 for part, at in zip(inside, seed, strict=True))
 
 
-def test_surrogates_are_compared_with_simulations(request_of, anatomies, tmp_path):
-    rows = compare_surrogates(request_of())
+def test_surrogates_are_compared_with_simulations(request_of, anatomies, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(surrogates.SurrogateFile, "ranges", Ranges("mu", (0.2, 0.2), (6.0, 9.0)))
+    rows = compare_surrogates(request_of(tumours=24))
     assert {row["way"] for row in rows} == {"tiny", "solver in icbm152"}
-    assert len(rows) == 6
+    store, ranges = anatomies[1], SurrogateFile(network).ranges
+    known = [n for n in store.ids.tolist() if ranges.hold(store.parameters(n))]
+    assert 8 < len(known) < 24
+    assert [row["tumour"] for row in rows if row["way"] == "tiny"] == known
     out = tmp_path / "out"
     assert {p.name for p in out.iterdir()} == {"surrogate.jsonl", "table.md", "histograms.png", "growth.png"}
     assert [json.loads(line) for line in (out / "surrogate.jsonl").read_text().splitlines()] == rows
@@ -99,8 +101,22 @@ def test_surrogates_are_compared_with_simulations(request_of, anatomies, tmp_pat
     table = surrogate_table(summaries).splitlines()
     assert len(table) == 2 + 2 + 2 + 1
     assert "| 0.821 | 0.813 | 0.815 |" in table[4]
-    nothing = [row for row in rows if row["way"] == "tiny"]
-    assert all(row["dice_0.2"] in {0, None} for row in nothing)
+    means = {row["way"]: row["means"]["dice_0.2"] for row in summaries}
+    assert means["tiny"][3] <= len(known)
+    assert 0 <= means["tiny"][1] <= means["tiny"][0] <= means["tiny"][2] <= 1
+
+
+def test_intervals_are_of_anatomies():
+    """Tumours of an anatomy are alike here: ten times as many say no more."""
+    rows = [
+        {"way": "one", "anatomy": name, "tumour": n, "seconds": 1.0, "solver_seconds": 1.0, "dice_0.2": dice}
+        for name, dice in (("a", 0.6), ("b", 0.8), ("c", 1.0))
+        for n in range(200)
+    ]
+    mean, low, high, count = summarise(rows)[0]["means"]["dice_0.2"]
+    assert (mean, count) == (pytest.approx(0.8), 600)
+    assert low < 0.7
+    assert high > 0.9
 
 
 def test_anatomies_that_were_learned_from_are_no_test(request_of, anatomies, tmp_path):
