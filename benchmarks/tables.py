@@ -88,6 +88,13 @@ def _networks() -> str:
         )
         plot = "![Mean absolute error of each tumour over its growth.](docs/error_by_growth.png)"
         parts += [about, growth_table(found["rows"]), plot]
+    if found := latest("lmi_targets"):
+        one = next(iter(found["trained"].values()))[0]
+        about = (
+            f"What it matters what is told (`{found['command']}`): each network learned from the same {one['tumours']:,} "
+            f"tumours in {one['epochs']} epochs."
+        )
+        parts += [about, growth_table(found["rows"])]
     if found := latest("lmi_curve"):
         lines = ["| tumours learned from | epochs | min | MAE white | Dice at 0.01 | 0.1 | 0.8 |", "|" + "---|" * 7]
         for row in found["rows"]:
