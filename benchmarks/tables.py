@@ -91,7 +91,7 @@ def _networks() -> str:
     if found := latest("lmi_targets"):
         one = next(iter(found["trained"].values()))[0]
         about = (
-            f"What it matters what is told (`{found['command']}`): each network learned from the same {one['tumours']:,} "
+            f"What is told matters (`{found['command']}`): each network learned from the same {one['tumours']:,} "
             f"tumours in {one['epochs']} epochs."
         )
         parts += [about, growth_table(found["rows"])]
