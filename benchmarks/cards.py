@@ -29,7 +29,7 @@ def _lmi(file: NetworkFile) -> str:
     record, run = file.record, file.record["run"]
     learned = run["learned_from"]
     results = latest("lmi")
-    measured = results and results["trained"][results["rows"][0]["way"]][0]["sha256"] == file.sha256
+    measured = results and results["trained"][results["rows"][0]["way"]][0].get("sha256") == file.sha256
     table = growth_table(results["rows"]) if measured else "not measured yet"
     count, held = learned["tumours"] - learned["held_apart"], learned["held_apart"]
     model, campaigns = run["model"]["model"], ", ".join(learned["campaigns"])
