@@ -13,7 +13,7 @@ from pathlib import Path
 
 from record import keep
 
-from gliodex.learn.surrogate import SurrogateFile
+from gliodex.learn.surrogate import named_surrogate
 from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
 from gliodex.retrieval.benchmark.surrogates import summarise
 
@@ -23,7 +23,8 @@ parser.add_argument("stores", nargs="+")
 parser.add_argument("--tumours", type=int, default=400)
 arguments = parser.parse_args()
 networks = tuple(Path(name) for name in str(arguments.networks).split(","))
-record = SurrogateFile(networks[0]).record
+file = named_surrogate(networks[0])
+record = file.record
 with tempfile.TemporaryDirectory() as folder:
     out = Path(folder) / "out"
     request = SurrogateBenchRequest(networks, tuple(arguments.stores), out, arguments.tumours)
@@ -37,7 +38,7 @@ keep(
         "rows": summarise(rows),
         "trained": {key: record[key] for key in ("weights", "seconds", "device", "memory_gb")}
         | {
-            "sha256": SurrogateFile(networks[0]).sha256,
+            "sha256": file.sha256,
             "anatomies": len(learned),
             "tumours": sum(one["tumours"] - record["run"]["held_apart"] for one in learned),
             "epochs": len(record["history"]),

@@ -18,7 +18,7 @@ import numpy as np
 from record import keep
 
 import gliodex
-from gliodex.learn.surrogate import SurrogateFile
+from gliodex.learn.surrogate import named_surrogate
 from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
@@ -66,7 +66,7 @@ arguments = parser.parse_args()
 store = gliodex.open_store(arguments.store)
 index, spatial = gliodex.DiceIndex.open(store), space_map("sri24", store.atlas)
 solver = FisherKolmogorov(store.atlas, FisherKolmogorovSettings.from_record(store.manifest.model, store.path, ""))
-ways = {"solver": (1, None), "solver again": (2, None), "surrogate": (3, SurrogateFile(arguments.network))}
+ways = {"solver": (1, None), "solver again": (2, None), "surrogate": (3, named_surrogate(arguments.network))}
 rows = []
 for case in itertools.islice(cases_of(arguments.folder), arguments.patients):
     found = {}

@@ -103,10 +103,16 @@ def bench_surrogate(
         list[str],
         typer.Argument(metavar="STORE...", help="Stores of anatomies that the network has not seen, each of its own."),
     ],
-    networks: Annotated[
-        list[Path], typer.Option("--network", metavar="FILE", help="Trained by `gliodex train surrogate`; repeatable.")
-    ],
     out_folder: Out,
+    networks: Annotated[
+        list[Path],
+        typer.Option(
+            "--network",
+            metavar="FILE",
+            help="Of `gliodex train surrogate`; repeatable. (default: small, which comes with gliodex)",
+            show_default=False,
+        ),
+    ] = [Path("small")],  # noqa: B006  (typer copies it)
     tumours: Annotated[int, typer.Option(min=2, help="Tumours of each store.")] = 400,
     atlas: Annotated[
         str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver is asked in for comparison.")

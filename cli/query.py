@@ -186,7 +186,7 @@ def query(
         Path | None,
         _stage(
             metavar="FILE",
-            help="Network that stands in for the solver (tmcmc, npe), see `gliodex train surrogate`.",
+            help="Network in the solver's place (tmcmc, npe): of `gliodex train surrogate`, or small, which is here.",
             show_default=False,
         ),
     ] = None,

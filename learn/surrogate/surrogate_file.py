@@ -46,6 +46,12 @@ class SurrogateFile(WeightsFile):
         return self.fill(make_surrogate(self.design))
 
 
+def named_surrogate(name: str | Path) -> SurrogateFile:
+    """Find a surrogate by its file's path, or by the design of one that comes with gliodex, where there is no file."""
+    path, shipped = Path(name), shipped_surrogate(str(name))
+    return SurrogateFile(shipped if not path.exists() and shipped.is_file() else path)
+
+
 def shipped_surrogate(design: str) -> Path:
     """Where the network that comes with gliodex would lie; there need not be one."""
     return Path(__file__).parent / "weights" / f"surrogate-{design}.network"

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...learn.surrogate import SurrogateFile, SurrogateSolver
+from ...learn.surrogate import SurrogateFile, SurrogateSolver, named_surrogate
 from ...learn.surrogate.crops import corner_of
 from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters, load_atlas
 from ...store.atlas import Atlas
@@ -45,7 +45,7 @@ class SurrogateBenchRequest:
     """What to compare.
 
     Args:
-        networks: files of surrogates.
+        networks: files of surrogates, see `named_surrogate`.
         stores: tumours of anatomies that these have not seen, each of its own.
         out: folder for the results.
         tumours: of each store.
@@ -75,7 +75,7 @@ def compare_surrogates(
         InputError: a network has learned from one of the stores' anatomies, or there are too few tumours.
         GliodexError: anything else that the user can mend.
     """
-    files = [SurrogateFile(path) for path in request.networks]
+    files = [named_surrogate(path) for path in request.networks]
     stores = [open_store(path) for path in request.stores]
     _check(request, files, stores)
     other = load_atlas(request.atlas)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import InputError
-from ...learn.surrogate import SurrogateFile
+from ...learn.surrogate import SurrogateFile, named_surrogate
 from .checkpoint import NAME
 from .inference_stage import InferenceRefinement
 from .local import LocalSettings
@@ -37,7 +37,7 @@ class StageChoice:
         simulations: of each round of npe.
         rounds: of npe.
         arch: network of lmi, one of `learn.growth.GROWTH_DESIGNS`.
-        surrogate: file of a network that stands in for the solver, of tmcmc and npe.
+        surrogate: file of a network that stands in for the solver, of tmcmc and npe; see `named_surrogate`.
         device: that it runs on.
         search_thresholds: local and lmi find both thresholds too; without it, the store's are taken.
     """
@@ -100,7 +100,7 @@ class StageChoice:
 
     @property
     def _surrogate(self) -> SurrogateFile | None:
-        return SurrogateFile(self.surrogate) if self.surrogate else None
+        return named_surrogate(self.surrogate) if self.surrogate else None
 
     def _neural(self) -> NeuralRefinement:
         given = {"simulations": self.simulations, "rounds": self.rounds}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn.surrogate import SurrogateFile, SurrogateSolver, train_surrogate
-from gliodex.simulate import FisherKolmogorovSettings
+from gliodex.learn.surrogate import SurrogateFile, SurrogateSolver, named_surrogate, shipped_surrogate, train_surrogate
+from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
 
 from .tiny import settings
 
@@ -89,3 +89,21 @@ def test_other_voxels_and_other_growth_models_are_refused(file, make_atlas):
         SurrogateSolver(make_atlas((32, 32, 32), spacing=5.0), file)
     with pytest.raises(InputError, match="another growth model"):
         SurrogateSolver(make_atlas((32, 32, 32)), file, FisherKolmogorovSettings(grey_ratio=5.0))
+
+
+def test_what_comes_with_gliodex_is_found_by_its_name_unless_a_file_is_called_so(tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    assert named_surrogate("small").path == shipped_surrogate("small")
+    (tmp_path / "small").write_bytes(file.path.read_bytes())
+    assert named_surrogate("small").sha256 == file.sha256
+    with pytest.raises(InputError, match="there is no network large"):
+        _ = named_surrogate("large").record
+
+
+def test_the_one_that_comes_with_gliodex_says_tumours_of_an_anatomy_that_it_has_not_seen(icbm152):
+    """Figures of many are in its card."""
+    surrogate, solver = SurrogateSolver(icbm152, named_surrogate("small")), FisherKolmogorov(icbm152)
+    for seed_mm in ((-22.0, -30.0, 24.0), (28.0, 18.0, 14.0), (34.0, -50.0, 8.0)):
+        parameters = GrowthParameters(solver.nearest_seed(seed_mm), 0.05, 0.02, 500.0)
+        said, truth = surrogate(parameters) >= 0.2, solver(parameters) >= 0.2
+        assert 2 * (said & truth).sum() / (said.sum() + truth.sum()) > 0.85
