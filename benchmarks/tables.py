@@ -81,7 +81,7 @@ def _networks() -> str:
         about = (
             f"How well networks tell growth (`{found['command']}`): tumours that no store holds, outlined at random "
             "densities, told, simulated again and held against the truth. Means with 95 % intervals, medians of "
-            f"what is off and of ms (one query on 2 cores). {_densest(found['rows'][0]['densest'])} First the network "
+            f"what is off and of ms (one query on 2 cores). {_densest(found['rows'][0])}First the network "
             "that queries take: "
             f"{own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours, {own['epochs']} "
             f"epochs, {own['seconds'] / 60:.0f} min on 2 cores, {own['memory_gb']:.1f} GB of tumours in memory."
@@ -122,11 +122,13 @@ def _networks() -> str:
     return "".join(f"\n\n{part}" for part in parts)
 
 
-def _densest(sizes: dict[str, list[float]]) -> str:
-    (small, few), (large, many) = sizes["small"], sizes["large"]
+def _densest(row: dict[str, Any]) -> str:
+    if "densest" not in row:
+        return ""
+    (small, few), (large, many) = row["densest"]["small"], row["densest"]["large"]
     return (
         f"The first network's Dice at 0.8 is {large:.3f} on the {many:,} tumours with at least {SMALL_ML:g} ml so "
-        f"dense, {small:.2f} on the {few:,} with less or none."
+        f"dense, {small:.2f} on the {few:,} with less or none. "
     )
 
 
