@@ -5,7 +5,7 @@
 FOLDER holds a folder a patient with seg.nii.gz, in SRI24 space. Each is looked at in the atlas, with the paper's prior
 and begun around the matches: twice with the solver, whose two answers differ by chance alone, and once with the
 surrogate. The most probable tumours are compared, all simulated by the solver. The paper's own differences are those
-of its Table I; its seeds are in units of a cube of 128 voxels of 1 mm. Takes a quarter of an hour a patient on 2 cores.
+of its Table I; its seeds are in units of a cube of 128 voxels of 1 mm.
 """
 
 import argparse

@@ -105,14 +105,14 @@ def bench_surrogate(
     ],
     out_folder: Out,
     networks: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--network",
             metavar="FILE",
             help="Of `gliodex train surrogate`; repeatable. (default: small, which comes with gliodex)",
             show_default=False,
         ),
-    ] = [Path("small")],  # noqa: B006  (typer copies it)
+    ] = None,
     tumours: Annotated[int, typer.Option(min=2, help="Tumours of each store.")] = 400,
     atlas: Annotated[
         str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver is asked in for comparison.")
@@ -123,7 +123,9 @@ def bench_surrogate(
     from ..retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
 
     with counting_stages() as announce:
-        request = SurrogateBenchRequest(tuple(networks), tuple(stores), out_folder, tumours, atlas, device.value)
+        request = SurrogateBenchRequest(
+            tuple(networks or [Path("small")]), tuple(stores), out_folder, tumours, atlas, device.value
+        )
         rows = compare_surrogates(request, announce)
     compared, asked = len({(row["anatomy"], row["tumour"]) for row in rows}), len(stores) * tumours
     typer.echo((out_folder / "table.md").read_text())

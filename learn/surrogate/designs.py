@@ -15,9 +15,8 @@ TUMOUR = 0.001
 """Density from which a voxel counts as tumour; and fraction from which it has CSF (the authors' code)."""
 
 _PAPER_HALVINGS = 3
-_FEWEST_CELLS = (
-    4  # PyTorch's gradients of bfloat16 convolutions over 2³ cells read memory that nobody wrote (2.13, CPU)
-)
+_FEWEST_CELLS = 4
+"""PyTorch's gradients of bfloat16 convolutions over 2³ cells read memory that nobody wrote (2.13, CPU)."""
 
 
 @dataclass(frozen=True)

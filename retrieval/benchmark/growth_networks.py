@@ -79,7 +79,7 @@ SMALL_ML = 0.4
 """Volume above the highest level, some fifty voxels, below which Dice there says little."""
 
 SIMULATED = 48
-"""Draws of a network's doubt that are simulated for one row, as many as 0.3 s allow on 2 cores; queries take more."""
+"""Draws of a network's doubt that are simulated for one row."""
 
 
 @dataclass(frozen=True)
