@@ -1,9 +1,8 @@
 """How well networks tell the growth of unseen tumours, beside paper 001's table and the nearest tumours of a store.
 
-    python benchmarks/lmi.py STORE [--unseen 1000] [--name lmi]
+    python benchmarks/lmi.py STORE [--unseen 1000]
 
-Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/. With `--name
-lmi_targets` it is for networks that were all trained alike, but for what they tell.
+Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/.
 """
 
 import argparse
@@ -31,7 +30,6 @@ def cost_of(file: NetworkFile) -> dict[str, object]:
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
 parser.add_argument("--unseen", type=int, default=1000)
-parser.add_argument("--name", default="lmi", choices=("lmi", "lmi_targets"))
 arguments = parser.parse_args()
 
 store = gliodex.open_store(arguments.store)
@@ -46,10 +44,9 @@ for design in GROWTH_DESIGNS:
 with tempfile.TemporaryDirectory() as folder:
     request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen)
     rows = compare_growth_networks(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
-    if arguments.name == "lmi":
-        shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
+    shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
 keep(
-    arguments.name,
+    "lmi",
     {"tumours": len(store), "rows": summarise(rows), "trained": trained},
-    f"python benchmarks/lmi.py STORE --unseen {arguments.unseen} --name {arguments.name}",
+    f"python benchmarks/lmi.py STORE --unseen {arguments.unseen}",
 )

@@ -89,10 +89,11 @@ def _networks() -> str:
         plot = "![Mean absolute error of each tumour over its growth.](docs/error_by_growth.png)"
         parts += [about, growth_table(found["rows"]), plot]
     if found := latest("lmi_targets"):
-        one = next(iter(found["trained"].values()))[0]
+        minutes = found["minutes"].values()
         about = (
-            f"What is told matters (`{found['command']}`): each network learned from the same {one['tumours']:,} "
-            f"tumours in {one['epochs']} epochs."
+            f"What is told matters (`{found['command']}`): each network learned from the same {found['tumours']:,} "
+            f"tumours in {found['epochs']} epochs; paper 001's own network, on all voxels, saw "
+            f"{found['paper_tumours']:,} once. Each took {min(minutes):.0f} to {max(minutes):.0f} min on 2 cores."
         )
         parts += [about, growth_table(found["rows"])]
     if found := latest("lmi_curve"):
@@ -112,6 +113,15 @@ def _networks() -> str:
             f"{own['anatomies']} anatomies, {own['epochs']} epochs, {own['seconds'] / 60:.0f} min on 2 cores."
         )
         parts += [about, surrogate_table(found["rows"]), _SURROGATE_PLOTS]
+    if found := latest("surrogate_ablations"):
+        about = (
+            f"What a surrogate sees, and what it is trained for (`{found['command']}`): each learned from "
+            f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; paper 000's own "
+            f"network saw {found['paper_tumours']:,} once. Minutes of training on 2 cores: "
+            + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items())
+            + "."
+        )
+        parts += [about, surrogate_table(found["rows"])]
     if found := latest("surrogate_tmcmc"):
         about = (
             "What transitional MCMC finds with a surrogate, and with the solver run anew with other random numbers, "
