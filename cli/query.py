@@ -117,7 +117,7 @@ def query(
         Thresholds | None,
         _search(
             help="fixed: the store's; search: find the tumour and both thresholds together. (default: fixed, but found "
-            "by --refine)",
+            "by --refine; before lmi: search)",
             show_default=False,
         ),
     ] = None,

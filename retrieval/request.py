@@ -51,7 +51,7 @@ class QueryRequest:
         measure: of exact search, one of `index.MEASURES`.
         rerank: candidates of a method other than exact search to put in the order of their Dice.
         thresholds: "search" finds them too, by exact Dice; "fixed" takes the store's, in refinement too. By default
-            only refinement finds them.
+            only refinement finds them; before lmi, whose answer must be better than a match, exact search does too.
         engine, device: of encoders, see `open_retriever`.
         stage: after retrieval.
         keep: add what it found to the store, unless `store` names a version.
@@ -88,6 +88,9 @@ class QueryRequest:
     @property
     def search_thresholds(self) -> bool:
         """Whether retrieval finds the thresholds, too."""
+        if self.thresholds is None:
+            plain = self.method == self.measure == "dice" and self.scheduler is None
+            return self.stage.name == "lmi" and plain
         return self.thresholds == "search"
 
     @property
@@ -273,7 +276,7 @@ def _settings(request: QueryRequest) -> dict[str, object]:
         "engine": request.engine,
         "device": request.device,
         "rerank": request.rerank,
-        "thresholds": request.thresholds or "fixed",
+        "thresholds": "search" if request.search_thresholds else "fixed",
         "top_k": request.top_k,
         "distinct": request.distinct,
         "refine": request.stage.name,

@@ -119,6 +119,20 @@ def test_a_query_keeps_what_fits_best_and_writes_it_to_the_store(ask, store, seg
     assert "A network that has" in (out / "report.html").read_text()
 
 
+def test_a_network_competes_with_the_best_match_at_any_thresholds(ask, store, seg, out):
+    """Or a query might answer worse with the stage than `--thresholds search` does without."""
+    records = []
+    for options in ((), ("--thresholds", "fixed")):
+        assert ask("--refine", "lmi", *options, "--no-keep", store=store, seg=seg, to=out / str(len(options))).code == 0
+        records.append(json.loads((out / str(len(options)) / "matches.json").read_text()))
+    assert [record["settings"]["thresholds"] for record in records] == ["search", "fixed"]
+    alone = ask("--thresholds", "search", store=store, seg=seg, to=out / "alone")
+    assert alone.code == 0
+    match = json.loads((out / "alone" / "matches.json").read_text())["matches"][0]
+    assert {k: records[0]["matches"][0][k] for k in ("id", "score")} == {k: match[k] for k in ("id", "score")}
+    assert records[0]["matches"][0]["score"] >= records[1]["matches"][0]["score"]
+
+
 def test_a_network_of_another_atlas_is_not_asked(ask, store, seg, out, monkeypatch):
     plain = network_file.atlas_fingerprint
     monkeypatch.setattr(network_file, "atlas_fingerprint", lambda atlas: np.roll(plain(atlas), 1, axis=1))
