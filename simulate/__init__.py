@@ -7,6 +7,7 @@ from .build_report import BuildReport
 from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov
 from .growth import Growth, GrowthSolver
+from .mass_effect import Deformation, MassEffect, MassEffectSettings
 from .prior import PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
@@ -14,11 +15,14 @@ __all__ = [
     "DEFAULT_ATLAS",
     "PRIORS",
     "BuildReport",
+    "Deformation",
     "FisherKolmogorov",
     "FisherKolmogorovSettings",
     "Growth",
     "GrowthParameters",
     "GrowthSolver",
+    "MassEffect",
+    "MassEffectSettings",
     "Prior",
     "add_simulated",
     "build",

@@ -189,6 +189,27 @@ class ActiveBox:
                 self._resize(self._low - _GROWTH * reached[0::2], self._high + _GROWTH * reached[1::2])
         return False
 
+    def refill(self, low: tuple[int, int, int], density: NDArray[np.float32]) -> None:
+        """Put something else in, as when what grows has been moved; time goes on.
+
+        Args:
+            low: first voxel of `density` in the grid.
+            density: float32; zero around it.
+        """
+        begin, end = np.array(low), np.array(low) + density.shape
+        if (begin < self._low).any() or (end > self._high).any():
+            self._resize(np.minimum(self._low, begin - _GROWTH), np.maximum(self._high, end + _GROWTH))
+        self.u[...] = 0
+        self._scratch[...] = 0
+        x, y, z = begin - self._low
+        box = (slice(x + 1, x + 1 + density.shape[0]), slice(y, y + density.shape[1]))
+        self.u[box][:, :, z : z + density.shape[2]] = density
+        self._first[...], self._stop[...] = self.u.shape[2], 0
+        part = (np.int32(z // LANES * LANES), np.int32(_lanes(z + density.shape[2])))
+        first, stop = (np.clip(rows[box], *part) for rows in self._tissue)
+        self._first[box], self._stop[box] = first // LANES * LANES, -(-stop // LANES) * LANES
+        self._next_look = self._made
+
     @property
     def steps(self) -> int:
         """Steps made."""

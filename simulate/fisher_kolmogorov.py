@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -50,6 +50,42 @@ class Plan:
     elapsed: NDArray[np.float64]
     limits: NDArray[np.float64]
     marks: frozenset[int]
+
+
+class Run:
+    """A tumour growing: makes the steps of a plan, and pauses at its marks.
+
+    Iterating gives the step of each mark, and by how many days of growth the density is ahead of it then, for growth
+    is split around the spreading (Strang 1968).
+
+    Args:
+        box: with what the tumour starts from.
+        plan: of the steps.
+        parameters: of the tumour.
+    """
+
+    def __init__(self, box: ActiveBox, plan: Plan, parameters: GrowthParameters) -> None:
+        self._box, self._plan, self._parameters = box, plan, parameters
+        self.outgrew = False
+        """Whether it has given up."""
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        box, plan, parameters, before = self._box, self._plan, self._parameters, 0
+        box.grow(growth_factor(parameters, plan.days[0] / 2))
+        for phase, following in zip(plan.phases, plan.days[1:], strict=True):
+            between, ending = (
+                growth_factor(parameters, phase.days),
+                growth_factor(parameters, (phase.days + following) / 2),
+            )
+            box.enter_phase(phase.scheme.weights, np.float32(parameters.diffusivity * phase.days), between)
+            stops = {phase.steps - 1, phase.steps} | {m - before for m in plan.marks if 0 < m - before < phase.steps}
+            for until in sorted(stops):
+                growth = ending if until == phase.steps else between
+                self.outgrew = self.outgrew or box.march(until, growth, WHOLE_LEVEL, plan.limits)
+                if until and before + until in plan.marks and not self.outgrew:
+                    yield before + until, (following if until == phase.steps else phase.days) / 2
+            before += phase.steps
+        self.outgrew = self.outgrew or box.count_at_least(WHOLE_LEVEL) > float(plan.limits[-1])
 
 
 class FisherKolmogorov:
@@ -100,29 +136,11 @@ class FisherKolmogorov:
         _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
         box = ActiveBox(self._medium, low, seed, reach, workspace)
         plan = self.plan(parameters, stop_above_ml, snapshots, planted=initial is None)
-        days, marks, limits = plan.days, plan.marks, plan.limits
         taken: list[Snapshot] = []
-        outgrew, before = False, 0
-
-        box.grow(growth_factor(parameters, days[0] / 2))
-        for phase, following in zip(plan.phases, days[1:], strict=True):
-            between, ending = (
-                growth_factor(parameters, phase.days),
-                growth_factor(parameters, (phase.days + following) / 2),
-            )
-            box.enter_phase(phase.scheme.weights, np.float32(parameters.diffusivity * phase.days), between)
-            stops = {phase.steps - 1, phase.steps} | {m - before for m in marks if 0 < m - before < phase.steps}
-            for until in sorted(stops):
-                growth = ending if until == phase.steps else between
-                outgrew = outgrew or box.march(until, growth, WHOLE_LEVEL, limits)
-                if until and before + until in marks and not outgrew:
-                    ahead = (following if until == phase.steps else phase.days) / 2  # Strang: half a step of growth
-                    taken.append(
-                        Snapshot(*box.living(growth_factor(parameters, -ahead)), float(plan.elapsed[before + until]))
-                    )
-            before += phase.steps
-        outgrew = outgrew or box.count_at_least(WHOLE_LEVEL) > float(limits[-1])
-        return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, outgrew, tuple(taken))
+        run = Run(box, plan, parameters)
+        for step, ahead_days in run:
+            taken.append(Snapshot(*box.living(growth_factor(parameters, -ahead_days)), float(plan.elapsed[step])))
+        return Growth(*box.living(), self.atlas.frame.shape, box.steps, box.updates, run.outgrew, tuple(taken))
 
     def _beginning(
         self, parameters: GrowthParameters, initial: NDArray[np.float32] | Growth | None

@@ -21,11 +21,13 @@ class Snapshot:
         density: float32 in [0, 1], inside a box only.
         low: first voxel of the box in the atlas frame.
         days: since the seed was planted.
+        least_jacobian: see `Growth`.
     """
 
     density: NDArray[np.float32]
     low: tuple[int, int, int]
     days: float
+    least_jacobian: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Growth:
         voxel_updates: cells computed over all stages of all steps.
         outgrew: the whole tumour passed the limit given, or was stopped early because it was sure to.
         snapshots: taken before that, oldest first.
+        least_jacobian: smallest ratio of a piece of tissue's volume to what it was before the tumour came; at most 0
+            where the tissue is folded.
     """
 
     density: NDArray[np.float32]
@@ -49,6 +53,7 @@ class Growth:
     voxel_updates: int
     outgrew: bool
     snapshots: tuple[Snapshot, ...] = ()
+    least_jacobian: float = 1.0
 
     def full(self) -> NDArray[np.float32]:
         """Density on the whole atlas frame."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, uint64
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import PassManager
 from numpy.typing import NDArray
 
+from .compiled import FAST, SeparateArrays
 from .live_rows import TAIL, Bounds, Rows, bounds_of, living, sides_reached, widen
 
 Box = NDArray[np.float32]
@@ -23,22 +22,12 @@ _Line = NDArray[np.int32]
 DONE, AT_EDGE, OUTGREW = 0, 1, 2
 """Why `march` stopped: all steps made; life reached a side that can move; the volume passed the limit."""
 
-_FAST = {"contract", "nsz", "arcp"}  # keeps NaN and infinity meaningful, unlike fastmath=True
 _CROSSED_SHARE = 0.6  # of the margin
 _LONGEST_WAIT = 32  # stages; a run that outgrows its limit shall end soon
 _LN_TAIL = np.float64(-np.log(TAIL))
 
 
-class _SeparateArrays(CompilerBase):
-    """For arrays that never share memory: to find that out for every row took longer than the row itself."""
-
-    def define_pipelines(self) -> list[PassManager]:
-        """Return numba's usual passes."""
-        self.state.flags.noalias = True
-        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]
-
-
-@njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
+@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
 def spread(
     here: Box,
     there: Box,
@@ -75,7 +64,7 @@ def spread(
     _spread_rows(here.ravel(), there.ravel(), *faces, *rows, shape, grid, corner, bounds, diffusion, onto, growth)
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True, pipeline_class=_SeparateArrays)
+@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
 def _spread_rows(
     u: _Flat,
     out: _Flat,
@@ -121,7 +110,7 @@ def _spread_rows(
                     out[i] = inside * growth / (np.float32(1) + inside * excess)
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
+@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
 def march(
     u: Box,
     scratch: Box,
@@ -257,7 +246,7 @@ def steps_until_look(
     return max(surely, min(int(_CROSSED_SHARE * margin / speed), _LONGEST_WAIT // stages))
 
 
-@njit(cache=True, fastmath=_FAST, error_model="numpy", nogil=True)
+@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
 def grow_logistic(u: Box, first: Rows, stop: Rows, growth: np.float32) -> None:
     """Apply exact logistic growth u -> u g / (1 + u (g - 1)), g = exp(rho t), in place inside the rows' parts."""
     depth, flat, excess = u.shape[2], u.ravel(), growth - np.float32(1)

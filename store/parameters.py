@@ -7,7 +7,13 @@ from dataclasses import asdict, dataclass
 
 from ..errors import InputError
 
-UNITS = {"seed_mm": "mm", "diffusivity": "mm^2/day", "proliferation": "1/day", "duration": "day"}
+UNITS = {
+    "seed_mm": "mm",
+    "diffusivity": "mm^2/day",
+    "proliferation": "1/day",
+    "duration": "day",
+    "mass_effect": "Pa",
+}
 """Units of the fields of `GrowthParameters`."""
 
 REFERENCE_DURATION_DAYS = 100.0
@@ -16,29 +22,31 @@ REFERENCE_DURATION_DAYS = 100.0
 
 @dataclass(frozen=True)
 class GrowthParameters:
-    """Parameters of the Fisher-Kolmogorov model (paper 003, Eq. 1).
+    """Parameters of a growth model (paper 003, Eq. 1; paper 001, Eqs. 3 to 6).
 
     Args:
         seed_mm: where growth starts, (x, y, z) in RAS+ mm of the atlas; not rounded to voxels.
         diffusivity: D_w in white matter, mm²/day.
         proliferation: rho, 1/day.
         duration: T, days.
+        mass_effect: gamma, the pressure of tumour at density 1, Pa; 0 where it pushes nothing.
 
     Raises:
-        InputError: a value is not finite, or a rate or the duration is negative.
+        InputError: a value is not finite, or one other than the seed's is negative.
     """
 
     seed_mm: tuple[float, float, float]
     diffusivity: float
     proliferation: float
     duration: float
+    mass_effect: float = 0.0
 
     def __post_init__(self) -> None:
         seed = tuple(float(v) for v in self.seed_mm)
         if len(seed) != 3 or not all(math.isfinite(v) for v in seed):
             raise InputError(f"seed_mm must be three finite numbers (mm), not {self.seed_mm}")
         object.__setattr__(self, "seed_mm", seed)
-        for name in ("diffusivity", "proliferation", "duration"):
+        for name in ("diffusivity", "proliferation", "duration", "mass_effect"):
             value = float(getattr(self, name))
             if not math.isfinite(value) or value < 0:
                 raise InputError(f"{name} must be finite and not negative ({UNITS[name]}), not {value}")

@@ -157,6 +157,7 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
         "diffusivity": "mm^2/day",
         "proliferation": "1/day",
         "duration": "day",
+        "mass_effect": "Pa",
         "mu1_mm": "mm",
         "mu2": "1",
     }
