@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from ..errors import NotAStoreError
+from ..errors import InputError, NotAStoreError
 from ..index import build_index
-from ..simulate import DEFAULT_ATLAS, PRIORS, BuildReport, load_atlas
+from ..simulate import (
+    DEFAULT_ATLAS,
+    PRIORS,
+    BuildReport,
+    FisherKolmogorovSettings,
+    MassEffectSettings,
+    ModelSettings,
+    load_atlas,
+    settings_of,
+)
 from ..simulate import build as build_store
 from ..store import Atlas, Manifest, open_store
 from ..store.locations import files_at
@@ -21,6 +31,20 @@ class Device(StrEnum):
 
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Model(StrEnum):
+    """Growth models: `MODELS`."""
+
+    fk = "fk"
+    mass_effect = "mass-effect"
+
+
+class Elasticity(StrEnum):
+    """Forms of the elastic equations: `FORMS`."""
+
+    textbook = "textbook"
+    as_published = "as-published"
 
 
 class PriorName(StrEnum):
@@ -60,6 +84,22 @@ def build(
             "tissues NIfTIs, or a tissue label file.",
         ),
     ] = None,
+    model: Annotated[
+        Model | None,
+        typer.Option(
+            help="How tumours grow: fk, Fisher-Kolmogorov; mass-effect, in which they push tissue aside, too. "
+            "(default: the store's own, fk for a new one)",
+            show_default=False,
+        ),
+    ] = None,
+    elasticity: Annotated[
+        Elasticity | None,
+        typer.Option(
+            help="Of --model mass-effect: the textbook's equations, or those of the published code. (default: "
+            "textbook)",
+            show_default=False,
+        ),
+    ] = None,
     prior: Annotated[
         PriorName,
         typer.Option(
@@ -69,6 +109,7 @@ def build(
     ] = PriorName.store,
 ) -> None:
     """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
+    settings = _settings(store, model, elasticity)
     where = _existing_atlas(store) if atlas is None else load_atlas(atlas)
     with bar("speed") as shown:
         task = shown.add_task("simulating", total=count, speed="")
@@ -83,6 +124,7 @@ def build(
             seed,
             where,
             prior=PRIORS[prior.value],
+            settings=settings,
             snapshots=snapshots,
             workers=workers,
             scheduler=scheduler,
@@ -99,6 +141,19 @@ def build(
         )
     else:
         say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
+
+
+def _settings(store: str, model: Model | None, elasticity: Elasticity | None) -> ModelSettings:
+    """Choices of the model that is asked for; those of the store where none is."""
+    if model is Model.mass_effect:
+        published = elasticity is Elasticity.as_published
+        return MassEffectSettings(form="as_published" if published else "textbook")
+    if elasticity is not None:
+        raise InputError("--elasticity is for --model mass-effect")
+    if model is None:
+        with contextlib.suppress(NotAStoreError):
+            return settings_of(Manifest.load(files_at(store)).model, store, "build another store")
+    return FisherKolmogorovSettings()
 
 
 def _existing_atlas(store: str) -> Atlas:

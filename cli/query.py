@@ -121,6 +121,10 @@ def query(
             show_default=False,
         ),
     ] = None,
+    folded: Annotated[
+        bool,
+        _search("--folded", help="Find tumours that have folded the tissue, too; of stores with mass effect."),
+    ] = False,
     rerank: Annotated[
         int,
         _search(
@@ -237,6 +241,7 @@ def query(
             device.value,
         ),
         keep,
+        folded,
     )
     with stages() as announce:
         _, record = run_query(request, announce)
@@ -248,11 +253,16 @@ def show(record: dict[str, Any], folder: Path) -> None:
     best = record["matches"][0]
     there = record["patient_space"]
     table = Table(box=None, pad_edge=False)
-    for name in ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day"):
+    pushing = any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"])
+    names = ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day", *(["γ kPa"] * pushing))
+    for name in names:
         table.add_column(name, justify="right")
     for m in record["matches"][:5]:
         p = m["parameters"]
-        known = (f"{p['diffusivity']:.3f}", f"{p['proliferation']:.4f}", f"{p['duration']:.0f}") if p else ("-",) * 3
+        known = ["-"] * (len(names) - 5)
+        if p:
+            known = [f"{p['diffusivity']:.3f}", f"{p['proliferation']:.4f}", f"{p['duration']:.0f}"]
+            known += [f"{p['mass_effect'] / 1000:.1f}"] * pushing
         table.add_row(
             str(m["rank"]),
             str(m["id"]),

@@ -14,6 +14,7 @@ from rich.text import Text
 from ..errors import InputError
 from ..index import build_index
 from ..simulate import GrowthParameters, add_simulated
+from ..simulate.mass_effect.export import deformer
 from ..store import Manifest, open_store, writing
 from ..store.exchange import add_density
 from ..store.exchange import export as export_tumours
@@ -35,9 +36,12 @@ def add(
     diffusivity: Annotated[float | None, typer.Option(help="D_w in white matter, mm²/day.")] = None,
     proliferation: Annotated[float | None, typer.Option(help="rho, 1/day.")] = None,
     duration: Annotated[float | None, typer.Option(help="T, days.")] = None,
+    mass_effect: Annotated[
+        float | None, typer.Option(help="gamma, Pa: how hard it pushes; of stores with mass effect. (default: 0)")
+    ] = None,
 ) -> None:
     """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
-    parameters = _parameters(seed, diffusivity, proliferation, duration)
+    parameters = _parameters(seed, diffusivity, proliferation, duration, mass_effect)
     if density is None and parameters is None:
         raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
     build_index(open_store(store))  # a damaged index is to be said before the store has changed
@@ -61,12 +65,24 @@ def delete(store: StoreFolder, ids: Ids, note: Annotated[str, typer.Option(help=
 
 
 def export(
-    store: StorePath, ids: Ids, out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to.")]
+    store: StorePath,
+    ids: Ids,
+    out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to.")],
+    deformed: Annotated[
+        bool,
+        typer.Option(
+            "--deformed", help="With the tissue as each has pushed it, and by how much; of stores with mass effect."
+        ),
+    ] = False,
 ) -> None:
     """Write tumours as NIfTI densities, with their parameters in tumours.json."""
-    wanted = _ids(ids)
+    wanted, opened = _ids(ids), open_store(store)
+    deform = deformer(opened) if deformed else None
     with counting("writing") as progress:
-        export_tumours(open_store(store), wanted, out_folder, progress)
+        export_tumours(opened, wanted, out_folder, progress)
+    if deform:
+        with counting("deforming") as progress:
+            deform(wanted, out_folder, progress)
     say(f"{len(wanted)} tumours written to {out_folder}")
 
 
@@ -90,9 +106,13 @@ def history(
 
 
 def _parameters(
-    seed: str | None, diffusivity: float | None, proliferation: float | None, duration: float | None
+    seed: str | None,
+    diffusivity: float | None,
+    proliferation: float | None,
+    duration: float | None,
+    mass_effect: float | None,
 ) -> GrowthParameters | None:
-    if seed is None and diffusivity is None and proliferation is None and duration is None:
+    if all(value is None for value in (seed, diffusivity, proliferation, duration, mass_effect)):
         return None
     if seed is None or diffusivity is None or proliferation is None or duration is None:
         raise InputError("give all of --seed, --diffusivity, --proliferation and --duration, or none of them")
@@ -100,7 +120,7 @@ def _parameters(
         x, y, z = (float(part) for part in seed.split(","))
     except ValueError:
         raise InputError(f"--seed takes three numbers with commas, for example 30,-20,20, not `{seed}`") from None
-    return GrowthParameters((x, y, z), diffusivity, proliferation, duration)
+    return GrowthParameters((x, y, z), diffusivity, proliferation, duration, mass_effect or 0.0)
 
 
 def _ids(text: str) -> list[int]:

@@ -49,7 +49,7 @@ class DiceIndex:
     ) -> None:
         self.name = grid.name
         self._store, self._grid, self._measure = store, grid, measure
-        self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
+        self._ids, self._left_out = store.ids_in_segments, np.flatnonzero(store.left_out)
         self._u16, self._u32, self._u64 = (data.view(t) for t in (np.uint16, np.uint32, np.uint64))
         self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), len(FIELDS))
         self._bases = np.concatenate([[0], np.cumsum(self._table[:, 0])]) if packed else np.zeros(1, np.int64)
@@ -69,7 +69,7 @@ class DiceIndex:
         return cls(store, *dice_data(grid).open(store, progress), grid, measure)
 
     def __len__(self) -> int:
-        return len(self._ids) - len(self._deleted)
+        return len(self._ids) - len(self._left_out)
 
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """Find the `k` tumours with the largest Dice(core) + Dice(whole); all of them where there are fewer.
@@ -91,7 +91,7 @@ class DiceIndex:
         """Search for masks that `encode` has packed; see `search`."""
         asked = queries[0].size, queries[1].size
         bounds = bound_scores(self._measure.formula, self._bounds(queries), self._sizes, asked)
-        bounds[self._deleted] = -np.inf
+        bounds[self._left_out] = -np.inf
         words = np.stack([q.words for q in queries])
         runs = self._store.trajectories if distinct else None
 
@@ -159,7 +159,7 @@ class DiceIndex:
         queries = self.encode(core, whole)
         positions = np.searchsorted(self._ids, ids)
         known = positions < len(self._ids)
-        known[known] = (self._ids[positions[known]] == ids[known]) & ~self._store.deleted[positions[known]]
+        known[known] = (self._ids[positions[known]] == ids[known]) & ~self._store.left_out[positions[known]]
         if not known.all():
             raise UnknownTumourError(
                 f"{self._store.path} version {self._store.version} holds no tumour {ids[~known][0]}"

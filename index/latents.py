@@ -119,7 +119,7 @@ class LatentCandidates:
         gpu = gpu_resources() if device == "cuda" else None
         encoder = load_encoder(store, kind).to(device)
         rows = open_rows(store, latent_data(store, kind, encoder), *row_width(encoder), progress)
-        kept = np.flatnonzero(~store.deleted)
+        kept = np.flatnonzero(~store.left_out)
         try:
             chosen = _engine(store, encoder, rows, kept, engine, gpu)
         except RuntimeError as error:  # FAISS's word for a GPU without room

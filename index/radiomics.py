@@ -99,7 +99,7 @@ class RadiomicsCandidates:
     def __init__(self, store: TumorStore, rows: NDArray[np.float64], *, standardised: bool) -> None:
         self.name = STANDARDISED if standardised else RADIOMICS.method
         self._store = store
-        self._kept = np.flatnonzero(~store.deleted)
+        self._kept = np.flatnonzero(~store.left_out)
         rows = rows.reshape(-1, 2, _WIDTH)
         self._centres = rows[self._kept, :, :3]
         self._spread = None

@@ -46,7 +46,7 @@ class ThresholdSearch:
 
     def __init__(self, store: TumorStore, counts: list[SegmentCounts]) -> None:
         self._store, self._counts = store, counts
-        self._ids, self._deleted = store.ids_in_segments, np.flatnonzero(store.deleted)
+        self._ids, self._left_out = store.ids_in_segments, np.flatnonzero(store.left_out)
         self._bases = np.cumsum([0] + [record.count for record in store.segments])
         self._usual = level_of(store.thresholds["core"]), level_of(store.thresholds["whole"])
 
@@ -63,7 +63,7 @@ class ThresholdSearch:
         return cls(store, [unpack(data[s.start : s.start + s.bytes], s.layout, blocks) for s in packed])
 
     def __len__(self) -> int:
-        return len(self._ids) - len(self._deleted)
+        return len(self._ids) - len(self._left_out)
 
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """Find the `k` tumours with the largest sum of both best Dice values; see `Retriever.search`.
@@ -84,7 +84,7 @@ class ThresholdSearch:
         with ThreadPoolExecutor(threads) as pool:
             found_bounds = list(pool.map(lambda counts: _bounds(counts, query), self._counts))
             bounds = np.concatenate([np.zeros(0), *found_bounds])
-            bounds[self._deleted] = _NEVER
+            bounds[self._left_out] = _NEVER
             order = np.argsort(-bounds, kind="stable")[: len(self)]
             found: list[LevelDice] = []
             scores, best, worst = np.zeros(0), np.zeros(0, np.int64), _NEVER

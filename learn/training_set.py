@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..simulate import FisherKolmogorovSettings, build
+from ..simulate import build, settings_of
 from ..store.integers import level_of
 from ..store.reader import TumorStore, open_store
 from .brain_box import BrainBox
@@ -41,9 +41,7 @@ def training_store(store: TumorStore, tumours: int, progress: Progress | None = 
         tumours,
         seed,
         store.atlas,
-        settings=FisherKolmogorovSettings.from_record(
-            store.manifest.model, store.path, "learn from another store (--learn-from)"
-        ),
+        settings=settings_of(store.manifest.model, store.path, "learn from another store (--learn-from)"),
         snapshots=0,
         progress=progress and (lambda report: progress(report.count, report.target)),
     )

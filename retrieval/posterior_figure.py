@@ -110,6 +110,7 @@ NUMBERS = {
     "mu1_mm": "√(DT), mm",
     "mu2": "√(ρT)",
     "duration": "T, days",
+    "mass_effect_kpa": "γ, kPa",
     "threshold_core": "core at",
     "threshold_whole": "whole at",
     "threshold_width": "width",

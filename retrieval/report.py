@@ -58,6 +58,7 @@ def write_report(
         further={name: _embedded(path) for name, path in further.items()},
         core_colour=CORE_COLOUR,
         whole_colour=WHOLE_COLOUR,
+        pushing=any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"]),
         total_seconds=sum(record["seconds"].values()),
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
@@ -84,6 +85,7 @@ _LABELS = {
     "diffusivity": "D in white matter, mm²/day",
     "proliferation": "ρ, 1/day",
     "duration": "T, days",
+    "mass_effect_kpa": "γ, pressure of the tumour, kPa",
     "threshold_core": "density at the core's outline",
     "threshold_whole": "density at the whole tumour's outline",
     "threshold_width": "width of both thresholds",

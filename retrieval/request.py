@@ -55,6 +55,7 @@ class QueryRequest:
         engine, device: of encoders, see `open_retriever`.
         stage: after retrieval.
         keep: add what it found to the store, unless `store` names a version.
+        folded: find tumours that have folded the tissue, too.
     """
 
     store: str
@@ -84,6 +85,7 @@ class QueryRequest:
     device: str = "cpu"
     stage: StageChoice = field(default_factory=StageChoice)
     keep: bool = True
+    folded: bool = False
 
     @property
     def search_thresholds(self) -> bool:
@@ -128,6 +130,7 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
         tissue = _tissue(request)
         pet = _pet(request, segmentation)
         store = open_store(request.store)
+        store = store.with_folded() if request.folded else store
         _ = store.atlas
     with staged_folder(request.out) as folder:
         with watch.stage("registration"):

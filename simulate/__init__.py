@@ -6,25 +6,35 @@ from .atlas import DEFAULT_ATLAS, load_atlas
 from .build_report import BuildReport
 from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov
-from .growth import Growth, GrowthSolver
-from .mass_effect import Deformation, MassEffect, MassEffectSettings
+from .growth import Growth, GrowthModel, GrowthSolver
+from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
+from .models import MODELS, ModelSettings, model_in, model_of, prior_for, settings_of, without_mass_effect
 from .prior import PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
 __all__ = [
     "DEFAULT_ATLAS",
+    "FORMS",
+    "MODELS",
     "PRIORS",
     "BuildReport",
     "Deformation",
     "FisherKolmogorov",
     "FisherKolmogorovSettings",
     "Growth",
+    "GrowthModel",
     "GrowthParameters",
     "GrowthSolver",
     "MassEffect",
     "MassEffectSettings",
+    "ModelSettings",
     "Prior",
     "add_simulated",
     "build",
     "load_atlas",
+    "model_in",
+    "model_of",
+    "prior_for",
+    "settings_of",
+    "without_mass_effect",
 ]

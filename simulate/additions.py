@@ -9,8 +9,8 @@ from ..errors import InputError
 from ..store.density import EncodedTumour
 from ..store.parameters import GrowthParameters
 from ..store.writer import writing
-from .fisher_kolmogorov import FisherKolmogorov
-from .settings import FisherKolmogorovSettings
+from .mass_effect import MassEffect
+from .models import model_in, settings_of
 
 
 def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenance: dict[str, object]) -> list[int]:
@@ -21,12 +21,20 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
     """
     with writing(path, "gliodex add") as writer:
-        settings = FisherKolmogorovSettings.from_record(writer.manifest.model, path, "add the density itself")
-        solver = FisherKolmogorov(writer.atlas, settings)
+        solver = model_in(writer.atlas, settings_of(writer.manifest.model, path, "add the density itself"))
         tumours = []
         for parameters in wanted:
+            if parameters.mass_effect and not isinstance(solver, MassEffect):
+                raise InputError(f"{path} was built without mass effect: leave out --mass-effect")
             run = solver.grow(parameters)
-            tumour = EncodedTumour.from_box(run.density, run.low, writer.frame, parameters, writer.manifest.thresholds)
+            tumour = EncodedTumour.from_box(
+                run.density,
+                run.low,
+                writer.frame,
+                parameters,
+                writer.manifest.thresholds,
+                least_jacobian=run.least_jacobian,
+            )
             if not tumour.whole_ml:
                 raise InputError(
                     f"these parameters give no tumour that shows: its density stays below "

@@ -35,6 +35,7 @@ from .cluster import Job, fill_from_cluster
 from .cuda import require_gpu
 from .cuda_maker import GPU_DRAWS, CudaTumourMaker
 from .maker import Batch, TumourMaker
+from .models import ModelSettings, prior_for
 from .prior import Prior
 from .settings import FisherKolmogorovSettings
 
@@ -59,7 +60,7 @@ def build(
     atlas: Atlas,
     *,
     prior: Prior | None = None,
-    settings: FisherKolmogorovSettings | None = None,
+    settings: ModelSettings | None = None,
     snapshots: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -73,8 +74,8 @@ def build(
         count: tumours that the campaign shall have; does nothing where it has them.
         seed: of the campaign, 0 to 2^64 - 1.
         atlas: where tumours grow; the store's own where it exists.
-        prior: of the parameters and sizes.
-        settings: of the solver; the store's own where it exists.
+        prior: of the parameters and sizes; where the model has a mass effect, `MASS_EFFECT_PA` unless it names a range.
+        settings: of the model; Fisher-Kolmogorov by default.
         snapshots: tumours to keep of each simulation besides its end, at earlier and smaller stages; by default as
             many as the campaign has had so far, and for a new one none up to `INDEPENDENT_TUMOURS`, beyond
             `LARGE_STORE_SNAPSHOTS`.
@@ -98,7 +99,10 @@ def build(
         raise InputError(f"device must be cpu or cuda, and cuda goes without a scheduler, not {device}, {scheduler}")
     if device == "cuda":
         require_gpu()
-    prior, settings = prior or Prior(), settings or FisherKolmogorovSettings()
+    settings = settings or FisherKolmogorovSettings()
+    prior = prior_for(settings, prior or Prior())
+    if device == "cuda" and prior.mass_effect is not None:
+        raise InputError("tumours with mass effect are simulated on the CPU: leave out --device cuda")
     tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
     if prior.whole_ml[0] > tissue_ml:
         raise InputError(

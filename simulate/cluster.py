@@ -23,8 +23,8 @@ from ..store.segments import SegmentRecord, write_segment
 from ..store.writer import StoreWriter
 from .build_report import COMMIT_SECONDS, BuildReport, Progress
 from .maker import TumourMaker
+from .models import ModelSettings
 from .prior import Prior
-from .settings import FisherKolmogorovSettings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,7 +51,7 @@ class Job:
     """
 
     location: str
-    settings: FisherKolmogorovSettings
+    settings: ModelSettings
     prior: Prior
     campaign: str
     seed: int

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ..errors import InputError
 from .cuda import CudaFisherKolmogorov
 from .maker import Batch, TumourMaker
+from .models import without_mass_effect
 from .preview import Preview
 from .trajectories import snapshot_shares
 
@@ -22,7 +23,7 @@ class CudaTumourMaker(TumourMaker):
         """Settle `draws` draws from number `start` on; the tumours are those of `TumourMaker`, to rounding."""
         _, preview, tissue = self._ready()
         if not hasattr(self, "_fine"):
-            self._fine = CudaFisherKolmogorov(self.atlas, self.settings)
+            self._fine = CudaFisherKolmogorov(self.atlas, without_mass_effect(self.settings))
             self._coarse = CudaFisherKolmogorov(preview.coarse.atlas, preview.coarse.settings)
         wanted = {index: self.prior.draw(self.atlas, tissue, self.seed, index) for index in range(start, start + draws)}
         wanted = {index: p for index, p in wanted.items() if not preview.hopeless_at_a_glance(p)}

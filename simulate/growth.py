@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..store.atlas import Atlas
 from ..store.parameters import GrowthParameters
-from .settings import FisherKolmogorovSettings
+from .active_box import Reach
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ class Growth:
         return out
 
 
+class Recorded(Protocol):
+    """What can be kept in a store."""
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        ...
+
+
 class GrowthSolver(Protocol):
     """What grows tumours in one atlas: the solver, or what stands in for it."""
 
@@ -71,7 +80,7 @@ class GrowthSolver(Protocol):
         ...
 
     @property
-    def settings(self) -> FisherKolmogorovSettings:
+    def settings(self) -> Recorded:
         """Of the growth model."""
         ...
 
@@ -89,4 +98,22 @@ class GrowthSolver(Protocol):
 
     def nearest_seed(self, seed_mm: tuple[float, float, float]) -> tuple[float, float, float]:
         """See `FisherKolmogorov.nearest_seed`."""
+        ...
+
+
+class GrowthModel(GrowthSolver, Protocol):
+    """A growth model in one atlas, which stores are built with: `FisherKolmogorov`, `MassEffect`."""
+
+    def grow(
+        self,
+        parameters: GrowthParameters,
+        stop_above_ml: float | None = None,
+        reach: Reach | None = None,
+        snapshots: Sequence[float] = (),
+    ) -> Growth:
+        """Grow one tumour; see `FisherKolmogorov.grow`.
+
+        Raises:
+            InputError: it cannot be grown.
+        """
         ...

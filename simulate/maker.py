@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
-from .fisher_kolmogorov import FisherKolmogorov
-from .growth import Growth
+from .growth import Growth, GrowthModel, Snapshot
+from .models import ModelSettings, model_in, without_mass_effect
 from .preview import SizePreview
 from .prior import Prior, tissue_voxels
-from .settings import FisherKolmogorovSettings
 from .trajectories import snapshot_shares
 
 
@@ -33,11 +31,11 @@ class TumourMaker:
     """Turns draws into tumours; sent to each worker once."""
 
     atlas: Atlas
-    settings: FisherKolmogorovSettings
+    settings: ModelSettings
     prior: Prior
     seed: int
     snapshots: int = 0
-    _parts: tuple[FisherKolmogorov, SizePreview, np.ndarray] | None = field(default=None, repr=False)
+    _parts: tuple[GrowthModel, SizePreview, np.ndarray] | None = field(default=None, repr=False)
 
     def settle(self, start: int, draws: int) -> Batch:
         """Settle `draws` draws from number `start` on."""
@@ -59,31 +57,28 @@ class TumourMaker:
         tumours = []
         for n, taken in enumerate(run.snapshots):
             then = replace(parameters, duration=taken.days)
-            tumours += self._kept(taken.density, taken.low, then, draw, len(run.snapshots) - n)
+            tumours += self._kept(taken, then, draw, len(run.snapshots) - n)
         if not run.outgrew:
-            tumours += self._kept(run.density, run.low, parameters, draw, 0)
+            tumours += self._kept(run, parameters, draw, 0)
         return tumours
 
     def _kept(
-        self,
-        density: NDArray[np.float32],
-        low: tuple[int, int, int],
-        parameters: GrowthParameters,
-        draw: int,
-        snapshot: int,
+        self, grown: Growth | Snapshot, parameters: GrowthParameters, draw: int, snapshot: int
     ) -> list[EncodedTumour]:
-        voxels = np.count_nonzero(density >= np.float32(THRESHOLDS["whole"]))
+        voxels = np.count_nonzero(grown.density >= np.float32(THRESHOLDS["whole"]))
         if not self.prior.whole_ml[0] <= voxels * self.atlas.frame.voxel_ml <= self.prior.whole_ml[1]:
             return []  # to compress it would be in vain
-        tumour = EncodedTumour.from_box(density, low, self.atlas.frame, parameters, THRESHOLDS, draw, snapshot)
+        tumour = EncodedTumour.from_box(
+            grown.density, grown.low, self.atlas.frame, parameters, THRESHOLDS, draw, snapshot, grown.least_jacobian
+        )
         return [tumour] if self.prior.keeps(tumour.whole_ml, tumour.core_ml) else []
 
-    def _ready(self) -> tuple[FisherKolmogorov, SizePreview, np.ndarray]:
+    def _ready(self) -> tuple[GrowthModel, SizePreview, np.ndarray]:
         if self._parts is None:
-            solver = FisherKolmogorov(self.atlas, self.settings)
+            solver = model_in(self.atlas, self.settings)
             self._parts = (
                 solver,
-                SizePreview(self.atlas, self.settings, self.prior),
+                SizePreview(self.atlas, without_mass_effect(self.settings), self.prior),
                 tissue_voxels(self.atlas),
             )
         return self._parts

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..store.atlas import Atlas
-from ..store.parameters import GrowthParameters
+from ..store.parameters import UNITS, GrowthParameters
 
 Range = tuple[float, float]
 
@@ -28,6 +28,7 @@ class Prior:
         whole_ml: sizes of the whole tumour that are kept. The papers give no limits; these hold the 59 BraTS
             cases that were measured (7 to 231 ml), with room.
         core_ml: sizes of the core that are kept (measured: 1.7 to 183 ml).
+        mass_effect: range of gamma, Pa, of the model that has one; see `MASS_EFFECT_PA`.
     """
 
     diffusivity: Range = (0.02, 1.5)
@@ -35,9 +36,10 @@ class Prior:
     duration: Range = (50.0, 1500.0)
     whole_ml: Range = (3.0, 250.0)
     core_ml: Range = (0.5, 200.0)
+    mass_effect: Range | None = None
 
     def __post_init__(self) -> None:
-        for name, (low, high) in asdict(self).items():
+        for name, (low, high) in self._ranges().items():
             if not (math.isfinite(low) and math.isfinite(high) and 0 <= low < high):
                 raise InputError(f"prior range {name} must be 0 <= low < high, not ({low}, {high})")
 
@@ -58,6 +60,7 @@ class Prior:
             float(rng.uniform(*self.diffusivity)),
             float(rng.uniform(*self.proliferation)),
             float(rng.uniform(*self.duration)),
+            float(rng.uniform(*self.mass_effect)) if self.mass_effect else 0.0,
         )
 
     def keeps(self, whole_ml: float, core_ml: float) -> bool:
@@ -66,16 +69,21 @@ class Prior:
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON, with units."""
-        return {name: [float(v) for v in values] for name, values in asdict(self).items()} | {
+        ranges = self._ranges()
+        return {name: [float(v) for v in values] for name, values in ranges.items()} | {
             "seed": "uniform over tissue",
-            "units": {
-                "diffusivity": "mm^2/day",
-                "proliferation": "1/day",
-                "duration": "day",
-                "whole_ml": "ml",
-                "core_ml": "ml",
-            },
+            "units": {name: _UNITS[name] for name in ranges},
         }
+
+    def _ranges(self) -> dict[str, Range]:
+        return {name: values for name, values in asdict(self).items() if values is not None}
+
+
+MASS_EFFECT_PA = (0.0, 16000.0)
+"""Range of gamma that a store is built with: up to the authors' value. It moves tissue by up to 14 mm, half of the
+tumours by more than 5 mm; midlines of patients are found shifted by as much."""
+
+_UNITS = UNITS | {"whole_ml": "ml", "core_ml": "ml"}
 
 
 PRIORS = {

@@ -61,6 +61,8 @@ class EncodedTumour:
         box: low (3) and high (3) voxel of the box around the nonzero integers; high is not included.
         draw: index of the prior's draw that gave it, -1 where it came from elsewhere.
         snapshot: 0 at the end of its simulation, n for the n-th tumour before it.
+        least_jacobian: smallest ratio of a piece of tissue's volume to what it was before the tumour came; at most 0
+            where the tissue is folded.
     """
 
     parameters: GrowthParameters | None
@@ -71,6 +73,7 @@ class EncodedTumour:
     box: tuple[int, int, int, int, int, int]
     draw: int = -1
     snapshot: int = 0
+    least_jacobian: float = 1.0
 
     @classmethod
     def from_density(
@@ -96,6 +99,7 @@ class EncodedTumour:
         thresholds: dict[str, float],
         draw: int = -1,
         snapshot: int = 0,
+        least_jacobian: float = 1.0,
     ) -> EncodedTumour:
         """Quantise, measure and compress a density given in a box whose first voxel is `low`, zero around it."""
         integers = quantise(density)
@@ -117,6 +121,7 @@ class EncodedTumour:
             box,
             draw,
             snapshot,
+            least_jacobian,
         )
 
 

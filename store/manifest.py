@@ -15,10 +15,11 @@ from ..errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreE
 from .files import StoreFiles
 from .segments import SegmentRecord
 
-SCHEMA = 2
+SCHEMA = 3
 """Layout of stores written by this version; older ones are read, newer ones refused.
 
-1: the first. 2: tumours can be deleted, and be snapshots of a longer simulation."""
+1: the first. 2: tumours can be deleted, and be snapshots of a longer simulation. 3: tumours have a mass effect, and may
+have folded the tissue."""
 
 THRESHOLDS = {"whole": 0.2, "core": 0.6}
 """Densities at which FLAIR and T1Gd show a tumour (paper 003, §2.3)."""
@@ -170,7 +171,13 @@ class Manifest:
     def _from_record(cls, record: dict[str, object]) -> Manifest:
         values = dict(record)
         values["segments"] = tuple(
-            SegmentRecord(**{**s, "files": {k: (int(n), str(h)) for k, (n, h) in s["files"].items()}})
+            SegmentRecord(
+                **{
+                    **s,
+                    "files": {k: (int(n), str(h)) for k, (n, h) in s["files"].items()},
+                    "folded": tuple(s.get("folded", ())),
+                }
+            )
             for s in record["segments"]  # type: ignore[attr-defined]
         )
         values["campaigns"] = {k: Campaign(**c) for k, c in record["campaigns"].items()}  # type: ignore[attr-defined]

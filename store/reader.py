@@ -46,6 +46,7 @@ class TumorStore:
         self.pinned = version is not None
         """Whether somebody asked for this version, rather than for the newest."""
         self.frame = Frame.from_record(self.manifest.frame)
+        self._with_folded = False
         self._check_sizes()
 
     def __len__(self) -> int:
@@ -85,9 +86,29 @@ class TumorStore:
         """Which of `ids_in_segments` this version no longer holds."""
         return np.isin(self.ids_in_segments, np.array(self.manifest.deleted, np.int64))
 
+    @cached_property
+    def left_out(self) -> NDArray[np.bool_]:
+        """Which of `ids_in_segments` no search finds: deleted tumours, and those that folded the tissue."""
+        if self._with_folded:
+            return self.deleted
+        return self.deleted | np.isin(self.ids_in_segments, self.folded)
+
+    @property
+    def folded(self) -> NDArray[np.int64]:
+        """Ids of the tumours that folded the tissue, ascending."""
+        found = [s.first_id + row for s in self.segments for row in s.folded]
+        return np.setdiff1d(np.array(found, np.int64), self.manifest.deleted)
+
+    def with_folded(self) -> TumorStore:
+        """Return the same snapshot, of which searches find folded tumours, too."""
+        found = self.part([record.name for record in self.segments])
+        found._with_folded = True
+        return found
+
     def part(self, names: Collection[str]) -> TumorStore:
         """Return the same snapshot with only the segments of these names."""
         part = TumorStore.__new__(TumorStore)
+        part._with_folded, part.pinned = self._with_folded, self.pinned
         part._files, part.path, part.derived, part.frame = self._files, self.path, self.derived, self.frame
         segments = tuple(record for record in self.segments if record.name in names)
         held = {tumour for record in segments for tumour in record.ids}

@@ -1,7 +1,7 @@
 """A segment: an immutable Zarr v3 group of tumours, written once and never edited.
 
     density/   (n, x, y, z) uint16, one shard, one chunk a tumour: shuffle + zstd + crc32c
-    table/     (n, 17) float64, the columns named with their units in the attributes
+    table/     (n, 19) float64, the columns named with their units in the attributes
 
 The shard is assembled here from chunks that workers compressed; the metadata is zarr-python's own, so any Zarr v3
 reader opens a segment (tests hold this).
@@ -49,9 +49,15 @@ COLUMNS = {
     "box_high_z": "voxel",
     "draw": "1",
     "snapshot": "1",
+    "mass_effect": "Pa",
+    "least_jacobian": "1",
 }
 """Columns of a segment's table and their units; `draw` is -1 for tumours that no prior drew, `snapshot` is 0 at the end
-of a simulation and n for the n-th tumour before it. Segments of schema 1 have no `snapshot`: all are ends."""
+of a simulation and n for the n-th tumour before it, `least_jacobian` is at most 0 where a tumour folded the tissue.
+Segments of schema 1 have no `snapshot`, all are ends; those of schema 2 have neither of the last two."""
+
+_BEFORE_IT_WAS = {"least_jacobian": 1.0}
+"""What a column that is not there would hold; others 0."""
 
 _SHARD = "density/c/0/0/0/0"
 _INDEX_ENTRY = 16
@@ -67,6 +73,7 @@ class SegmentRecord:
         count: tumours in it.
         files: key inside the segment -> (bytes, SHA-256).
         provenance: where its tumours come from.
+        folded: rows whose tumours folded the tissue.
     """
 
     name: str
@@ -74,6 +81,7 @@ class SegmentRecord:
     count: int
     files: dict[str, tuple[int, str]]
     provenance: dict[str, object]
+    folded: tuple[int, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -98,7 +106,8 @@ def write_segment(
     contents = _metadata_and_table(tumours, frame, provenance)
     contents[_SHARD] = _shard([t.chunk for t in tumours])
     written = {key: (len(data), files.create(f"segments/{name}/{key}", data)) for key, data in sorted(contents.items())}
-    return SegmentRecord(name, first_id, len(tumours), written, provenance)
+    folded = tuple(row for row, tumour in enumerate(tumours) if tumour.least_jacobian <= 0)
+    return SegmentRecord(name, first_id, len(tumours), written, provenance, folded)
 
 
 class Segment:
@@ -129,7 +138,10 @@ class Segment:
         whole, core, peak = (float(v) for v in self.table[row, 6:9])
         low, high = self.box(row)
         draw, snapshot = (int(self.column(name)[row]) for name in ("draw", "snapshot"))
-        return EncodedTumour(self.parameters(row), self._chunk(row), whole, core, peak, (*low, *high), draw, snapshot)
+        jacobian = float(self.column("least_jacobian")[row])
+        return EncodedTumour(
+            self.parameters(row), self._chunk(row), whole, core, peak, (*low, *high), draw, snapshot, jacobian
+        )
 
     def _chunk(self, row: int) -> bytes:
         start, count = (int(v) for v in self._chunk_index[row])
@@ -140,7 +152,8 @@ class Segment:
         x, y, z, diffusivity, proliferation, duration = (float(v) for v in self.table[row, :6])
         if math.isnan(duration):
             return None
-        return GrowthParameters((x, y, z), diffusivity, proliferation, duration)
+        mass_effect = float(self.column("mass_effect")[row])
+        return GrowthParameters((x, y, z), diffusivity, proliferation, duration, mass_effect)
 
     def box(self, row: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Low and high voxel of the box around a row's nonzero integers; high is not included."""
@@ -148,13 +161,15 @@ class Segment:
         return (x, y, z), (x_stop, y_stop, z_stop)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """One column of the table; zeros where it did not exist yet."""
+        """One column of the table, or what it would hold where it did not exist yet."""
         position = list(COLUMNS).index(name)
-        return self.table[:, position] if position < self.table.shape[1] else np.zeros(len(self.table))
+        if position < self.table.shape[1]:
+            return self.table[:, position]
+        return np.full(len(self.table), _BEFORE_IT_WAS.get(name, 0.0))
 
     @cached_property
     def table(self) -> NDArray[np.float64]:
-        """Columns in the order of `COLUMNS`, (n, 17) float64; (n, 16) in schema 1."""
+        """Columns in the order of `COLUMNS`, (n, 19) float64; fewer in older schemas."""
         return zarr_arrays({key: self.checked(key) for key in self.record.files if key != _SHARD})["table"]
 
     @cached_property
@@ -248,6 +263,8 @@ def _row(tumour: EncodedTumour) -> list[float]:
         *tumour.box,
         tumour.draw,
         tumour.snapshot,
+        p.mass_effect if p else math.nan,
+        tumour.least_jacobian,
     ]
 
 

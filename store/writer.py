@@ -252,6 +252,11 @@ def _same_making(root: Path | str, manifest: Manifest, atlas: Atlas, model: dict
             "use its atlas, or another folder for this one"
         )
     plain = json.loads(json.dumps(model))
+    if plain.get("model") != manifest.model.get("model"):
+        raise InputError(
+            f"{root} was built with the growth model {manifest.model.get('model')}, not with {plain.get('model')}: use "
+            "another folder"
+        )
     differing = sorted(k for k in plain | manifest.model if plain.get(k) != manifest.model.get(k))
     if differing:
         raise InputError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, Growth
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, Growth, ModelSettings
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.manifest import THRESHOLDS
@@ -47,7 +47,7 @@ class SurrogateSolver:
         self,
         atlas: Atlas,
         file: SurrogateFile,
-        settings: FisherKolmogorovSettings | None = None,
+        settings: ModelSettings | None = None,
         device: str = "cpu",
     ) -> None:
         require_device(device)

@@ -31,7 +31,7 @@ from ...learn.growth import (
     Targets,
     growth_path,
 )
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
+from ...simulate import GrowthModel, GrowthParameters, model_of
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.integers import dequantise
@@ -175,8 +175,7 @@ class Judge:
     """
 
     def __init__(self, store: TumorStore) -> None:
-        settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "compare with its own")
-        self.solver = FisherKolmogorov(store.atlas, settings)
+        self.solver = model_of(store, "compare with its own")
         self._store = store
 
     def __call__(self, truth: Unseen, told: GrowthParameters | int) -> Row:
@@ -268,7 +267,7 @@ def _asking(reader: GrowthReader) -> Teller:
     return ask
 
 
-def _trying(reader: GrowthReader, solver: FisherKolmogorov, store: TumorStore) -> Teller:
+def _trying(reader: GrowthReader, solver: GrowthModel, store: TumorStore) -> Teller:
     def ask(tumour: Unseen) -> tuple[GrowthParameters | int, Row]:
         told = reader(tumour.core, tumour.whole, draws=SIMULATED)
         objective = DiceObjective(solver, tumour.core, tumour.whole, store.thresholds)

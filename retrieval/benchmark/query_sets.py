@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ...errors import InputError
-from ...simulate import FisherKolmogorovSettings, Prior
+from ...simulate import Prior, prior_for, settings_of
 from ...simulate.maker import TumourMaker
 from ...store.density import decode
 from ...store.integers import level_of
@@ -98,10 +98,8 @@ def unseen_tumours(store: TumorStore, seed: int) -> Iterator[tuple[GrowthParamet
     """
     if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
         raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
-    settings = FisherKolmogorovSettings.from_record(
-        store.manifest.model, store.path, "compare with the gliodex that built it"
-    )
-    maker = TumourMaker(store.atlas, settings, Prior(), seed)
+    settings = settings_of(store.manifest.model, store.path, "compare with the gliodex that built it")
+    maker = TumourMaker(store.atlas, settings, prior_for(settings, Prior()), seed)
     for start in count(0, 64):
         for tumour in maker.settle(start, 64).tumours:
             assert tumour.parameters is not None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import DiceIndex
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
+from ...simulate import GrowthParameters, MassEffectSettings, model_in, settings_of, without_mass_effect
 from ...store.atlas import Atlas
 from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
@@ -136,9 +136,11 @@ def truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
 
 def finer_truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
     """Simulate the same tumours on voxels of half the size, with the other mean for the diffusivity of faces."""
-    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "compare with its own gliodex")
-    settings = replace(settings, face_mean="arithmetic" if settings.face_mean == "harmonic" else "harmonic")
-    solver = FisherKolmogorov(_halved_voxels(store.atlas), settings)
+    settings = settings_of(store.manifest.model, store.path, "compare with its own gliodex")
+    plain = without_mass_effect(settings)
+    plain = replace(plain, face_mean="arithmetic" if plain.face_mean == "harmonic" else "harmonic")
+    finer = replace(settings, growth=plain) if isinstance(settings, MassEffectSettings) else plain
+    solver = model_in(_halved_voxels(store.atlas), finer)
     i, j, k = store.frame.shape
     for truth in truths_of(store, seed):
         fine = solver(truth.parameters)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +125,7 @@ class GrowthPosterior:
         seeds: where the seed may lie.
         start: of the growth; the prior itself by default.
         largest_ml: whole tumours (density of at least 0.2) beyond this are ruled out before they are grown.
+        mass_effect: of all tumours, Pa.
     """
 
     def __init__(
@@ -135,7 +136,9 @@ class GrowthPosterior:
         seeds: Box,
         start: Start | None = None,
         largest_ml: float | None = None,
+        mass_effect: float = 0.0,
     ) -> None:
+        self.mass_effect = mass_effect
         self.solver, self.images, self.prior, self.largest_ml = solver, images, prior, largest_ml
         self.names = (*_GROWTH, *(name for name in _IMAGING if _needed(name) & set(images.known)))
         self.rates = Rates(seeds, prior)
@@ -202,7 +205,8 @@ class GrowthPosterior:
     def growth_of(self, point: Numbers) -> GrowthParameters:
         """Growth that a point stands for."""
         x, y, z, mu1, mu2, duration = (float(v) for v in point[: len(_GROWTH)])
-        return GrowthParameters.from_mu((x, y, z), math.exp(mu1), math.exp(mu2), math.exp(duration))
+        found = GrowthParameters.from_mu((x, y, z), math.exp(mu1), math.exp(mu2), math.exp(duration))
+        return replace(found, mass_effect=self.mass_effect)
 
     def imaging_of(self, point: Numbers) -> Imaging:
         """Imaging that a point stands for; what no image needs is at its default."""

@@ -1,7 +1,8 @@
 """From the tumours that retrieval found to one that fits: seed, diffusion length and growth number by CMA-ES.
 
 Only mu1 = sqrt(D T) and mu2 = sqrt(rho T) shape a density (paper 001), so five numbers are searched: the seed, and the
-logarithms of both. The thresholds are found anew for every tumour (`DiceObjective`).
+logarithms of both; and the mass effect, where there is one. The thresholds are found anew for every tumour
+(`DiceObjective`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ Progress = Callable[[int, int], None]
 
 STEPS = (4.0, 4.0, 4.0, 0.25, 0.12)
 """Standard deviations that the search begins with: seed, mm; ln mu1; ln mu2."""
+
+PUSHING_STEPS = (*STEPS, 2.0)
+"""With that of the mass effect, kPa."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def refine_locally(
         All tumours tried, the best first.
     """
     settings = settings or LocalSettings()
-    searches = [_search(as_numbers(start), settings.seed + n) for n, start in enumerate(starts[: settings.starts], 1)]
+    numbers = pushing_numbers if any(start.mass_effect for start in starts) else as_numbers
+    searches = [_search(numbers(start), settings.seed + n) for n, start in enumerate(starts[: settings.starts], 1)]
     best = [0.0] * len(searches)
     tried: list[Fit] = []
     updates = 0
@@ -114,10 +119,19 @@ def as_numbers(parameters: GrowthParameters) -> NDArray[np.float64]:
     return np.array([*parameters.seed_mm, math.log(parameters.mu1), math.log(parameters.mu2)])
 
 
+def pushing_numbers(parameters: GrowthParameters) -> NDArray[np.float64]:
+    """Write a tumour as what is searched where tumours push: behind the others, the mass effect in kPa."""
+    return np.append(as_numbers(parameters), parameters.mass_effect / 1000)
+
+
 def from_numbers(numbers: NDArray[np.float64]) -> GrowthParameters:
-    """Inverse of `as_numbers`, at a duration of `REFERENCE_DURATION_DAYS`."""
-    x, y, z, mu1, mu2 = (float(v) for v in numbers)
-    return GrowthParameters.from_mu((x, y, z), math.exp(mu1), math.exp(mu2), REFERENCE_DURATION_DAYS)
+    """Inverse of `as_numbers` and `pushing_numbers`, at a duration of `REFERENCE_DURATION_DAYS`.
+
+    A mass effect below 0, where a search may look, is mirrored.
+    """
+    x, y, z, mu1, mu2 = (float(v) for v in numbers[:5])
+    found = GrowthParameters.from_mu((x, y, z), math.exp(mu1), math.exp(mu2), REFERENCE_DURATION_DAYS)
+    return replace(found, mass_effect=1000 * abs(float(numbers[5]))) if len(numbers) > len(STEPS) else found
 
 
 def _search(start: NDArray[np.float64], seed: int) -> Any:
@@ -126,7 +140,7 @@ def _search(start: NDArray[np.float64], seed: int) -> Any:
         import cma
     rng = np.random.default_rng(seed)
     options = {
-        "CMA_stds": list(STEPS),
+        "CMA_stds": list(PUSHING_STEPS[: len(start)]),
         "popsize": POPULATION,
         "seed": np.nan,  # its own would be that of all of numpy
         "randn": lambda *shape: rng.standard_normal(shape),

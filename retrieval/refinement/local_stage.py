@@ -13,7 +13,16 @@ from ...errors import InputError
 from ...index import Hits, best_thresholds
 from ...store.cores import available_cores
 from ...store.reader import TumorStore
-from .local import STEPS, LocalSettings, Progress, as_numbers, from_numbers, refine_locally
+from .local import (
+    PUSHING_STEPS,
+    STEPS,
+    LocalSettings,
+    Progress,
+    as_numbers,
+    from_numbers,
+    pushing_numbers,
+    refine_locally,
+)
 from .objective import DiceObjective, Fit
 from .posterior import BoxedDensity, Posterior, Sample, misfits_of
 from .site import Patient, Where, matches_at, site_of
@@ -82,8 +91,10 @@ def _counting(tell: Tell | None) -> Progress | None:
 
 def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
     """Draw tumours around the best fit, simulate them, and weigh each by how it fits; the best comes first."""
-    points = np.array([as_numbers(fit.parameters) for fit in fits])
-    around = spread_of(points, misfits_of([fit.score for fit in fits]), np.array(STEPS), SHARPNESS)
+    pushing = any(fit.parameters.mass_effect for fit in fits)
+    points = np.array([(pushing_numbers if pushing else as_numbers)(fit.parameters) for fit in fits])
+    steps = np.array(PUSHING_STEPS if pushing else STEPS)
+    around = spread_of(points, misfits_of([fit.score for fit in fits]), steps, SHARPNESS)
     drawn = around.draw(SAMPLES, np.random.default_rng(seed))
     tumours = [fits[0].parameters, *map(from_numbers, drawn)]
     with ThreadPoolExecutor(available_cores()) as pool:

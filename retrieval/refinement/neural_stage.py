@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ from .imaging import Images
 from .local import as_numbers, from_numbers
 from .objective import MU1_MM, MU2, TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, site_of, surrogate_doubts
+from .site import Patient, Site, Where, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class NeuralRefinement:
 
         require_sbi()
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where, self.surrogate, self.device)
+        site = site_of(store, patient, self.where, self.surrogate, self.device, hits)
         problem = OutlineProblem(site)
         settings = NeuralSettings(self.simulations, self.rounds, scores=False, seed=self.seed)
         region = self._region(store, patient, problem, settings, tell)
@@ -95,7 +95,7 @@ class NeuralRefinement:
             asdict(settings) | self._record(problem),
             draws,
             {"rounds": [asdict(one) for one in inferred.rounds], "strangeness": round(inferred.strangeness(), 2)},
-            (*_doubts(inferred), *surrogate_doubts(self.surrogate)),
+            (*_doubts(inferred), *surrogate_doubts(self.surrogate), *pushing_doubts(site)),
         )
         density, atlas = carried(posterior.best.density.full(posterior.frame), posterior, store, patient)
         thresholds = dict(zip(("core", "whole"), posterior.best.thresholds, strict=True))
@@ -218,7 +218,7 @@ class OutlineProblem:
 
     def growth_of(self, point: Numbers) -> GrowthParameters:
         """Growth that a point stands for."""
-        return from_numbers(point[:5])
+        return replace(from_numbers(point[:5]), mass_effect=self.site.mass_effect)
 
     def thresholds_of(self, point: Numbers) -> tuple[float, float]:
         """Thresholds of core and whole that it stands for."""

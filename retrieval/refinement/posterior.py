@@ -134,6 +134,8 @@ class Posterior:
         if len(known) == len(self.samples):
             columns = {f"seed_{axis}_mm": np.array([p.seed_mm[n] for p in known]) for n, axis in enumerate("xyz")}
             columns |= {"mu1_mm": np.array([p.mu1 for p in known]), "mu2": np.array([p.mu2 for p in known])}
+            if len({p.mass_effect for p in known}) > 1:
+                columns["mass_effect_kpa"] = np.array([p.mass_effect / 1000 for p in known])
         thresholds = np.array([sample.thresholds for sample in self.samples])
         return columns | {"threshold_core": thresholds[:, 0], "threshold_whole": thresholds[:, 1]}, self.weights
 

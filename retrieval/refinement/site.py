@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...index import Hits
 from ...learn.surrogate import SurrogateFile, SurrogateSolver
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthSolver
+from ...simulate import GrowthSolver, model_in, settings_of
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
@@ -51,6 +51,7 @@ class Site:
         solver: of the anatomy, `solver.atlas`, or what stands in for it.
         core, whole: masks on its frame; the core lies inside the whole.
         pet: on its frame, or None.
+        mass_effect: what stages take it to be that do not search it, Pa: that of the best match.
     """
 
     space: Where
@@ -58,6 +59,7 @@ class Site:
     core: Mask
     whole: Mask
     pet: NDArray[np.float32] | None
+    mass_effect: float = 0.0
 
     @property
     def atlas(self) -> Atlas:
@@ -71,7 +73,12 @@ class Site:
 
 
 def site_of(
-    store: TumorStore, patient: Patient, where: Where, surrogate: SurrogateFile | None = None, device: str = "cpu"
+    store: TumorStore,
+    patient: Patient,
+    where: Where,
+    surrogate: SurrogateFile | None = None,
+    device: str = "cpu",
+    hits: Hits | None = None,
 ) -> Site:
     """Prepare an anatomy to simulate in, and bring the images there.
 
@@ -81,6 +88,7 @@ def site_of(
         where: "patient" is the patient's own tissue where it is known, else the atlas's carried to the patient.
         surrogate: to stand in for the solver.
         device: that it runs on.
+        hits: of retrieval, the best first.
 
     Raises:
         InputError: the store is of another growth model, the surrogate does not fit, or nothing of the tumour lies in
@@ -105,11 +113,12 @@ def site_of(
     if patient.pet is not None:  # at its border, what is interpolated with what is not known stays unknown
         known = to_here.to_atlas((patient.pet > 0).astype(np.float32), grid, atlas.frame) > _KNOWN
         pet = np.clip(to_here.to_atlas(patient.pet, grid, atlas.frame), 0.0, 1.0) * known
-    settings = FisherKolmogorovSettings.from_record(store.manifest.model, store.path, "leave out --refine")
-    solver: GrowthSolver = FisherKolmogorov(atlas, settings)
+    settings = settings_of(store.manifest.model, store.path, "leave out --refine")
+    solver: GrowthSolver = model_in(atlas, settings)
     if surrogate is not None:
         solver = SurrogateSolver(atlas, surrogate, settings, device)
-    return Site(where, solver, core, whole, pet)
+    best = store.known_parameters(int(hits.ids[0])) if hits is not None and len(hits) else None
+    return Site(where, solver, core, whole, pet, best.mass_effect if best else 0.0)
 
 
 def surrogate_doubts(surrogate: SurrogateFile | None) -> tuple[str, ...]:
@@ -122,6 +131,13 @@ def surrogate_doubts(surrogate: SurrogateFile | None) -> tuple[str, ...]:
         f"densities are a surrogate's ({surrogate.path.name}), not the solver's; growth beyond what it has learned "
         f"({surrogate.ranges.names}: {within}) was taken for impossible",
     )
+
+
+def pushing_doubts(site: Site) -> tuple[str, ...]:
+    """Say that the mass effect was not searched."""
+    if not site.mass_effect:
+        return ()
+    return (f"the mass effect was taken to be that of the best match, {site.mass_effect:,.0f} Pa, and not searched",)
 
 
 def matches_at(

@@ -26,7 +26,7 @@ from .imaging import Images
 from .objective import TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
 from .sampling import Progress, Sampled, TransitionalSettings
-from .site import Patient, Site, Where, matches_at, site_of, surrogate_doubts
+from .site import Patient, Site, Where, matches_at, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
 from .transitional import sample
@@ -79,7 +79,7 @@ class TransitionalRefinement:
                 growth model.
         """
         begun = time.perf_counter()
-        site = site_of(store, patient, self.where, self.surrogate, self.device)
+        site = site_of(store, patient, self.where, self.surrogate, self.device, hits)
         began_from, problem = self._problem(store, hits, patient, site)
         starts = [self._start(problem, repeat, tell) for repeat in range(self.repeats)]
         runs = [self._run(problem, repeat, start, tell) for repeat, (start, _) in enumerate(starts)]
@@ -97,7 +97,7 @@ class TransitionalRefinement:
             self._record(problem),
             draws,
             _diagnostics(problem, runs, pilots),
-            (*_doubts(problem, draws, self.prior), *surrogate_doubts(self.surrogate)),
+            (*_doubts(problem, draws, self.prior), *surrogate_doubts(self.surrogate), *pushing_doubts(site)),
         )
         for path in filter(None, map(self._checkpoint, range(self.repeats))):
             path.unlink(missing_ok=True)
@@ -113,7 +113,9 @@ class TransitionalRefinement:
         prior = GrowthPrior() if self.prior == "paper" else GrowthPrior.of_store(Prior())
         seeds = seed_box(site.atlas, images)
         largest_ml = TOO_LARGE * site.whole_ml
-        problem = GrowthPosterior(site.solver, images, prior, seeds, largest_ml=largest_ml)
+        problem = GrowthPosterior(
+            site.solver, images, prior, seeds, largest_ml=largest_ml, mass_effect=site.mass_effect
+        )
         if not self.around_matches:
             return (), problem
         began_from, matches = matches_at(site, store, hits, patient.spatial, _MATCHES)
@@ -166,6 +168,7 @@ class TransitionalRefinement:
             "repeats": self.repeats,
             "images": list(problem.images.known),
             "seeds_mm": [list(end) for end in problem.rates.seeds],
+            **({"mass_effect_pa": problem.mass_effect} if problem.mass_effect else {}),
             **({"surrogate": self.surrogate.sha256} if self.surrogate else {}),
         }
 

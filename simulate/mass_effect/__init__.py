@@ -2,7 +2,7 @@
 
 from .elasticity import FORMS, ElasticBody, Form
 from .moving_tissue import Deformation
-from .settings import MassEffectSettings
+from .settings import MASS_EFFECT, MassEffectSettings
 from .solver import MassEffect
 
-__all__ = ["FORMS", "Deformation", "ElasticBody", "Form", "MassEffect", "MassEffectSettings"]
+__all__ = ["FORMS", "MASS_EFFECT", "Deformation", "ElasticBody", "Form", "MassEffect", "MassEffectSettings"]

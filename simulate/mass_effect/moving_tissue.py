@@ -35,7 +35,7 @@ class Deformation:
     Args:
         frame: of the maps.
         white, grey, csf: tissue fractions, float32; they sum to one in the brain.
-        displacement_mm: (x, y, z, 3) along the frame's axes: where the tissue that is here now has come from.
+        displacement_mm: (x, y, z, 3), RAS: by how much the tissue that is here now has come.
         least_jacobian: smallest ratio of a volume now to what it was; at most 0 where the tissue is folded.
     """
 
@@ -139,6 +139,7 @@ class MovingTissue:
         for axis in range(3):
             centred = (faces[axis] + np.roll(faces[axis], 1, axis)) / 2
             displacement[(*self._in_frame, axis)] = centred[self._inner] * self._brain[self._inner]
+        displacement = displacement @ (frame.affine[:3, :3] / np.array(frame.spacing)).T.astype(np.float32)
         return Deformation(frame, **maps, displacement_mm=displacement, least_jacobian=self.least_jacobian())
 
     def least_jacobian(self) -> float:

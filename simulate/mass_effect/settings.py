@@ -15,7 +15,10 @@ from ...errors import InputError
 from ..settings import FisherKolmogorovSettings
 from .elasticity import FORMS, Form
 
-MASS_EFFECT_VERSION = "mass-effect 1"
+MASS_EFFECT = "mass-effect"
+"""Name of the model in a store's record."""
+
+MASS_EFFECT_VERSION = f"{MASS_EFFECT} 1"
 """Changes whenever the same parameters would give other densities; kept in every store."""
 
 

@@ -1,6 +1,7 @@
 """What every retriever must hold, exact or approximate: inherit `RetrieverTests` and say how it is opened."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,21 @@ class RetrieverTests(ABC):
                 assert hits.ids.tolist() == self.ranking(simulated, core, whole, distinct=distinct, without=gone)
                 assert hits.evaluated <= len(left)
             assert not set(gone) & set(retriever.search(core, whole, k=4).ids.tolist())
+
+    def test_folded_tumours_are_found_where_they_are_asked_for_alone(self, simulated):
+        folding = open_store(simulated.path)
+        segments = [replace(record, folded=tuple(range(0, record.count, 2))) for record in folding.segments]
+        folding.manifest = replace(folding.manifest, segments=tuple(segments))
+        folded = folding.folded.tolist()
+        assert 3 < len(folded) < len(simulated) - 3
+        assert len(folding) == len(simulated), "they are tumours of the store"
+        usual, asked_for = self.open(folding), self.open(folding.with_folded())
+        for core, whole in queries(simulated):
+            everywhere = len(simulated) + 5
+            assert usual.search(core, whole, k=everywhere).ids.tolist() == self.ranking(
+                simulated, core, whole, without=folded
+            )
+            assert asked_for.search(core, whole, k=everywhere).ids.tolist() == self.ranking(simulated, core, whole)
 
     def test_where_the_best_of_a_simulation_is_deleted_the_next_stands_for_it(self, simulated):
         query = masks_of(simulated, 0)

@@ -18,6 +18,21 @@ from .breaking import flip
 from .looking import contents
 
 
+def test_folded_tumours_are_of_the_store_but_left_out_of_searches(small_store):
+    with writing(small_store, "test") as writer:
+        segments = writer.manifest.segments
+    store = open_store(small_store)
+    records = [dataclasses.replace(record, folded=(0,)) for record in segments]
+    store.manifest = dataclasses.replace(store.manifest, segments=tuple(records), deleted=(segments[0].first_id,))
+    expected = [record.first_id for record in records]
+    assert store.folded.tolist() == expected[1:], "a deleted one is not in the store"
+    assert store.ids_in_segments[store.left_out].tolist() == expected
+    every = store.with_folded()
+    assert every.ids_in_segments[every.left_out].tolist() == [store.manifest.deleted[0]]
+    assert (every.version, every.pinned) == (store.version, store.pinned)
+    np.testing.assert_array_equal(every.density(expected[1]), store.density(expected[1]))
+
+
 def test_a_store_gives_back_densities_parameters_and_atlas(make_store, small_atlas, ball):
     frame = small_atlas.frame
     densities = [ball(frame, frame.world([18, 16 + n, 15]), 16 + 4 * n) for n in range(3)]

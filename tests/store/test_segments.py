@@ -26,6 +26,30 @@ def written(tmp_path, tiny_atlas, ball, make_tumour):
     return files, record, frame, tumours, densities
 
 
+def test_folded_tumours_are_named_and_columns_that_are_missing_hold_what_was(written, make_tumour):
+    files, record, frame, tumours, _ = written
+    assert record.folded == ()
+    pushing = [
+        dataclasses.replace(
+            tumour,
+            parameters=dataclasses.replace(tumour.parameters, mass_effect=1000.0 * n),
+            least_jacobian=(0.4, 0.0, 1.0, -0.1)[n],
+        )
+        for n, tumour in enumerate(tumours)
+    ]
+    again = write_segment(files, pushing, frame, 9, {"method": "test"})
+    assert again.folded == (1, 3)
+    segment = Segment(files, again, frame)
+    assert [segment.parameters(row) for row in range(4)] == [tumour.parameters for tumour in pushing]
+    assert segment.column("least_jacobian").tolist() == [0.4, 0.0, 1.0, -0.1]
+    assert [segment.encoded(row) for row in range(4)] == pushing
+    older = Segment(files, record, frame)
+    older.__dict__["table"] = older.table[:, :17]
+    assert older.column("mass_effect").tolist() == [0.0] * 4
+    assert older.column("least_jacobian").tolist() == [1.0] * 4
+    assert older.parameters(0) == tumours[0].parameters
+
+
 def folder_of(files, record):
     return files.path(f"segments/{record.name}")
 
@@ -157,8 +181,9 @@ def test_a_tumour_whose_parameters_nobody_knows_is_kept_with_nan_in_their_column
     assert [segment.parameters(row) for row in (0, 1)] == [known.parameters, None]
     table = zarr.open_group(folder_of(files, record), mode="r")["table"][:]
     unknown = {name for name, value in zip(COLUMNS, table[1], strict=True) if np.isnan(value)}
-    assert unknown == {"seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration"}
-    np.testing.assert_array_equal(table[1, 6:], table[0, 6:])
+    assert unknown == {"seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration", "mass_effect"}
+    known_of_both = [n for n, name in enumerate(COLUMNS) if name not in unknown]
+    np.testing.assert_array_equal(table[1, known_of_both], table[0, known_of_both])
 
 
 def test_a_column_is_read_by_its_name(written):
@@ -172,7 +197,7 @@ def test_a_column_is_read_by_its_name(written):
 def test_columns_of_schema_1_keep_their_places():
     assert list(COLUMNS)[:6] == ["seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration"]
     assert list(COLUMNS)[6:9] == ["whole", "core", "peak"]
-    assert list(COLUMNS)[15:] == ["draw", "snapshot"]
+    assert list(COLUMNS)[15:] == ["draw", "snapshot", "mass_effect", "least_jacobian"]
 
 
 def test_a_table_of_zeros_alone_is_read(tiny_store, tiny_atlas):

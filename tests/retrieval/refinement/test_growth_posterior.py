@@ -7,7 +7,7 @@ from scipy import stats
 
 from gliodex.retrieval.refinement.growth_posterior import Box, GrowthPosterior, GrowthPrior, Rates, seed_box
 from gliodex.retrieval.refinement.imaging import Images, Imaging, draw_images
-from gliodex.simulate import FisherKolmogorov, GrowthParameters, Prior
+from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, Prior
 
 TRUTH = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)
 WIDE = GrowthPrior((0.1, 1.0), (0.01, 0.1), (100.0, 400.0))
@@ -38,6 +38,17 @@ def test_the_paper_has_eleven_parameters_and_their_ranges(posterior, images, sol
     )  # fmt: skip
     stored = GrowthPrior.of_store(Prior())
     assert (stored.diffusivity, stored.whole) == (Prior().diffusivity, prior.whole)
+
+
+def test_the_mass_effect_is_that_which_is_given(solver, images):
+    """It is not searched: outlines alone hardly tell how hard a tumour pushes."""
+    seeds = seed_box(solver.atlas, images)
+    pushing = GrowthPosterior(MassEffect(solver.atlas), images, WIDE, seeds, mass_effect=9000.0)
+    (point,) = pushing.draw(1, np.random.default_rng(2))
+    still = GrowthPosterior(solver, images, WIDE, seeds)
+    assert pushing.growth_of(point) == dataclasses.replace(still.growth_of(point), mass_effect=9000.0)
+    (grown,) = pushing.tumours(point[None])
+    assert grown.least_jacobian < 1
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.retrieval.refinement import LocalSettings, local, refine_locally
-from gliodex.retrieval.refinement.local import as_numbers, from_numbers
+from gliodex.retrieval.refinement.local import as_numbers, from_numbers, pushing_numbers
 from gliodex.retrieval.refinement.objective import DiceObjective
-from gliodex.simulate import FisherKolmogorov, GrowthParameters
+from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings
 
 USUAL = {"core": 0.6, "whole": 0.2}
 TRUTH = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)
@@ -53,6 +53,35 @@ def test_all_that_was_tried_comes_back_the_best_first(solver, truth, found):
     assert scores == sorted(scores, reverse=True)
     assert 8 <= len(found) <= 400
     assert objective_of(solver, truth)(found[-1].parameters) == found[-1]
+
+
+class TestPushing:
+    """Where tumours push tissue, how hard is searched, too."""
+
+    TRUTH = dataclasses.replace(TRUTH, mass_effect=14000.0)
+
+    @pytest.fixture(scope="class")
+    def solver(self, small_atlas):
+        return MassEffect(small_atlas, MassEffectSettings(pushes=6))
+
+    @pytest.fixture(scope="class")
+    def truth(self, solver):
+        return solver(self.TRUTH)
+
+    @pytest.mark.parametrize("start", [0.0, 3000.0])
+    def test_the_mass_effect_is_searched(self, solver, truth, start):
+        near = [dataclasses.replace(NEAR, mass_effect=m) for m in (start, 5000.0)]
+        found = refine_locally(objective_of(solver, truth), near, LocalSettings(240, 2))
+        assert sum(found[0].dice) > 1.93
+        assert len({fit.parameters.mass_effect for fit in found}) > 200
+        assert min(fit.parameters.mass_effect for fit in found) >= 0
+
+    def test_numbers_give_back_the_tumour(self):
+        back = from_numbers(pushing_numbers(self.TRUTH))
+        assert back.mass_effect == pytest.approx(14000)
+        assert (back.mu1, back.mu2) == pytest.approx((self.TRUTH.mu1, self.TRUTH.mu2))
+        assert from_numbers(np.array([*as_numbers(self.TRUTH), -2.0])).mass_effect == 2000
+        assert from_numbers(as_numbers(self.TRUTH)).mass_effect == 0
 
 
 @pytest.mark.parametrize("cores", [1, 3])

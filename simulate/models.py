@@ -1,0 +1,84 @@
+"""The growth models that a store may be built with: by name, and by a store's record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError
+from ..store.atlas import Atlas
+from ..store.reader import TumorStore
+from .fisher_kolmogorov import FisherKolmogorov
+from .growth import GrowthModel
+from .mass_effect import MASS_EFFECT, MassEffect, MassEffectSettings
+from .prior import MASS_EFFECT_PA, Prior
+from .settings import FisherKolmogorovSettings
+
+ModelSettings = FisherKolmogorovSettings | MassEffectSettings
+"""Choices of one of the models."""
+
+MODELS: dict[str, type[FisherKolmogorovSettings] | type[MassEffectSettings]] = {
+    "fk": FisherKolmogorovSettings,
+    "mass-effect": MassEffectSettings,
+}
+"""By the name that a user gives."""
+
+
+def model_in(atlas: Atlas, settings: ModelSettings) -> GrowthModel:
+    """Make the solver of a model for an anatomy."""
+    if isinstance(settings, MassEffectSettings):
+        return MassEffect(atlas, settings)
+    return FisherKolmogorov(atlas, settings)
+
+
+def model_of(store: TumorStore, instead: str, atlas: Atlas | None = None) -> GrowthModel:
+    """Make the solver of the model that a store was built with.
+
+    Args:
+        store: whose.
+        instead: what the user can do where this version cannot simulate it.
+        atlas: anatomy to grow in; the store's own by default.
+
+    Raises:
+        InputError: the store was built with another model, or another version of one.
+    """
+    return model_in(atlas or store.atlas, settings_of(store.manifest.model, store.path, instead))
+
+
+def settings_of(record: dict[str, object], store: str | Path, instead: str) -> ModelSettings:
+    """Choices of the model in a store's record.
+
+    Args:
+        record: of the model.
+        store: path, for the error.
+        instead: see `model_of`.
+
+    Raises:
+        InputError: see `model_of`.
+    """
+    known = MassEffectSettings if str(record.get("model")).startswith(MASS_EFFECT) else FisherKolmogorovSettings
+    return known.from_record(record, store, instead)
+
+
+def without_mass_effect(settings: ModelSettings) -> FisherKolmogorovSettings:
+    """Choices of what grows and spreads."""
+    return settings.growth if isinstance(settings, MassEffectSettings) else settings
+
+
+def prior_for(settings: ModelSettings, prior: Prior) -> Prior:
+    """Give a prior the range of mass effects that a model wants, where it names none.
+
+    Raises:
+        InputError: it names one for a model that has none, or one beyond what the model can take.
+    """
+    if isinstance(settings, FisherKolmogorovSettings):
+        if prior.mass_effect is not None:
+            raise InputError("the Fisher-Kolmogorov model has no mass effect: leave its range out, or choose the model")
+        return prior
+    low, high = prior.mass_effect or MASS_EFFECT_PA
+    if high > settings.largest_mass_effect_pa:
+        raise InputError(
+            f"the prior's mass effect of up to {high:.0f} Pa is beyond {settings.largest_mass_effect_pa:.0f} Pa, where "
+            "tissue folds: choose a narrower range"
+        )
+    return replace(prior, mass_effect=(low, high))

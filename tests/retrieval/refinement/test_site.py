@@ -1,0 +1,35 @@
+"""Where a stage simulates in a store with mass effect."""
+
+import numpy as np
+import pytest
+
+from gliodex.index import DiceIndex
+from gliodex.retrieval.refinement.site import Patient, pushing_doubts, site_of
+from gliodex.retrieval.segmentation import Segmentation
+from gliodex.retrieval.spatial import AffineMap
+from gliodex.simulate import MassEffect, MassEffectSettings, Prior, build
+from gliodex.store import open_store
+
+SETTINGS = MassEffectSettings(pushes=3)
+
+
+@pytest.fixture(scope="module")
+def store(small_atlas, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pushing") / "store"
+    prior = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
+    build(path, 4, 5, small_atlas, prior=prior, settings=SETTINGS, workers=1)
+    return open_store(path)
+
+
+@pytest.mark.parametrize("where", ["atlas", "patient"])
+def test_its_model_is_that_of_the_store_and_its_pressure_that_of_the_best_match(store, where):
+    core, whole = (store.density(2) >= np.float32(level) for level in (0.6, 0.2))
+    hits = DiceIndex.open(store).search(core, whole, 3)
+    patient = Patient(Segmentation(core, whole, store.frame), AffineMap(np.eye(4), {}))
+    site = site_of(store, patient, where, hits=hits)
+    assert isinstance(site.solver, MassEffect)
+    assert site.solver.settings == SETTINGS
+    assert site.mass_effect == store.parameters(2).mass_effect > 0
+    (doubt,) = pushing_doubts(site)
+    assert f"{site.mass_effect:,.0f} Pa" in doubt
+    assert pushing_doubts(site_of(store, patient, where)) == ()
