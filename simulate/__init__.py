@@ -8,13 +8,14 @@ from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov
 from .growth import Growth, GrowthModel, GrowthSolver
 from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
-from .models import MODELS, ModelSettings, model_in, model_of, prior_for, settings_of, without_mass_effect
-from .prior import PRIORS, Prior
+from .models import MODELS, ModelSettings, model_in, model_of, prior_for, pushes, settings_of, without_mass_effect
+from .prior import MASS_EFFECT_PA, PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
 __all__ = [
     "DEFAULT_ATLAS",
     "FORMS",
+    "MASS_EFFECT_PA",
     "MODELS",
     "PRIORS",
     "BuildReport",
@@ -35,6 +36,7 @@ __all__ = [
     "model_in",
     "model_of",
     "prior_for",
+    "pushes",
     "settings_of",
     "without_mass_effect",
 ]

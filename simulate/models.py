@@ -56,8 +56,13 @@ def settings_of(record: dict[str, object], store: str | Path, instead: str) -> M
     Raises:
         InputError: see `model_of`.
     """
-    known = MassEffectSettings if str(record.get("model")).startswith(MASS_EFFECT) else FisherKolmogorovSettings
+    known = MassEffectSettings if pushes(record) else FisherKolmogorovSettings
     return known.from_record(record, store, instead)
+
+
+def pushes(record: dict[str, object]) -> bool:
+    """Whether the model in a store's record has a mass effect."""
+    return str(record.get("model")).startswith(MASS_EFFECT)
 
 
 def without_mass_effect(settings: ModelSettings) -> FisherKolmogorovSettings:

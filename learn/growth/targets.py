@@ -6,6 +6,7 @@ triples give the same density; paper 001 shows what that costs (Table 2, rows 1 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
-from ...simulate import Prior
+from ...simulate import MASS_EFFECT_PA, Prior
 from ...store.frame import Frame
 from ...store.parameters import REFERENCE_DURATION_DAYS, GrowthParameters
 
@@ -38,6 +39,7 @@ class Targets:
         scale: "log": logarithms, in which products of rates are sums; of `mu` those of √(D T) √(ρ T), how far it grew,
             and of √(D T) / √(ρ T), how wide its front is. "linear": as they are, the prior's range scaled to [-1, 1]
             (paper 001).
+        pushing: beside the growth, the mass effect, of a model that has one.
 
     Raises:
         InputError: there are no such targets.
@@ -45,6 +47,7 @@ class Targets:
 
     name: str = "mu+seed"
     scale: Scale = "log"
+    pushing: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in TARGETS:
@@ -64,7 +67,7 @@ class Targets:
     @property
     def count(self) -> int:
         """How many numbers there are."""
-        return (len(_RANGES[self.growth]) if self.growth else 0) + 3 * self.seed
+        return (len(_RANGES[self.growth]) + self.pushing if self.growth else 0) + 3 * self.seed
 
     def of(self, parameters: GrowthParameters, centre: Numbers, mirrored: bool, frame: Frame) -> Numbers:
         """Numbers of a tumour, (`count`,).
@@ -80,6 +83,8 @@ class Targets:
         if self.growth:
             values = (p.mu1, p.mu2) if self.growth == "mu" else (p.diffusivity, p.proliferation, p.duration)
             found += self._scaled(self.growth, values)
+            if self.pushing:
+                found += _linear((p.mass_effect,), (MASS_EFFECT_PA,))
         if self.seed:
             voxel = frame.voxel(p.seed_mm)
             if mirrored:
@@ -90,7 +95,10 @@ class Targets:
     def parameters(
         self, numbers: Numbers, centre: Numbers, mirrored: bool, frame: Frame
     ) -> tuple[tuple[float, ...] | None, tuple[float, float, float] | None]:
-        """Inverse of `of`: (D, ρ, T) and the seed in mm, None for what is not told; rates little beyond the prior."""
+        """Inverse of `of`: D, ρ, T and, where it is told, γ; the seed in mm; None for what is not told.
+
+        Rates are little beyond the prior.
+        """
         rates, seed = None, None
         if self.growth:
             count = len(_RANGES[self.growth])
@@ -98,6 +106,10 @@ class Targets:
             if self.growth == "mu":
                 days = REFERENCE_DURATION_DAYS
                 values = (values[0] ** 2 / days, values[1] ** 2 / days, days)
+            if self.pushing:
+                low, high = MASS_EFFECT_PA
+                pressure = low + (float(numbers[count]) + 1) / 2 * (high - low)
+                values = (*values, min(max(pressure, 0.0), high * _BEYOND))
             rates = values
         if self.seed:
             voxel = centre + numbers[-3:] / frame.spacing
@@ -109,7 +121,7 @@ class Targets:
 
     def _scaled(self, growth: str, values: tuple[float, ...]) -> list[float]:
         if self.scale == "linear":
-            return [2 * (v - low) / (high - low) - 1 for v, (low, high) in zip(values, _RANGES[growth], strict=True)]
+            return _linear(values, _RANGES[growth])
         logs = [float(np.log(v)) for v in values]
         return [logs[0] + logs[1], logs[0] - logs[1]] if growth == "mu" else logs
 
@@ -122,6 +134,10 @@ class Targets:
             values = np.exp([(n[0] + n[1]) / 2, (n[0] - n[1]) / 2] if growth == "mu" else n).tolist()
         # a network may leave what it has learned from; far beyond, a simulation would take minutes
         return tuple(min(max(v, low / _BEYOND), high * _BEYOND) for v, (low, high) in zip(values, ranges, strict=True))
+
+
+def _linear(values: tuple[float, ...], ranges: Sequence[tuple[float, ...]]) -> list[float]:
+    return [2 * (v - low) / (high - low) - 1 for v, (low, high) in zip(values, ranges, strict=True)]
 
 
 _BEYOND = 1.5

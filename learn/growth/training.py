@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...simulate import pushes
 from ...store.lock import committer_lock
 from ...store.reader import TumorStore, open_store
 from ..devices import require_device, require_torch
@@ -38,7 +39,7 @@ class GrowthSettings:
 
     Args:
         design: of the network.
-        targets: what it tells; the paper's design tells them in a linear scale.
+        targets: what it tells; the paper's design tells them in a linear scale. Of a model with mass effect that, too.
         seed: of weights, order and thresholds.
         tumours: to learn from; all that the store has, less those held apart, by default.
         epochs: at most; the design's by default.
@@ -94,6 +95,8 @@ def train_growth(
     torch = require_torch()
     require_device(settings.device)
     design, path = settings.design, growth_path(store, settings.design.name, settings.targets)
+    pushing = pushes(store.manifest.model) and settings.targets.growth is not None
+    targets = replace(settings.targets, pushing=pushing)
     source = simulated_part(open_store(learn_from) if learn_from else store)
     if source.atlas.digest != store.atlas.digest or source.manifest.model != store.manifest.model:
         raise InputError(
@@ -104,7 +107,7 @@ def train_growth(
         raise InputError(f"{source.path} holds {len(source)} tumours: too few to learn from")
     run = {
         "design": design.as_record(),
-        "targets": [settings.targets.name, settings.targets.scale],
+        "targets": [targets.name, targets.scale, *([True] * targets.pushing)],
         "seed": settings.seed,
         "epochs": settings.epochs or design.epochs,
         "frame": store.manifest.frame,
@@ -128,7 +131,7 @@ def train_growth(
             return known
         boxes = LevelBoxes.of(source, learned + held, prepared)
         viewer = Viewer(store.atlas, design.cells)
-        examples = Examples(boxes, viewer, settings.targets, learned, settings.seed, ranges=not design.gaussian)
+        examples = Examples(boxes, viewer, targets, learned, settings.seed, ranges=not design.gaussian)
         with torch.random.fork_rng():
             network = fit.learn(lambda: _GrowthTask(settings, examples), on_epoch, on_step)
         usual = examples.usual.judged(*_errors(network, examples, settings, design.batch >> fit.halved))
@@ -150,7 +153,7 @@ class _GrowthTask:
         from .networks import make_growth_network
 
         self._examples, self._settings, self._batch = examples, settings, settings.design.batch
-        network = make_growth_network(settings.design, settings.targets.count)
+        network = make_growth_network(settings.design, examples.targets.count)
         network.set_moments(*(torch.from_numpy(v) for v in examples.usual.moments_scale()))
         self.network: torch.nn.Module
         self.network = network.to(settings.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

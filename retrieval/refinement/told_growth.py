@@ -55,11 +55,11 @@ def simulated(objective: DiceObjective, told: GrowthParameters, draws: Sequence[
 
 
 def middle_of(tumours: Sequence[GrowthParameters]) -> GrowthParameters:
-    """Geometric means of √(DT) and √(ρT), and the mean seed."""
+    """Geometric means of √(DT) and √(ρT), and the mean seed and mass effect."""
     mu1, mu2 = np.exp(np.log([(tumour.mu1, tumour.mu2) for tumour in tumours]).mean(axis=0)).tolist()
     x, y, z = np.mean([tumour.seed_mm for tumour in tumours], axis=0).tolist()
-    days = REFERENCE_DURATION_DAYS
-    return GrowthParameters((x, y, z), mu1**2 / days, mu2**2 / days, days)
+    days, pressure = REFERENCE_DURATION_DAYS, float(np.mean([tumour.mass_effect for tumour in tumours]))
+    return GrowthParameters((x, y, z), mu1**2 / days, mu2**2 / days, days, pressure)
 
 
 def _sample(objective: DiceObjective, tumour: GrowthParameters) -> Sample | None:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,6 +33,26 @@ def test_what_is_told_is_told_back(tumour, name, scale, mirrored):
             assert rates == pytest.approx((tumour.diffusivity, tumour.proliferation, tumour.duration), rel=1e-6)
     if seed is not None:
         assert seed == pytest.approx(tumour.seed_mm, abs=1e-6)
+
+
+@given(TUMOURS, st.sampled_from(TARGETS), st.sampled_from(["log", "linear"]), st.floats(0, 16000))
+def test_a_mass_effect_is_told_beside_the_growth(tumour, name, scale, pressure):
+    pushing, centre = dataclasses.replace(tumour, mass_effect=pressure), np.array([12.3, 17.1, 9.9])
+    targets, plain = Targets(name, scale, True), Targets(name, scale)
+    numbers = targets.of(pushing, centre, False, FRAME)
+    assert numbers.shape == (targets.count,) == (plain.count + (targets.growth is not None),)
+    rates, seed = targets.parameters(numbers, centre, False, FRAME)
+    same_rates, same_seed = plain.parameters(plain.of(pushing, centre, False, FRAME), centre, False, FRAME)
+    assert seed == same_seed
+    if rates is not None:
+        assert rates[:3] == same_rates
+        assert GrowthParameters((0, 0, 0), *rates).mass_effect == pytest.approx(pressure, abs=0.01)
+
+
+@pytest.mark.parametrize(("told", "pressure"), [(-1.2, 0.0), (-1.0, 0.0), (1.0, 16000.0), (9.0, 24000.0)])
+def test_no_mass_effect_is_told_that_cannot_be_simulated(told, pressure):
+    rates, _ = Targets("mu", "log", True).parameters(np.array([3.0, 1.0, told]), np.zeros(3), False, FRAME)
+    assert rates[3] == pytest.approx(pressure)
 
 
 def test_the_mirror_image_of_a_seed_has_the_same_numbers():

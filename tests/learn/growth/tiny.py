@@ -13,9 +13,9 @@ def settings(targets="mu+seed", scale="log", *, tumours=40, seed=0, epochs=None,
     return GrowthSettings(replace(TINY, **design), Targets(targets, scale), seed, tumours, epochs)
 
 
-def trained_store(path, atlas):
-    """Build a store of 240 tumours, and train a network with all but a few of them."""
-    build(path, 240, 5, atlas, workers=1)
+def trained_store(path, atlas, model=None, tumours=240):
+    """Build a store, and train a network with all but a few of its tumours."""
+    build(path, tumours, 5, atlas, settings=model, workers=1)
     store = open_store(path)
-    train_growth(store, settings(tumours=200, epochs=12, rate=5e-3))
+    train_growth(store, settings(tumours=tumours * 5 // 6, epochs=12, rate=5e-3))
     return store

@@ -8,7 +8,7 @@ from gliodex.errors import InputError
 from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, growth_networks
 from gliodex.retrieval.benchmark.growth_networks import Judge, density_errors, growth_table, outlined_tumours, summarise
-from gliodex.simulate import FisherKolmogorov
+from gliodex.simulate import FisherKolmogorov, MassEffectSettings
 from gliodex.store.integers import dequantise, quantise
 
 from ...learn.growth.tiny import trained_store
@@ -93,10 +93,24 @@ def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):
     assert summaries[0]["densest"]["large"] == [pytest.approx(np.mean(large)), len(large)]
     table = growth_table(summaries).splitlines()
     assert len(table) == 2 + len(ways) + 3
-    assert "| 0.057 | 0.057 | 0.0 | 0.943 | 0.932 | 0.861 |" in table[-1]
+    assert "| 0.057 | 0.057 | 0.000 | 0.943 | 0.932 | 0.861 |" in table[-1]
     nearest = [row for row in rows if row["way"] == ways[-1]]
     assert all("mu1_covered" not in row for row in nearest)
     assert {row["mu1_covered"] for row in rows if row["way"] == ways[0]} <= {True, False}
+
+
+def test_of_tumours_that_push_the_mass_effect_is_told_too(small_atlas, tmp_path, monkeypatch):
+    monkeypatch.setattr(growth_networks, "SIMULATED", 6)
+    store = trained_store(tmp_path / "store", small_atlas, MassEffectSettings(pushes=3), tumours=60)
+    rows = compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 4, 9))
+    assert all(row["pressure"] > 0 for row in rows)
+    told = [row["pressure_off"] + row["pressure"] for row in rows if row["way"].startswith("small")]
+    assert all(0 <= pressure <= 24 for pressure in told)
+    assert len({round(pressure, 6) for pressure in told}) > 4
+    table = growth_table(summarise(rows)).splitlines()
+    assert "γ off, kPa" in table[0]
+    assert len({line.count("|") for line in table}) == 1
+    assert "| 0.055 | 0.054 | 0.054 | 0.886 | 0.850 | 0.783 |" in table[-1]
 
 
 def test_one_tumour_is_too_few(store, tmp_path):
