@@ -1,6 +1,6 @@
 """How long a store takes from nothing to indexed and verified, its largest memory, and what its files weigh.
 
-python benchmarks/build.py STORE --count 50000 [--workers 2]
+python benchmarks/build.py STORE --count 50000 [--workers 2] [--model mass-effect]
 """
 
 import argparse
@@ -62,16 +62,19 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("store")
 parser.add_argument("--count", type=int, default=50000)
 parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+parser.add_argument("--model", default="fk")
 arguments = parser.parse_args()
 
 count, workers = str(arguments.count), str(arguments.workers)
 load = os.getloadavg()[0]
-build_minutes, build_bytes = run("build", arguments.store, "--count", count, "--seed", "1", "--workers", workers)
+chosen = ("--seed", "1", "--workers", workers, "--model", arguments.model)
+build_minutes, build_bytes = run("build", arguments.store, "--count", count, *chosen)
 verify_minutes, verify_bytes = run("verify", arguments.store)
 store = gliodex.open_store(arguments.store)
 (campaign,) = store.manifest.campaigns.values()
+name = "build_large" if "snapshots" in campaign.prior else "build"
 keep(
-    "build_large" if "snapshots" in campaign.prior else "build",
+    name if arguments.model == "fk" else "build_mass_effect",
     {
         "tumours": len(store),
         "snapshots": campaign.prior.get("snapshots", 0),
@@ -87,5 +90,6 @@ keep(
         "store_bytes_per_tumour": round(sum(s.bytes for s in store.segments) / len(store)),
         "index_bytes_per_tumour": round(sum(p.stat().st_size for p in (store.derived / "dice").iterdir()) / len(store)),
     },
-    f"python benchmarks/build.py STORE --count {arguments.count} --workers {arguments.workers}",
+    f"python benchmarks/build.py STORE --count {arguments.count} --workers {arguments.workers}"
+    + (f" --model {arguments.model}" if arguments.model != "fk" else ""),
 )

@@ -1,24 +1,25 @@
 """What the builder's early rejection loses: draws that the full simulation would have kept.
 
-python benchmarks/preview_bias.py [--draws 4000]
+python benchmarks/preview_bias.py [--draws 4000] [--model mass-effect]
 """
 
 import argparse
 
 from record import keep
 
-from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, load_atlas
+from gliodex.simulate import MODELS, Prior, load_atlas, model_in, prior_for, without_mass_effect
 from gliodex.simulate.preview import SizePreview
 from gliodex.simulate.prior import tissue_voxels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--draws", type=int, default=4000)
 parser.add_argument("--seed", type=int, default=23)
+parser.add_argument("--model", choices=MODELS, default="fk")
 arguments = parser.parse_args()
 
-atlas, prior = load_atlas(), Prior()
-solver, tissue = FisherKolmogorov(atlas), tissue_voxels(atlas)
-preview = SizePreview(atlas, FisherKolmogorovSettings(), prior)
+atlas, settings = load_atlas(), MODELS[arguments.model]()
+solver, tissue, prior = model_in(atlas, settings), tissue_voxels(atlas), prior_for(settings, Prior())
+preview = SizePreview(atlas, without_mass_effect(settings), prior)
 kept = lost = turned_down = 0
 for index in range(arguments.draws):
     parameters = prior.draw(atlas, tissue, arguments.seed, index)
@@ -30,7 +31,7 @@ for index in range(arguments.draws):
     turned_down += hopeless
     lost += keeps and (hopeless or solver.grow(parameters, stop_above_ml=prior.whole_ml[1]).outgrew)
 keep(
-    "preview_bias",
+    "preview_bias" if arguments.model == "fk" else "preview_bias_mass_effect",
     {
         "draws": arguments.draws,
         "seed": arguments.seed,
@@ -40,5 +41,6 @@ keep(
         # rule of three where none is lost: Hanley & Lippman-Hand 1983
         "lost_share_upper_95": round(3 / kept if not lost else (lost + 2 * lost**0.5) / kept, 5),
     },
-    f"python benchmarks/preview_bias.py --draws {arguments.draws} --seed {arguments.seed}",
+    f"python benchmarks/preview_bias.py --draws {arguments.draws} --seed {arguments.seed}"
+    + (f" --model {arguments.model}" if arguments.model != "fk" else ""),
 )

@@ -173,11 +173,26 @@ def _solver_rows() -> list[tuple[str, str, str]]:
         if "all_in_ms" in solver:
             how = f"{solver['draws']:,} draws, {solver['kept']} kept, looked at, simulated and compressed on one core"
             rows.append(("all that a kept tumour costs", f"{solver['all_in_ms']} ms", how))
+    if pushing := latest("mass_effect"):
+        how = f"mean of {pushing['tumours']} tumours of a store, one core; without, {pushing['mean_ms_without']} ms"
+        rows.append(("simulating one tumour with mass effect", f"{pushing['mean_ms']:.0f} ms", how))
+        low, middle, high, most = pushing["displacement_mm"].values()
+        figure = f"{middle} mm ({low} to {high}), at most {most} mm"
+        rows.append(("how far tissue is pushed, at most in each: median (90 %)", figure, "the same"))
+        whole, core = pushing["rows"]["default"]
+        how = f"{pushing['converged']} tumours against 100 pushes and finer steps"
+        rows.append(
+            ("agreement with a finer simulation, mass effect", f"Dice {whole:.3f} at 0.2, {core:.3f} at 0.6", how)
+        )
     if bias := latest("preview_bias"):
         what = "draws lost by early rejection"
         figure = f"{bias['lost']} of {bias['kept_by_simulation']:,} (95 % at most {bias['lost_share_upper_95']:.1%})"
         rows.append((what, figure, f"{bias['draws']:,} draws"))
-    for name in ("build", "build_large"):
+    if bias := latest("preview_bias_mass_effect"):
+        what = "draws lost by early rejection, mass effect"
+        figure = f"{bias['lost']} of {bias['kept_by_simulation']:,} (95 % at most {bias['lost_share_upper_95']:.1%})"
+        rows.append((what, figure, f"{bias['draws']:,} draws"))
+    for name in ("build", "build_mass_effect", "build_large"):
         if build := latest(name):
             how = f"{build['workers']} processes, indexed"
             if "peak_memory_gb" in build:
