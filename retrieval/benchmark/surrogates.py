@@ -274,7 +274,7 @@ def plot_histograms(rows: list[Row], path: Path) -> None:
         left.set_ylabel("tumours")
         for ax in (left, right):
             ax.spines[["top", "right"]].set_visible(False)
-            ax.legend(frameon=False, fontsize=8, loc="upper left")
+            ax.legend(frameon=False, fontsize=8, loc="best")
     axes[-1, 0].set_xlabel("Dice")
     axes[-1, 1].set_xlabel("mean absolute error")
     figure.savefig(path, dpi=110)
