@@ -15,6 +15,10 @@ class InputError(GliodexError, ValueError):
     """A file, array or option that cannot be used as given."""
 
 
+class UnsolvedError(InputError):
+    """A tumour whose equations could not be solved."""
+
+
 class OutputError(GliodexError, OSError):
     """A place that cannot be written to."""
 

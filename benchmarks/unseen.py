@@ -1,22 +1,18 @@
 """Tumours that a store has never seen."""
 
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 
 import numpy as np
 
 import gliodex
-from gliodex.simulate import FisherKolmogorovSettings, Prior
-from gliodex.simulate.maker import TumourMaker
-from gliodex.store.density import decode
+from gliodex.retrieval.benchmark.query_sets import unseen_tumours
 from gliodex.store.integers import level_of
 
 
 def unseen_integers(store: gliodex.TumorStore, number: int, seed: int) -> Iterator[np.ndarray]:
     """Quantised densities of the first so many tumours of a campaign of ends under another seed."""
-    maker = TumourMaker(store.atlas, FisherKolmogorovSettings(), Prior(), seed)
-    tumours = (tumour for start in count(0, 64) for tumour in maker.settle(start, 64).tumours)
-    return (decode(tumour.chunk, store.frame.shape) for tumour in islice(tumours, number))
+    return (integers for _, integers in islice(unseen_tumours(store, seed), number))
 
 
 def unseen_masks(store: gliodex.TumorStore, number: int, seed: int) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from ..simulate import (
 from ..simulate import build as build_store
 from ..store import Atlas, Manifest, open_store
 from ..store.locations import files_at
-from .console import bar, counting, say
+from .console import bar, counting, errors, say
 
 
 class Device(StrEnum):
@@ -139,6 +139,10 @@ def build(
             f"{store}: {report.added:,} tumours added in {report.seconds:.0f} s ({report.per_second:.0f}/s, "
             f"{report.accepted_share:.0%} of draws kept); it now holds {len(snapshot):,}, version {snapshot.version}"
         )
+        if report.unsolved:
+            errors.print(
+                f"note: the equations of {report.unsolved:,} draws could not be solved: left out", style="yellow"
+            )
     else:
         say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..errors import InputError
 from ..index import build_index
-from ..simulate import GrowthParameters, add_simulated
+from ..simulate import GrowthParameters, add_simulated, pushes
 from ..simulate.mass_effect.export import deformer
 from ..store import Manifest, open_store, writing
 from ..store.exchange import add_density
@@ -46,6 +46,8 @@ def add(
         raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
     build_index(open_store(store))  # a damaged index is to be said before the store has changed
     if density is not None:
+        if mass_effect and not pushes(open_store(store).manifest.model):
+            raise InputError(f"{store} was built without mass effect: leave out --mass-effect")
         added = add_density(store, load_image(density), parameters, {"kind": "added", "source": source})
     else:
         assert parameters is not None
@@ -77,12 +79,12 @@ def export(
 ) -> None:
     """Write tumours as NIfTI densities, with their parameters in tumours.json."""
     wanted, opened = _ids(ids), open_store(store)
-    deform = deformer(opened) if deformed else None
+    deform = deformer(opened, wanted) if deformed else None
     with counting("writing") as progress:
         export_tumours(opened, wanted, out_folder, progress)
     if deform:
         with counting("deforming") as progress:
-            deform(wanted, out_folder, progress)
+            deform(out_folder, progress)
     say(f"{len(wanted)} tumours written to {out_folder}")
 
 

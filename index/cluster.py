@@ -31,7 +31,7 @@ class ClusterDiceIndex:
 
     def __init__(self, store: TumorStore, client: Client) -> None:
         self._store, self._client = store, client
-        self._count = len(store)
+        self._count = int(np.count_nonzero(~store.left_out))
         names = [record.name for record in store.segments]
         workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         self._parts = [tuple(names[n::workers]) for n in range(min(workers, len(names)))]
@@ -46,11 +46,11 @@ class ClusterDiceIndex:
             GliodexError: a worker could not answer.
         """
         location, version = files_at(self._store.path).everywhere, self._store.version
-        masks = (np.packbits(core), np.packbits(whole), core.shape)
+        masks, folded = (np.packbits(core), np.packbits(whole), core.shape), self._store.finds_folded
         try:
             found: list[Found] = self._client.gather(
                 [
-                    self._client.submit(search_part, location, version, part, *masks, k, distinct, pure=False)
+                    self._client.submit(search_part, location, version, part, *masks, k, distinct, folded, pure=False)
                     for part in self._parts
                 ]
             )
@@ -70,9 +70,10 @@ def search_part(
     shape: tuple[int, int, int],
     k: int,
     distinct: bool,
+    folded: bool = False,
 ) -> Found:
     """Search some segments of a version: what a worker runs. Returns the hits and the simulations they are from."""
-    index, store = _opened(location, version, names)
+    index, store = _opened(location, version, names, folded)
     unpacked = [np.unpackbits(m, count=int(np.prod(shape))).reshape(shape).astype(bool) for m in (core, whole)]
     hits = index.search(unpacked[0], unpacked[1], k, distinct=distinct)
     return hits, [store.run(tumour) for tumour in hits.ids.tolist()]
@@ -110,8 +111,9 @@ def cluster_index(store: TumorStore, scheduler: str) -> Iterator[ClusterDiceInde
 
 
 @lru_cache(maxsize=8)
-def _opened(location: str, version: int, names: tuple[str, ...]) -> tuple[DiceIndex, TumorStore]:
-    part = TumorStore(location, version).part(names)
+def _opened(location: str, version: int, names: tuple[str, ...], folded: bool) -> tuple[DiceIndex, TumorStore]:
+    store = TumorStore(location, version)
+    part = (store.with_folded() if folded else store).part(names)
     if not files_at(location).shared:  # several workers of one machine keep their indices apart
         part.derived = part.derived / hashlib.sha256(" ".join(names).encode()).hexdigest()[:12]
     return DiceIndex.open(part), part

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..errors import InputError
 from ..simulate.atlas import PSEUDO_T1
@@ -40,15 +41,28 @@ class Tissue:
         return Image(PSEUDO_T1["white"] * self.white + PSEUDO_T1["grey"] * self.grey, self.frame, self.path)
 
     def on(self, frame: Frame) -> Atlas:
-        """Bring it to another grid, averaging over what lies in each voxel; what is no tissue counts as CSF."""
+        """Bring it to another grid, averaging over what lies in each voxel; what is no tissue counts as CSF.
+
+        CSF ends where the brain does, at the hull of its tissue: what lies beyond is held by the skull.
+        """
         finer = max(1, round(min(frame.spacing) / min(self.frame.spacing)))
         white, grey = (
             np.clip(frame.resample(values, self.frame, oversample=finer), 0.0, 1.0)
             for values in (self.white, self.grey)
         )
-        csf = np.clip(1.0 - white - grey, 0.0, 1.0)
+        csf = np.clip(1.0 - white - grey, 0.0, 1.0) * _within_skull(white + grey, frame)
         t1 = PSEUDO_T1["white"] * white + PSEUDO_T1["grey"] * grey
         return Atlas(OWN, frame, white, grey, csf, t1)
+
+
+def _within_skull(tissue: NDArray[np.float32], frame: Frame) -> NDArray[np.bool_]:
+    """Voxels of tissue, and those in its gaps up to twice `_SULCUS_MM` wide and in its holes."""
+    reach = [max(1, round(_SULCUS_MM / h)) for h in frame.spacing]
+    there = np.pad(tissue >= _HALF, [(n, n) for n in reach])
+    shape = np.ones([2 * n + 1 for n in reach], bool)
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(there, shape))
+    inner = closed[tuple(slice(n, -n) for n in reach)]
+    return np.asarray(inner | (tissue > 0))
 
 
 def load_tissue(white_path: str | Path, grey_path: str | Path) -> Tissue:
@@ -74,4 +88,4 @@ def load_tissue(white_path: str | Path, grey_path: str | Path) -> Tissue:
     return Tissue(fractions[0], fractions[1], white.frame, white.path)
 
 
-_SLACK = 0.01
+_SLACK, _HALF, _SULCUS_MM = 0.01, 0.5, 6.0

@@ -5,7 +5,7 @@ from .additions import add_simulated
 from .atlas import DEFAULT_ATLAS, load_atlas
 from .build_report import BuildReport
 from .builder import build
-from .fisher_kolmogorov import FisherKolmogorov
+from .fisher_kolmogorov import FisherKolmogorov, check_still
 from .growth import Growth, GrowthModel, GrowthSolver
 from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
 from .models import MODELS, ModelSettings, model_in, model_of, prior_for, pushes, settings_of, without_mass_effect
@@ -32,6 +32,7 @@ __all__ = [
     "Prior",
     "add_simulated",
     "build",
+    "check_still",
     "load_atlas",
     "model_in",
     "model_of",

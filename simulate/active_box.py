@@ -31,6 +31,7 @@ class Medium:
     Args:
         x, y, z: face coefficients, 1/mm²: entry (i, j, k) couples that cell with the next along the axis.
         tissue_first, tissue_stop: extent of tissue in each row along z, (x, y); see `extent_of_rows`.
+        bound: of the face coefficients, where they will change; 0 where they will not.
     """
 
     x: NDArray[np.float32]
@@ -38,6 +39,7 @@ class Medium:
     z: NDArray[np.float32]
     tissue_first: Rows
     tissue_stop: Rows
+    bound: float = 0.0
 
     @cached_property
     def whole_grid(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -61,7 +63,7 @@ class Medium:
     @cached_property
     def largest(self) -> float:
         """Largest face coefficient, 1/mm²."""
-        return float(max(self.x.max(), self.y.max(), self.z.max()))
+        return self.bound or float(max(self.x.max(), self.y.max(), self.z.max()))
 
 
 class Workspace:

@@ -20,6 +20,7 @@ class BuildReport:
         draws: settled by this call.
         kept_draws: of these, in the store with one tumour or more.
         previewed_out: of these, turned down before being simulated.
+        unsolved: of these, whose equations could not be solved.
         seconds: since the call.
     """
 
@@ -29,6 +30,7 @@ class BuildReport:
     draws: int = 0
     kept_draws: int = 0
     previewed_out: int = 0
+    unsolved: int = 0
     seconds: float = 0.0
 
     @property

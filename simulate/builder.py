@@ -97,12 +97,12 @@ def build(
         )
     if device not in ("cpu", "cuda") or (device == "cuda" and scheduler is not None):
         raise InputError(f"device must be cpu or cuda, and cuda goes without a scheduler, not {device}, {scheduler}")
-    if device == "cuda":
-        require_gpu()
     settings = settings or FisherKolmogorovSettings()
     prior = prior_for(settings, prior or Prior())
-    if device == "cuda" and prior.mass_effect is not None:
-        raise InputError("tumours with mass effect are simulated on the CPU: leave out --device cuda")
+    if device == "cuda":
+        if prior.mass_effect is not None:
+            raise InputError("tumours with mass effect are simulated on the CPU: leave out --device cuda")
+        require_gpu()
     tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
     if prior.whole_ml[0] > tissue_ml:
         raise InputError(
@@ -189,6 +189,7 @@ def _fill(
             report.draws += batch.stop - settled
             settled = batch.stop
             report.previewed_out += batch.previewed_out
+            report.unsolved += batch.unsolved
             report.seconds = time.monotonic() - begun
             if progress:
                 progress(report)

@@ -68,6 +68,7 @@ class Written:
         draws: of its tumours.
         start, stop: draws that are settled by it.
         previewed_out: turned down before being simulated.
+        unsolved: whose equations could not be solved.
     """
 
     record: SegmentRecord | None
@@ -75,6 +76,7 @@ class Written:
     start: int
     stop: int
     previewed_out: int
+    unsolved: int
 
 
 def write_block(job: Job, start: int) -> Written:
@@ -85,7 +87,7 @@ def write_block(job: Job, start: int) -> Written:
     if batch.tumours:
         provenance: dict[str, object] = {"kind": "prior", "campaign": job.campaign}
         record = write_segment(files_at(job.location), batch.tumours, store.frame, 0, provenance)
-    return Written(record, tuple(t.draw for t in batch.tumours), start, batch.stop, batch.previewed_out)
+    return Written(record, tuple(t.draw for t in batch.tumours), start, batch.stop, batch.previewed_out, batch.unsolved)
 
 
 def fill_from_cluster(
@@ -122,6 +124,7 @@ def fill_from_cluster(
                 report.kept_draws += len(set(block.draws[already : already + kept]))
                 report.draws += block.stop - block.start
                 report.previewed_out += block.previewed_out
+                report.unsolved += block.unsolved
                 report.seconds = time.monotonic() - begun
                 if progress:
                     progress(report)

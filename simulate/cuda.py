@@ -20,7 +20,7 @@ from ..store.atlas import Atlas
 from ..store.parameters import GrowthParameters
 from . import cuda_kernels
 from .active_box import Reach
-from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, growth_factor
+from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, check_still, growth_factor
 from .growth import Growth, Snapshot
 from .live_rows import TAIL
 from .settings import FisherKolmogorovSettings
@@ -117,8 +117,10 @@ class CudaFisherKolmogorov:
             snapshots: shares of the duration of each, see `FisherKolmogorov.grow`.
 
         Raises:
-            InputError: no tissue lies within three widths of a seed.
+            InputError: no tissue lies within three widths of a seed, or a tumour has a mass effect.
         """
+        for parameters in wanted:
+            check_still(parameters)
         limits: Sequence[float | None] = stop_above_ml or [None] * len(wanted)
         reaches = reaches or [None] * len(wanted)
         snapshots = snapshots or [()] * len(wanted)

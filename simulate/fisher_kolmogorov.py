@@ -130,8 +130,10 @@ class FisherKolmogorov:
                 what lies outside the tissue is left out. Or what this solver grew, to go on with.
 
         Raises:
-            InputError: no tissue lies within three widths of the seed, or the initial density is not one.
+            InputError: no tissue lies within three widths of the seed, the initial density is not one, or there is a
+                mass effect, which this model has not.
         """
+        check_still(parameters)
         low, seed = self._beginning(parameters, initial)
         _memory.workspace = workspace = getattr(_memory, "workspace", None) or Workspace()
         box = ActiveBox(self._medium, low, seed, reach, workspace)
@@ -156,9 +158,18 @@ class FisherKolmogorov:
         snapshots: Sequence[float] = (),
         *,
         planted: bool = True,
+        longest_days: float = math.inf,
     ) -> Plan:
-        """Decide the time steps of a run; the arguments are those of `grow`, `planted` whether it has no initial."""
-        phases = self._phases(parameters)
+        """Decide the time steps of a run.
+
+        Args:
+            parameters: see `grow`.
+            stop_above_ml: likewise.
+            snapshots: likewise.
+            planted: whether it begins with a seed, not with an initial density.
+            longest_days: that a step may be.
+        """
+        phases = self._phases(parameters, longest_days)
         elapsed = np.cumsum([0.0] + [phase.days for phase in phases for _ in range(phase.steps)])
         inner = elapsed[1:-1]
         marks = {int(np.abs(inner - share * elapsed[-1]).argmin()) + 1 for share in snapshots if len(inner)}
@@ -177,14 +188,16 @@ class FisherKolmogorov:
         limits[-1] = final_ml
         return np.asarray(limits / self.atlas.frame.voxel_ml)
 
-    def _phases(self, parameters: GrowthParameters) -> list[Phase]:
+    def _phases(self, parameters: GrowthParameters, most_days: float = math.inf) -> list[Phase]:
         p = parameters
         if p.diffusivity == 0:  # the split growth step is exact by itself
-            return [Phase(1, p.duration, scheme(2))]
+            steps = max(1, math.ceil(p.duration / most_days))
+            return [Phase(steps, p.duration / steps, scheme(2))]
         largest = max(1.0, 1.0 / self.settings.grey_ratio)  # diffusivity of a cell over D_w
         stability = 2.0 * largest * sum(1.0 / h**2 for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
         explicit_days = self.settings.diffusion_number / (p.diffusivity * stability)
         longest_days = self.settings.growth_per_step / p.proliferation if p.proliferation else math.inf
+        longest_days = min(longest_days, most_days)
         seed_age_days = self.settings.seed_width_mm**2 / (2 * p.diffusivity)
         return schedule(p.duration, explicit_days, longest_days, seed_age_days)
 
@@ -270,6 +283,19 @@ class FisherKolmogorov:
     @cached_property
     def _tissue_voxels(self) -> NDArray[np.int64]:
         return np.argwhere(self._domain)
+
+
+def check_still(parameters: GrowthParameters) -> None:
+    """Refuse a tumour that pushes tissue.
+
+    Raises:
+        InputError: it does.
+    """
+    if parameters.mass_effect:
+        raise InputError(
+            f"a mass effect of {parameters.mass_effect:g} Pa is given, the Fisher-Kolmogorov model has none: leave it "
+            "out, or take the model with mass effect"
+        )
 
 
 _memory = threading.local()  # one workspace a thread, kept between runs

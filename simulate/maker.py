@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..errors import UnsolvedError
 from ..store.atlas import Atlas
 from ..store.density import EncodedTumour
 from ..store.manifest import THRESHOLDS
@@ -19,11 +20,14 @@ from .trajectories import snapshot_shares
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of a block of draws."""
+    """What became of a block of draws: its tumours, one past its last draw, how many were turned down before they were
+    simulated, and of how many the equations were not solved.
+    """
 
     tumours: list[EncodedTumour]
     stop: int
     previewed_out: int
+    unsolved: int = 0
 
 
 @dataclass
@@ -40,7 +44,7 @@ class TumourMaker:
     def settle(self, start: int, draws: int) -> Batch:
         """Settle `draws` draws from number `start` on."""
         solver, preview, tissue = self._ready()
-        tumours, previewed_out = [], 0
+        tumours, previewed_out, unsolved = [], 0, 0
         for index in range(start, start + draws):
             parameters = self.prior.draw(self.atlas, tissue, self.seed, index)
             look = preview(parameters)
@@ -48,9 +52,13 @@ class TumourMaker:
                 previewed_out += 1
                 continue
             shares = snapshot_shares(self.snapshots, self.seed, index)
-            run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
+            try:
+                run = solver.grow(parameters, self.prior.whole_ml[1], look.reach, shares)
+            except UnsolvedError:  # it would fail again, and end the campaign for good: told by the report
+                unsolved += 1
+                continue
             tumours += self.kept(run, parameters, index)
-        return Batch(tumours, start + draws, previewed_out)
+        return Batch(tumours, start + draws, previewed_out, unsolved)
 
     def kept(self, run: Growth, parameters: GrowthParameters, draw: int) -> list[EncodedTumour]:
         """Encode those stages of a run that the prior keeps, oldest first."""

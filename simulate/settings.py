@@ -67,7 +67,7 @@ class FisherKolmogorovSettings:
         choices: dict[str, Any] = dict(record)
         if choices.pop("model", None) != MODEL_VERSION:
             raise InputError(
-                f"{store} was built with the growth model {record.get('model')}, this gliodex has {MODEL_VERSION}: "
+                f"{store} was built with the growth model {record.get('model')}, {MODEL_VERSION} is wanted here: "
                 f"{instead}, or build the store anew"
             )
         return cls(**choices)

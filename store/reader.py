@@ -99,6 +99,11 @@ class TumorStore:
         found = [s.first_id + row for s in self.segments for row in s.folded]
         return np.setdiff1d(np.array(found, np.int64), self.manifest.deleted)
 
+    @property
+    def finds_folded(self) -> bool:
+        """Whether searches of this snapshot find folded tumours, too."""
+        return self._with_folded
+
     def with_folded(self) -> TumorStore:
         """Return the same snapshot, of which searches find folded tumours, too."""
         found = self.part([record.name for record in self.segments])

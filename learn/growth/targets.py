@@ -109,7 +109,7 @@ class Targets:
             if self.pushing:
                 low, high = MASS_EFFECT_PA
                 pressure = low + (float(numbers[count]) + 1) / 2 * (high - low)
-                values = (*values, min(max(pressure, 0.0), high * _BEYOND))
+                values = (*values, min(max(pressure, low), high))
             rates = values
         if self.seed:
             voxel = centre + numbers[-3:] / frame.spacing

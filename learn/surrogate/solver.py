@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InputError
-from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, Growth, ModelSettings
+from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, Growth, ModelSettings, check_still
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.manifest import THRESHOLDS
@@ -96,6 +96,7 @@ class SurrogateSolver:
         from .training import say
 
         for parameters in tumours:
+            check_still(parameters)
             self.ranges.check(parameters)
             self._exact.seed_density(parameters.seed_mm)
         seeds = [self.atlas.frame.voxel(p.seed_mm) for p in tumours]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from scipy import ndimage
 from ...errors import InputError
 from ...simulate import Prior, prior_for, settings_of
 from ...simulate.maker import TumourMaker
+from ...store.cores import available_cores
 from ...store.density import decode
 from ...store.integers import level_of
 from ...store.nifti import load_image
@@ -100,10 +102,14 @@ def unseen_tumours(store: TumorStore, seed: int) -> Iterator[tuple[GrowthParamet
         raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
     settings = settings_of(store.manifest.model, store.path, "compare with the gliodex that built it")
     maker = TumourMaker(store.atlas, settings, prior_for(settings, Prior()), seed)
-    for start in count(0, 64):
-        for tumour in maker.settle(start, 64).tumours:
-            assert tumour.parameters is not None
-            yield tumour.parameters, decode(tumour.chunk, store.frame.shape)
+    cores = available_cores()
+    with ThreadPoolExecutor(cores) as pool:
+        for start in count(0, _DRAWS * cores):
+            blocks = range(start, start + _DRAWS * cores, _DRAWS)
+            for batch in pool.map(lambda block: maker.settle(block, _DRAWS), blocks):
+                for tumour in batch.tumours:
+                    assert tumour.parameters is not None
+                    yield tumour.parameters, decode(tumour.chunk, store.frame.shape)
 
 
 def perturbed(given: QuerySet, seed: int) -> QuerySet:
@@ -196,3 +202,4 @@ def segmentation_of(case: Path) -> Segmentation:
 
 
 _OEDEMA = 2
+_DRAWS = 32  # settled by a core at a time

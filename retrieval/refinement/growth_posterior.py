@@ -216,7 +216,7 @@ class GrowthPosterior:
     def _evidence(self, point: Numbers) -> Evidence | None:
         try:
             tumour = self.solver.grow(self.growth_of(point), self.largest_ml)
-        except InputError:  # the seed is outside the tissue
+        except InputError:  # the seed is outside the tissue, or the equations were not solved
             return None
         return None if tumour.outgrew else self.images.evidence(tumour)
 

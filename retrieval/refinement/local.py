@@ -83,7 +83,7 @@ def refine_locally(
         All tumours tried, the best first.
     """
     settings = settings or LocalSettings()
-    numbers = pushing_numbers if any(start.mass_effect for start in starts) else as_numbers
+    numbers = pushing_numbers if objective.pushing else as_numbers
     searches = [_search(numbers(start), settings.seed + n) for n, start in enumerate(starts[: settings.starts], 1)]
     best = [0.0] * len(searches)
     tried: list[Fit] = []

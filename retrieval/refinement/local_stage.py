@@ -91,16 +91,18 @@ def _counting(tell: Tell | None) -> Progress | None:
 
 def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tuple[Sample, ...], NDArray[np.float64]]:
     """Draw tumours around the best fit, simulate them, and weigh each by how it fits; the best comes first."""
-    pushing = any(fit.parameters.mass_effect for fit in fits)
-    points = np.array([(pushing_numbers if pushing else as_numbers)(fit.parameters) for fit in fits])
-    steps = np.array(PUSHING_STEPS if pushing else STEPS)
-    around = spread_of(points, misfits_of([fit.score for fit in fits]), steps, SHARPNESS)
+    numbers, steps = (pushing_numbers, PUSHING_STEPS) if objective.pushing else (as_numbers, STEPS)
+    points = np.array([numbers(fit.parameters) for fit in fits])
+    around = spread_of(points, misfits_of([fit.score for fit in fits]), np.array(steps), SHARPNESS)
     drawn = around.draw(SAMPLES, np.random.default_rng(seed))
     tumours = [fits[0].parameters, *map(from_numbers, drawn)]
     with ThreadPoolExecutor(available_cores()) as pool:
         simulated = list(pool.map(objective.simulated, tumours))
     # the best was found, not drawn: it stands for nothing but itself
-    logarithms = -SHARPNESS * np.log(misfits_of([fit.score for fit, _ in simulated[1:]])) - around.log_density(drawn)
+    density = around.log_density(drawn)
+    if objective.pushing:  # a mass effect below 0 is mirrored, see `from_numbers`
+        density = np.logaddexp(density, around.log_density(drawn * np.array([1.0] * len(STEPS) + [-1.0])))
+    logarithms = -SHARPNESS * np.log(misfits_of([fit.score for fit, _ in simulated[1:]])) - density
     weights = np.concatenate([[0.0], np.exp(logarithms - logarithms.max())])
     weights[[run is None for _, run in simulated]] = 0.0
     if not weights.any():

@@ -104,6 +104,8 @@ class NeuralRefinement:
     def _record(self, problem: OutlineProblem) -> dict[str, object]:
         record: dict[str, object] = {"where": self.where, "known": self.known}
         record["seeds_mm"] = [list(end) for end in problem.seeds]
+        if problem.site.mass_effect:
+            record["mass_effect_pa"] = problem.site.mass_effect
         return record | ({"surrogate": self.surrogate.sha256} if self.surrogate else {})
 
     def _region(
@@ -212,9 +214,9 @@ class OutlineProblem:
         """Simulate a point; None where nothing grows, or too much."""
         try:
             tumour = self.site.solver.grow(self.growth_of(point), TOO_LARGE * self.site.whole_ml)
-        except InputError:  # the seed is outside the tissue
+        except InputError:  # the seed is outside the tissue, or the equations were not solved
             return None
-        return None if tumour.outgrew else BoxedDensity(tumour.density, tumour.low)
+        return None if tumour.outgrew or tumour.least_jacobian <= 0 else BoxedDensity(tumour.density, tumour.low)
 
     def growth_of(self, point: Numbers) -> GrowthParameters:
         """Growth that a point stands for."""

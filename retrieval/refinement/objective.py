@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import SEARCHED_LEVELS, dice_of_levels
-from ...simulate import Growth, GrowthSolver, Prior
+from ...simulate import MASS_EFFECT_PA, Growth, GrowthSolver, Prior, pushes
 from ...store.integers import LEVELS, level_of, quantise
 from ...store.parameters import GrowthParameters
 
@@ -71,19 +71,25 @@ class DiceObjective:
             for (first, last), at in zip(self._levels, usual, strict=True)
         ]
 
+    @property
+    def pushing(self) -> bool:
+        """Whether tumours of this model push tissue."""
+        return pushes(self.solver.settings.as_record())
+
     def __call__(self, parameters: GrowthParameters) -> Fit:
-        """Simulate and compare; what the prior excludes, or grows far beyond the masks, scores 0."""
+        """Simulate and compare; what the prior excludes, grows far beyond the masks or folds the tissue scores 0."""
         return self.simulated(parameters)[0]
 
     def simulated(self, parameters: GrowthParameters) -> tuple[Fit, Growth | None]:
         """Compare, and return the simulation too; None where it scores 0 because it could not be."""
-        if not (MU1_MM[0] <= parameters.mu1 <= MU1_MM[1] and MU2[0] <= parameters.mu2 <= MU2[1]):
+        grows = MU1_MM[0] <= parameters.mu1 <= MU1_MM[1] and MU2[0] <= parameters.mu2 <= MU2[1]
+        if not (grows and parameters.mass_effect <= MASS_EFFECT_PA[1]):
             return Fit(parameters, self.usual, (0.0, 0.0), 0.0, 0), None
         try:
             run = self.solver.grow(parameters, self._too_large_ml)
-        except InputError:  # the seed is outside the tissue
+        except InputError:  # the seed is outside the tissue, or the equations were not solved
             return Fit(parameters, self.usual, (0.0, 0.0), 0.0, 0), None
-        if run.outgrew:
+        if run.outgrew or run.least_jacobian <= 0:
             return Fit(parameters, self.usual, (0.0, 0.0), 0.0, run.voxel_updates), None
         return self._compared(parameters, run), run
 

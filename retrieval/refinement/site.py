@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...index import Hits
 from ...learn.surrogate import SurrogateFile, SurrogateSolver
-from ...simulate import GrowthSolver, model_in, settings_of
+from ...simulate import GrowthSolver, model_in, pushes, settings_of
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
@@ -51,7 +51,7 @@ class Site:
         solver: of the anatomy, `solver.atlas`, or what stands in for it.
         core, whole: masks on its frame; the core lies inside the whole.
         pet: on its frame, or None.
-        mass_effect: what stages take it to be that do not search it, Pa: that of the best match.
+        mass_effect: what stages take it to be that do not search it, Pa: that of the best match whose growth is known.
     """
 
     space: Where
@@ -117,8 +117,19 @@ def site_of(
     solver: GrowthSolver = model_in(atlas, settings)
     if surrogate is not None:
         solver = SurrogateSolver(atlas, surrogate, settings, device)
-    best = store.known_parameters(int(hits.ids[0])) if hits is not None and len(hits) else None
-    return Site(where, solver, core, whole, pet, best.mass_effect if best else 0.0)
+    mass_effect = _of_best(store, hits) if hits is not None and pushes(store.manifest.model) else 0.0
+    return Site(where, solver, core, whole, pet, mass_effect)
+
+
+def _of_best(store: TumorStore, hits: Hits) -> float:
+    known = (store.known_parameters(int(tumour)) for tumour in hits.ids)
+    best = next((parameters for parameters in known if parameters is not None), None)
+    if best is None:
+        raise InputError(
+            f"none of the {len(hits)} best matches of {store.path} has a known mass effect: take --refine local or "
+            "lmi, which search it, or leave out --refine"
+        )
+    return best.mass_effect
 
 
 def surrogate_doubts(surrogate: SurrogateFile | None) -> tuple[str, ...]:
@@ -135,7 +146,7 @@ def surrogate_doubts(surrogate: SurrogateFile | None) -> tuple[str, ...]:
 
 def pushing_doubts(site: Site) -> tuple[str, ...]:
     """Say that the mass effect was not searched."""
-    if not site.mass_effect:
+    if not pushes(site.solver.settings.as_record()):
         return ()
     return (f"the mass effect was taken to be that of the best match, {site.mass_effect:,.0f} Pa, and not searched",)
 

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import GliodexError, InputError
+from ...errors import InputError, UnsolvedError
 from .elastic_stencil import (
     Cells,
     coarsen_cells,
@@ -104,8 +104,10 @@ class ElasticBody:
             tolerance: what may be left of the equations, over the force.
 
         Raises:
-            GliodexError: it does not converge.
+            UnsolvedError: it does not converge, or the pressure is not finite.
         """
+        if not np.isfinite(pressure).all():
+            raise UnsolvedError("the elastic equations have no solution: the pressure is not finite")
         top = self._levels[0]
         padded = np.zeros(top.inside.shape, np.float32)
         padded[self._within] = pressure
@@ -121,7 +123,7 @@ class ElasticBody:
             tolerance: likewise.
 
         Raises:
-            GliodexError: it does not converge.
+            UnsolvedError: it does not converge.
         """
         top, inner = self._levels[0], (slice(None), *self._within)
         wanted, found = np.zeros_like(top.moves), np.zeros_like(top.moves)
@@ -152,9 +154,9 @@ class ElasticBody:
             length = np.float32(-np.vdot(left, image) / squares[slot])
             found += length * step
             left += length * image
-        raise GliodexError(
+        raise UnsolvedError(
             f"the elastic equations did not converge: {remaining:.1e} of the force is left after {_MOST_ITERATIONS} "
-            "iterations; stiffnesses of neighbouring materials are too far apart"
+            "iterations; choose another tumour, or stiffnesses that are less far apart"
         )
 
     def force_of(self, displacement: Faces) -> Faces:
@@ -241,6 +243,7 @@ class _Level:
 
     def smooth(self, wanted: Faces, times: int) -> None:
         """Take the short waves out of what `displacement` is off."""
+        self._step[...] = 0
         high, low = self._largest, self._largest / _SMOOTHED_PART
         middle, half = (high + low) / 2, (high - low) / 2
         ratio = half / middle
@@ -295,5 +298,5 @@ _OTHERS = ((1, 2), (0, 2), (0, 1))
 _SMOOTHING, _COARSEST_SMOOTHING = 4, 24
 _SMOOTHED_PART = 30.0  # shear waves of four cells have a thirtieth of the largest eigenvalue where lambda is 4 mu
 _FEWEST_CELLS = 4
-_KEPT_DIRECTIONS = 8
+_KEPT_DIRECTIONS = 4
 _MOST_ITERATIONS = 60

@@ -11,18 +11,20 @@ from ...store.reader import TumorStore
 from .settings import MASS_EFFECT, MassEffectSettings
 from .solver import MassEffect
 
-Deformer = Callable[[Sequence[int], Path, Callable[[int, int], None]], None]
-"""Writes what the tumours of these ids have made of the brain to a folder, and tells how many are done."""
+Deformer = Callable[[Path, Callable[[int, int], None]], None]
+"""Writes what tumours have made of the brain to a folder, and tells how many are done."""
 
 
-def deformer(store: TumorStore) -> Deformer:
-    """Prepare to deform a store's atlas as its tumours have.
+def deformer(store: TumorStore, ids: Sequence[int]) -> Deformer:
+    """Prepare to deform a store's atlas as some of its tumours have.
 
-    `tumour_{id}_white.nii.gz`, `_grey` and `_csf` are tissue fractions; `_displacement` says how far what is there now
-    has come, RAS mm along the last axis.
+    `tumour_{id}_white.nii.gz`, `_grey` and `_csf` are tissue fractions; `_displacement` is that of the elastic
+    equations, RAS mm along the last axis, see `Deformation`.
 
     Raises:
-        InputError: the store was built without mass effect, or with another version of it.
+        InputError: the store was built without mass effect, or with another version of it; or a tumour was not grown
+            by it.
+        UnknownTumourError, UnknownParametersError: see each.
     """
     if not str(store.manifest.model.get("model")).startswith(MASS_EFFECT):
         raise InputError(
@@ -30,15 +32,22 @@ def deformer(store: TumorStore) -> Deformer:
         )
     settings = MassEffectSettings.from_record(store.manifest.model, store.path, "leave out --deformed")
     solver = MassEffect(store.atlas, settings)
+    grown = {tumour: store.parameters(tumour) for tumour in ids}
+    for tumour in grown:
+        if store.provenance(tumour).get("kind") == "added":
+            raise InputError(
+                f"tumour {tumour} of {store.path} was added as a density: what it has made of the tissue is not known; "
+                "leave it out, or --deformed"
+            )
 
-    def deform(ids: Sequence[int], folder: Path, progress: Callable[[int, int], None]) -> None:
-        for done, tumour in enumerate(ids, 1):
-            found = solver.deform(store.parameters(tumour))
+    def deform(folder: Path, progress: Callable[[int, int], None]) -> None:
+        for done, (tumour, parameters) in enumerate(grown.items(), 1):
+            found = solver.deform(parameters)
             for name in ("white", "grey", "csf"):
                 path = folder / f"tumour_{tumour}_{name}.nii.gz"
                 save_image(path, getattr(found, name), store.frame, f"gliodex tumour {tumour}, fraction of {name}")
             path = folder / f"tumour_{tumour}_displacement.nii.gz"
             save_image(path, found.displacement_mm, store.frame, f"gliodex tumour {tumour}, displacement, RAS mm")
-            progress(done, len(ids))
+            progress(done, len(grown))
 
     return deform

@@ -35,8 +35,9 @@ class Deformation:
     Args:
         frame: of the maps.
         white, grey, csf: tissue fractions, float32; they sum to one in the brain.
-        displacement_mm: (x, y, z, 3), RAS: by how much the tissue that is here now has come.
-        least_jacobian: smallest ratio of a volume now to what it was; at most 0 where the tissue is folded.
+        displacement_mm: (x, y, z, 3), RAS: u of the elastic equations, how far tissue here has been pushed. Tissue is
+            carried by its changes, each at its place, along a way that differs from it in second order.
+        least_jacobian: smallest ratio of a volume now to what it was, by this displacement; 0 where it folds tissue.
     """
 
     frame: Frame
@@ -48,7 +49,7 @@ class Deformation:
 
 
 class MovingTissue:
-    """Tissue that can be pushed again and again, and put back.
+    """Tissue that can be pushed again and again, and put back; about 80 MB on a frame of 128³.
 
     Args:
         atlas: whose brain it is.
@@ -61,7 +62,7 @@ class MovingTissue:
         brain = atlas.brain | atlas.tissue
         inside = np.argwhere(brain)
         self._low = inside.min(axis=0)
-        extent = inside.max(axis=0) + 1 - self._low
+        self._extent = extent = inside.max(axis=0) + 1 - self._low
         cells = -(-extent // self._pooled)
         shape = tuple((cells * self._pooled + 2 * _MARGIN).tolist())
         self._in_frame: Box = _slices(self._low, extent)
@@ -88,8 +89,9 @@ class MovingTissue:
         self._body = ElasticBody(2 * counts >= self._pooled**3, tuple(self._cell_mm), settings.form)
         self.displacement = np.zeros((3, *cells), np.float32)
         """Of the cells' faces, mm."""
-        nothing = np.zeros(atlas.frame.shape, np.float32)
-        self.medium = Medium(nothing, nothing, nothing, *extent_of_rows(brain))
+        nothing = np.broadcast_to(np.float32(0), atlas.frame.shape)
+        steepest = max(1.0, 1.0 / settings.growth.grey_ratio) / float(spacing.min()) ** 2
+        self.medium = Medium(nothing, nothing, nothing, *extent_of_rows(brain), steepest)
         """What a tumour spreads through, as the tissue lies now."""
         self.reset()
 
@@ -120,10 +122,8 @@ class MovingTissue:
         self._show()
         c *= self._cell > 0  # what has come to lie in CSF cannot live there
         np.minimum(c, np.float32(1), out=c)
-        extent = np.array(self._brain.shape) - 2 * _MARGIN
-        first, last = (
-            np.clip(at, 0, extent) for at in (begin - _MARGIN - steps, begin - _MARGIN + density.shape + steps)
-        )
+        begin -= _MARGIN
+        first, last = (np.clip(at, 0, self._extent) for at in (begin - steps, begin + density.shape + steps))
         x, y, z = (int(v) for v in first + self._low)
         return (x, y, z), c[_slices(first + _MARGIN, last - first)].copy()
 
@@ -143,7 +143,7 @@ class MovingTissue:
         return Deformation(frame, **maps, displacement_mm=displacement, least_jacobian=self.least_jacobian())
 
     def least_jacobian(self) -> float:
-        """Smallest ratio of a volume now to what it was; at most 0 where the tissue is folded."""
+        """Smallest ratio of a volume now to what it was; 0 where the displacement folds the tissue."""
         u, h = np.pad(self.displacement, ((0, 0), (1, 0), (1, 0), (1, 0))), self._cell_mm
         centred = [(u[a] + np.roll(u[a], 1, a))[1:, 1:, 1:] / 2 for a in range(3)]
         gradient = np.empty((*centred[0].shape, 3, 3), np.float32)
@@ -152,7 +152,8 @@ class MovingTissue:
                 if a == b:
                     gradient[..., a, b] = (u[a] - np.roll(u[a], 1, a))[1:, 1:, 1:] / h[a]
                 else:
-                    gradient[..., a, b] = np.gradient(centred[a], h[b], axis=b)
+                    thick = centred[a].shape[b] > 1
+                    gradient[..., a, b] = np.gradient(centred[a], h[b], axis=b) if thick else 0
         backward = np.linalg.det(np.eye(3, dtype=np.float32) - gradient)  # of where from, by where it is now
         return float(min(1 / backward.max(), 1.0)) if backward.min() > 0 else 0.0
 

@@ -90,8 +90,8 @@ class MassEffectSettings:
         choices: dict[str, Any] = dict(record)
         if choices.pop("model", None) != MASS_EFFECT_VERSION:
             raise InputError(
-                f"{store} was built with the growth model {record.get('model')}, this gliodex has "
-                f"{MASS_EFFECT_VERSION}: {instead}, or build the store anew"
+                f"{store} was built with the growth model {record.get('model')}, {MASS_EFFECT_VERSION} is wanted here: "
+                f"{instead}, or build the store anew"
             )
         growth = FisherKolmogorovSettings.from_record(choices.pop("growth"), store, instead)
         return cls(growth=growth, **choices)

@@ -10,6 +10,7 @@ pushed to where the tumour's pressure is balanced, some times in a run. With gam
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
@@ -55,6 +56,7 @@ class MassEffect:
 
         Raises:
             InputError: no tissue lies within three widths of the seed, or the mass effect is too large.
+            UnsolvedError: the elastic equations were not solved.
         """
         if parameters.mass_effect == 0:
             return self._still.grow(parameters, stop_above_ml, reach, snapshots)
@@ -90,7 +92,9 @@ class MassEffect:
         tissue.reset()
         box = ActiveBox(tissue.medium, low, seed, reach, _memory.workspace)
         pushes = self.settings.pushes
-        plan = self._still.plan(parameters, stop_above_ml, [n / pushes for n in range(1, pushes)])
+        marks = [n / pushes for n in range(1, pushes)]
+        longest_days = parameters.duration / pushes or math.inf
+        plan = self._still.plan(parameters, stop_above_ml, marks, longest_days=longest_days)
         shown = {self._nearest(plan, share) for share in snapshots}
         taken: list[Snapshot] = []
         run = Run(box, plan, parameters)

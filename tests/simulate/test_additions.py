@@ -90,7 +90,7 @@ def test_a_seed_outside_the_brain_is_refused_and_none_of_the_others_added(path, 
 def test_a_store_of_another_model_is_refused(ellipsoid_atlas, tmp_path, model):
     with creating(tmp_path / "store", ellipsoid_atlas, model, "test"):
         pass
-    with pytest.raises(InputError, match=f"growth model {model.get('model')}, this gliodex has fisher-kolmogorov"):
+    with pytest.raises(InputError, match=f"growth model {model.get('model')}, fisher-kolmogorov 3 is wanted here"):
         add_simulated(tmp_path / "store", WANTED, ASKED)
     assert open_store(tmp_path / "store").version == 1
 

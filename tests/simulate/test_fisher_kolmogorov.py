@@ -18,6 +18,12 @@ from gliodex.store.frame import Frame
 from .tumours import DEFAULTS, moments, random_parameters, seed_density, stage_count
 
 
+def test_a_mass_effect_is_refused(ellipsoid_atlas):
+    pushing = GrowthParameters((20.0, 5.0, 0.0), 0.1, 0.05, 100.0, 500.0)
+    with pytest.raises(InputError, match="a mass effect of 500 Pa is given, the Fisher-Kolmogorov model has none"):
+        FisherKolmogorov(ellipsoid_atlas)(pushing)
+
+
 class TestPureDiffusion:
     """du/dt = D laplace u in homogeneous white matter, far from its borders."""
 

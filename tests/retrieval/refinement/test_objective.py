@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gliodex.retrieval import dice
 from gliodex.retrieval.refinement.objective import DOUBT, DiceObjective
-from gliodex.simulate import FisherKolmogorov, GrowthParameters
+from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings
 from gliodex.store.integers import LEVELS, quantise
 
 USUAL = {"core": 0.6, "whole": 0.2}
@@ -76,3 +78,29 @@ def test_what_cannot_be_scores_nothing(solver, parameters):
     assert np.count_nonzero(density >= 819) > 10
     found = DiceObjective(solver, density >= 2457, density >= 819, USUAL)(parameters)
     assert (found.score, found.dice) == (0.0, (0.0, 0.0))
+
+
+class TestPushing:
+    """Of a model in which tumours push tissue."""
+
+    @pytest.fixture(scope="class")
+    def objective(self, small_atlas):
+        solver = MassEffect(small_atlas, MassEffectSettings(pushes=3))
+        density = solver(replace(TUMOUR, mass_effect=9000.0))
+        return DiceObjective(solver, density >= 0.6, density >= 0.2, USUAL)
+
+    def test_it_knows_that_they_do(self, objective, solver):
+        assert objective.pushing
+        assert not DiceObjective(solver, objective.core, objective.whole, USUAL).pushing
+
+    def test_one_that_pushes_alike_fits_best(self, objective):
+        scores = [objective(replace(TUMOUR, mass_effect=m)).score for m in (0.0, 9000.0, 16000.0)]
+        assert scores[1] > max(scores[0], scores[2])
+        assert scores[1] == pytest.approx(2.0, abs=1e-6)
+
+    def test_more_than_the_prior_allows_and_folded_tissue_score_nothing(self, objective, monkeypatch):
+        assert objective(replace(TUMOUR, mass_effect=16001.0)).score == 0
+        plain = MassEffect.grow
+        monkeypatch.setattr(MassEffect, "grow", lambda self, *a: replace(plain(self, *a), least_jacobian=0.0))
+        fit, run = objective.simulated(replace(TUMOUR, mass_effect=9000.0))
+        assert (fit.score, run) == (0.0, None)

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliodex.errors import InputError, OutputError
+from gliodex.errors import InputError, OutputError, UnsolvedError
 from gliodex.simulate import FisherKolmogorovSettings, GrowthParameters, MassEffect, MassEffectSettings, Prior, build
 from gliodex.simulate.additions import add_simulated
 from gliodex.simulate.mass_effect.export import deformer
@@ -24,7 +24,7 @@ def test_each_tumour_is_kept_with_its_mass_effect(built, ellipsoid_atlas):
     solver = MassEffect(ellipsoid_atlas, SETTINGS)
     assert len(built) == 8
     ends = [n for n in built.ids.tolist() if built.provenance(n)["snapshot"] == 0]
-    assert len(ends) >= 3
+    assert len(ends) >= 2
     for tumour in ends:
         parameters = built.parameters(tumour)
         assert 0 < parameters.mass_effect < 16000
@@ -77,9 +77,24 @@ class TestAdditions:
             add_simulated(tmp_path / "store", [wanted], {"kind": "test"})
 
 
+def test_draws_that_are_not_solved_are_counted_and_left_out(built, ellipsoid_atlas, tmp_path, monkeypatch):
+    plain = MassEffect.grow
+
+    def fails(self, parameters, *more):
+        if parameters.seed_mm == built.parameters(0).seed_mm:
+            raise UnsolvedError("not solved")
+        return plain(self, parameters, *more)
+
+    monkeypatch.setattr(MassEffect, "grow", fails)
+    report = build(tmp_path / "store", 3, 5, ellipsoid_atlas, settings=SETTINGS, workers=1)
+    assert report.unsolved == 1
+    seeds = [open_store(tmp_path / "store").parameters(n).seed_mm for n in range(3)]
+    assert built.parameters(0).seed_mm not in seeds
+
+
 class TestDeformed:
     def test_tissue_and_displacement_are_written(self, built, ellipsoid_atlas, tmp_path):
-        deformer(built)([0, 3], tmp_path, lambda done, total: None)
+        deformer(built, [0, 3])(tmp_path, lambda done, total: None)
         assert len(list(tmp_path.iterdir())) == 8
         for tumour in (0, 3):
             expected = MassEffect(ellipsoid_atlas, SETTINGS).deform(built.parameters(tumour))
@@ -96,9 +111,14 @@ class TestDeformed:
     def test_a_store_without_mass_effect_has_nothing_to_deform(self, ellipsoid_atlas, tmp_path):
         build(tmp_path / "store", 1, 0, ellipsoid_atlas, workers=1)
         with pytest.raises(InputError, match="leave the tissue as it is; leave out --deformed"):
-            deformer(open_store(tmp_path / "store"))
+            deformer(open_store(tmp_path / "store"), [0])
+
+    def test_one_that_was_added_as_a_density_is_refused_before_anything_is_written(self, built, tmp_path, monkeypatch):
+        monkeypatch.setattr(type(built), "provenance", lambda self, tumour: {"kind": "added"})
+        with pytest.raises(InputError, match=r"tumour 3 of .* was added as a density"):
+            deformer(built, [3])
 
     def test_a_folder_that_cannot_be_written_is_said(self, built, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(OutputError):
-            deformer(built)([0], tmp_path / "file", lambda done, total: None)
+            deformer(built, [0])(tmp_path / "file", lambda done, total: None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy
 
-from gliodex.errors import GliodexError, InputError
+from gliodex.errors import InputError, UnsolvedError
 from gliodex.simulate.mass_effect import FORMS, ElasticBody, elasticity
 
 LAME, SHEAR = 3000.0, 750.0  # white matter, Pa
@@ -76,7 +76,7 @@ def test_a_manufactured_solution_is_met_with_second_order(form):
         body.stiffen(at_centres(lame, cells), at_centres(shear, cells))
         found = body.balance(at_faces(left_side(u, lame, shear, form), cells).astype(np.float32), tolerance=1e-5)
         errors.append(np.abs(moving(found.displacement) - moving(at_faces(u, cells))).max())
-        assert found.iterations <= 12, "as many on every grid"
+        assert found.iterations <= 10, "as many on every grid, each to a third or less"
     orders = np.log2(np.array(errors[:-1]) / errors[1:])
     assert errors[-1] < 0.006
     assert orders[-1] > 1.8, errors
@@ -192,8 +192,19 @@ def test_equations_that_do_not_converge_are_not_answered(monkeypatch):
     monkeypatch.setattr(elasticity, "_MOST_ITERATIONS", 1)
     body = ElasticBody(np.ones((8, 8, 8), bool), (4.0,) * 3)
     body.stiffen(np.full((8,) * 3, LAME, np.float32), np.full((8,) * 3, SHEAR, np.float32))
-    with pytest.raises(GliodexError, match="did not converge"):
+    with pytest.raises(UnsolvedError, match="did not converge"):
         body.yield_to(np.random.default_rng(0).random((8,) * 3).astype(np.float32), tolerance=1e-6)
+
+
+def test_a_pressure_that_is_not_finite_is_refused_and_leaves_nothing_behind():
+    body = ElasticBody(np.ones((8, 8, 8), bool), (4.0,) * 3)
+    body.stiffen(np.full((8,) * 3, LAME, np.float32), np.full((8,) * 3, SHEAR, np.float32))
+    pressure = np.random.default_rng(0).random((8,) * 3).astype(np.float32)
+    expected = body.yield_to(pressure).displacement
+    for bad in (np.nan, np.inf):
+        with pytest.raises(UnsolvedError, match="not finite"):
+            body.yield_to(np.where(pressure > 0.9, bad, pressure).astype(np.float32))
+    np.testing.assert_array_equal(body.yield_to(pressure).displacement, expected)
 
 
 def test_an_unknown_form_is_refused():

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gliodex.errors import InputError
 from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings
 from gliodex.simulate.mass_effect.moving_tissue import MovingTissue
+from gliodex.store.atlas import Atlas
+from gliodex.store.frame import Frame
 
 from ..tumours import DEFAULTS, random_parameters
 
@@ -66,7 +68,8 @@ class TestWithoutMassEffect:
         )
         plain = replace(DEFAULTS, **growth)
         expected = FisherKolmogorov(ragged, plain)(parameters)
-        found = MassEffect(ragged, MassEffectSettings(plain))(replace(parameters, mass_effect=1e-3))
+        few = MassEffectSettings(plain, pushes=4)  # more would cut its time steps
+        found = MassEffect(ragged, few)(replace(parameters, mass_effect=1e-3))
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -117,9 +120,15 @@ class TestTissue:
         assert (outward[around] > -0.02 * largest).mean() > 0.97
         assert outward[around].mean() > 0.3 * largest
 
-    def test_nothing_moves_at_the_skull(self, brain, pushed):
-        _, deformation = pushed
-        assert not deformation.displacement_mm[~brain.brain].any()
+    def test_nothing_passes_the_skull(self, brain, tumour):
+        tissue = MovingTissue(brain, MassEffectSettings())
+        low, seed = FisherKolmogorov(brain).seed_density((30.0, 5.0, -3.0))
+        tissue.push(low, seed, STRONG)
+        inside = tissue._brain
+        for axis, shifts in enumerate(tissue._shifts):
+            border = inside != np.roll(inside, -1, axis)
+            assert np.abs(shifts).max() > 0
+            assert not shifts[border].any()
 
 
 class TestTumour:
@@ -134,11 +143,11 @@ class TestTumour:
         assert run.density.min() >= 0
         assert run.density.max() <= 1
         assert not run.full()[~(ragged.brain | ragged.tissue)].any()
-        assert 0 <= run.least_jacobian <= 1
+        assert run.outgrew is False
 
     def test_it_grows_larger_than_one_that_pushes_nothing(self, brain, tumour, pushed):
         growth, _ = pushed
-        plain = FisherKolmogorov(brain)(tumour)
+        plain = FisherKolmogorov(brain)(replace(tumour, mass_effect=0.0))
         assert np.count_nonzero(growth.density >= 0.2) > 1.1 * np.count_nonzero(plain >= 0.2)
 
     def test_only_products_with_the_duration_count(self, brain, tumour):
@@ -207,11 +216,69 @@ class TestTumour:
             assert 2 * (masks[0] & masks[1]).sum() / (masks[0].sum() + masks[1].sum()) > 0.93
         np.testing.assert_array_equal(run.full(), solver(tumour))
 
+    def test_it_pushes_as_often_as_it_is_said_to(self, brain, tumour, monkeypatch):
+        """Also where the time steps of the growth alone would be fewer."""
+        pushed = []
+        plain = MovingTissue.push
+        monkeypatch.setattr(MovingTissue, "push", lambda self, *a: pushed.append(1) or plain(self, *a))
+        for rates in ({"diffusivity": 0.0}, {"diffusivity": 0.01}, {"proliferation": 0.002}, {}):
+            pushed.clear()
+            MassEffect(brain, MassEffectSettings(pushes=12)).grow(replace(tumour, **rates))
+            assert len(pushed) >= 11
+
     @pytest.mark.parametrize("still", [{"diffusivity": 0.0}, {"proliferation": 0.0}, {"duration": 0.0}], ids=str)
     def test_one_that_does_not_spread_or_grow_still_pushes(self, brain, tumour, still):
         growth, deformation = grown(brain, replace(tumour, **still))
         assert np.isfinite(growth.density).all()
         assert np.abs(deformation.displacement_mm).max() > 0
+
+
+class TestAtlases:
+    """Brains that fill their frame to its border, as those cropped for a patient do, thin ones and lying ones."""
+
+    @pytest.mark.parametrize("voxels_a_cell", [1, 2])
+    @pytest.mark.parametrize("shape", [(21, 20, 20), (20, 21, 22), (23, 25, 27), (5, 5, 5), (32, 35, 33)], ids=str)
+    def test_a_brain_may_fill_its_frame(self, make_atlas, shape, voxels_a_cell):
+        atlas = make_atlas(np.ones(shape), spacing=4.0)
+        solver = MassEffect(atlas, MassEffectSettings(voxels_a_cell=voxels_a_cell, pushes=5))
+        size = 4.0 * min(shape)
+        for seed in ((0.0, 0.0, 0.0), tuple(2.0 * (n - 1) for n in shape)):  # in the middle, and in a corner
+            parameters = GrowthParameters(seed, size**2 / 4e4, 0.05, 200.0, STRONG)
+            run = solver.grow(parameters)
+            assert run.full().shape == shape
+            assert run.full().max() > 0.5
+            total = solver._tissue()._fields[:3].sum(dtype=np.float64)
+            assert total == pytest.approx(np.prod(shape), rel=1e-5)
+
+    @pytest.mark.parametrize("thickness", [1, 2, 3])
+    @pytest.mark.parametrize("axis", range(3))
+    def test_a_brain_may_be_thin(self, make_atlas, axis, thickness):
+        shape = np.insert([24, 24], axis, thickness)
+        run = MassEffect(make_atlas(np.ones(shape), spacing=4.0)).grow(
+            GrowthParameters((0.0, 0.0, 0.0), 0.1, 0.05, 200.0, STRONG)
+        )
+        assert run.density.max() > 0.5
+        assert 0 < run.least_jacobian <= 1
+
+    def test_voxels_may_be_of_any_shape(self, make_atlas):
+        """As many voxels of another shape in the same brain give about the same tumour."""
+        found = []
+        for spacing in ((4.0, 4.0, 4.0), (2.0, 4.0, 8.0)):
+            shape = tuple(int(96 / h) for h in spacing)
+            run = MassEffect(make_atlas(np.ones(shape), spacing=spacing)).grow(
+                GrowthParameters((0.0, 0.0, 0.0), 0.3, 0.05, 200.0, STRONG)
+            )
+            found.append(np.count_nonzero(run.density >= 0.2) * np.prod(spacing))
+        assert found[1] == pytest.approx(found[0], rel=0.1)
+
+    def test_a_flipped_frame_gives_the_flipped_tumour(self, brain, tumour):
+        flip = np.diag([-1.0, 1.0, 1.0, 1.0])
+        flip[0, 3] = brain.frame.shape[0] - 1
+        maps = [m[::-1] for m in (brain.white, brain.grey, brain.csf, brain.t1)]
+        other = Atlas("flipped", Frame(brain.frame.shape, brain.frame.affine @ flip), *maps)
+        (growth, moved), (flipped, flipped_moved) = (grown(a, tumour, tolerance=1e-5) for a in (brain, other))
+        np.testing.assert_allclose(flipped.full()[::-1], growth.full(), atol=2e-3)
+        np.testing.assert_allclose(flipped_moved.displacement_mm[::-1], moved.displacement_mm, atol=0.01)
 
 
 class TestJacobian:
