@@ -9,12 +9,18 @@ Times are a processor's, one core. How exact: against 100 pushes, a sharper elas
 import argparse
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from record import keep
 
 import gliodex
 from gliodex.simulate import MassEffectSettings, model_in, model_of, settings_of, without_mass_effect
+
+mpl.use("Agg")
+PICTURE = Path(__file__).parent.parent / "docs" / "pushed.png"
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
@@ -39,15 +45,53 @@ def dice(a: np.ndarray, b: np.ndarray, level: float) -> float:
     return 2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
 
 
-milliseconds(pushing, tumours[0]), milliseconds(still, tumours[0])  # compiled, and memory laid out
-times = np.array([[milliseconds(solver, tumour) for solver in (pushing, still)] for tumour in tumours])
+def picture(tumour) -> None:
+    """Draw a plane of the brain before and after, and how far it was pushed."""
+    moved, density = pushing.deform(tumour), pushing(tumour)
+    before = store.atlas.white + 0.6 * store.atlas.grey + 0.1 * store.atlas.csf
+    after = moved.white + 0.6 * moved.grey + 0.1 * moved.csf
+    far = np.linalg.norm(moved.displacement_mm, axis=-1)
+    z = int(far.max(axis=(0, 1)).argmax())
+    seen = np.argwhere(store.atlas.brain[..., z])
+    (x, y), (x_end, y_end) = seen.min(axis=0) - 2, seen.max(axis=0) + 3
+    plane = (slice(x, x_end), slice(y, y_end), z)
+    figure = Figure(figsize=(9.6, 4.3), layout="constrained")
+    axes = figure.subplots(1, 3)
+    titles = (
+        "a tumour that pushes nothing",
+        f"one that pushes with {tumour.mass_effect / 1000:.0f} kPa",
+        "displacement",
+    )
+    shown = ((before, still(replace(tumour, mass_effect=0.0))), (after, density))
+    for ax, (tissue, grown) in zip(axes, shown, strict=False):
+        ax.imshow(tissue[plane].T, origin="lower", cmap="gray", vmin=0, vmax=1.1)
+        ax.contour(grown[plane].T, [0.2, 0.6], colors=("#56b4e9", "#e69f00"), linewidths=1.3)
+    image = axes[2].imshow(np.where(store.atlas.brain, far, np.nan)[plane].T, origin="lower", cmap="viridis")
+    i, j = np.mgrid[2 : x_end - x : 5, 2 : y_end - y : 5]
+    u, v = (moved.displacement_mm[(*plane, axis)][i, j] / store.frame.spacing[axis] for axis in (0, 1))
+    axes[2].quiver(i, j, u, v, color="white", angles="xy", scale_units="xy", scale=1, width=0.005)
+    figure.colorbar(image, ax=axes[2], label="mm", shrink=0.7)
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.axis("off")
+    figure.savefig(PICTURE, dpi=110)
+
+
+(
+    milliseconds(pushing, tumours[0]),
+    milliseconds(still, replace(tumours[0], mass_effect=0.0)),
+)  # compiled, and memory laid out
+without = [replace(tumour, mass_effect=0.0) for tumour in tumours]
+times = np.array([[milliseconds(pushing, a), milliseconds(still, b)] for a, b in zip(tumours, without, strict=True)])
 moved, volumes, jacobians = [], [], []
-for tumour in tumours:
+for tumour, plain in zip(tumours, without, strict=True):
     deformation, run = pushing.deform(tumour), pushing.grow(tumour)
     moved.append(float(np.linalg.norm(deformation.displacement_mm, axis=-1).max()))
     jacobians.append(run.least_jacobian)
-    volumes.append(np.count_nonzero(run.density >= 0.2) / max(np.count_nonzero(still(tumour) >= 0.2), 1))
+    volumes.append(np.count_nonzero(run.density >= 0.2) / max(np.count_nonzero(still(plain) >= 0.2), 1))
     print(len(moved), round(moved[-1], 1), round(volumes[-1], 2), flush=True)
+
+picture(tumours[int(np.argmax(moved))])
 
 fine = replace(settings.growth, growth_per_step=0.15, diffusion_number=0.5)
 exact = model_in(store.atlas, replace(settings, growth=fine, pushes=100, tolerance=1e-4))
