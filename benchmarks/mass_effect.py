@@ -77,11 +77,9 @@ def picture(tumour) -> None:
     figure.savefig(PICTURE, dpi=110)
 
 
-(
-    milliseconds(pushing, tumours[0]),
-    milliseconds(still, replace(tumours[0], mass_effect=0.0)),
-)  # compiled, and memory laid out
 without = [replace(tumour, mass_effect=0.0) for tumour in tumours]
+for solver, tumour in ((pushing, tumours[0]), (still, without[0])):
+    milliseconds(solver, tumour)  # compiled, and memory laid out
 times = np.array([[milliseconds(pushing, a), milliseconds(still, b)] for a, b in zip(tumours, without, strict=True)])
 moved, volumes, jacobians = [], [], []
 for tumour, plain in zip(tumours, without, strict=True):

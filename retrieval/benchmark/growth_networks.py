@@ -357,7 +357,8 @@ def growth_table(summaries: list[Row]) -> str:
         off = row["medians"]
         cells = [row["way"], f"{row['tumours']:,}", *means[:2], f"{row['mae_csf']:.3f}", *means[2:]]
         cells += [f"{off['seed_mm']:.2f}", f"{off['mu1_off']:.3f}", f"{off['mu2_off']:.3f}"]
-        cells += [f"{off['pressure_off']:.1f}"] * pushing
+        if pushing:
+            cells.append(f"{off['pressure_off']:.1f}")
         cells += ["" if row["covered"] is None else f"{row['covered']:.2f}", f"{1e3 * off['seconds']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     for way, (grey, white, csf, *dices) in (PUSHING_PAPER if pushing else PAPER).items():
