@@ -131,7 +131,10 @@ class TestRecord:
         record = PRIOR.as_record()
         assert json.loads(json.dumps(record)) == record
         assert record["diffusivity"] == [0.02, 1.5]
-        assert set(record["units"]) == set(Prior.__dataclass_fields__)
+        assert set(record["units"]) == set(Prior.__dataclass_fields__) - {"mass_effect"}
+        pushing = Prior(mass_effect=(0.0, 9000.0)).as_record()
+        assert set(pushing["units"]) == set(Prior.__dataclass_fields__)
+        assert (pushing["mass_effect"], pushing["units"]["mass_effect"]) == ([0.0, 9000.0], "Pa")
 
     def test_equal_priors_name_the_same_campaign(self):
         """Whole numbers and fractions alike: another name would draw the same tumours a second time."""
@@ -142,4 +145,4 @@ class TestRecord:
     def test_each_changed_range_names_another_campaign(self):
         keys = {Campaign(1, PRIOR.as_record()).key}
         keys |= {Campaign(1, Prior(**{name: (0.1, 0.2)}).as_record()).key for name in Prior.__dataclass_fields__}
-        assert len(keys) == 6
+        assert len(keys) == 7

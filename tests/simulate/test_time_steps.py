@@ -47,7 +47,7 @@ class TestConvergence:
         phases, results = solver._phases(parameters), {}
         for parts in (1, 2, 4, 32):
             finer = [Phase(parts * phase.steps, phase.days / parts, phase.scheme) for phase in phases]
-            monkeypatch.setattr(solver, "_phases", lambda _, finer=finer: finer)
+            monkeypatch.setattr(solver, "_phases", lambda *_, finer=finer: finer)
             results[parts] = solver(parameters).astype(np.float64)
         for norm in (np.max, np.mean):
             errors = [norm(np.abs(results[parts] - results[32])) for parts in (1, 2, 4)]

@@ -265,6 +265,7 @@ def test_the_record_of_an_export_says_what_each_tumour_is(tiny_store, tiny_tumou
         "diffusivity": p.diffusivity,
         "proliferation": p.proliferation,
         "duration": p.duration,
+        "mass_effect": 0.0,
         "mu1_mm": np.sqrt(p.diffusivity * p.duration),
         "mu2": np.sqrt(p.proliferation * p.duration),
     }

@@ -120,7 +120,7 @@ def test_a_manifest_with_a_flipped_byte_is_refused_or_says_just_what_it_said(bro
                 nameless += [place] * (str(named) not in str(error))
             flip(path, place, mask)
         # a lower number of the schema is not noticed: it only says who can read this, the part below says it again
-        schema = path.read_bytes().index(b'"schema": 2') + len('"schema": ')
+        schema = path.read_bytes().index(b'"schema": 3') + len('"schema": ')
         assert unseen in ([], [schema])
         assert nameless == []
         assert contents(open_store(broken, version)) == sound[version]

@@ -163,7 +163,7 @@ def test_deleted_tumours_are_published_and_not_counted(files):
     successor.publish(files)
     read = Manifest.load(files)
     assert read == successor
-    assert (read.deleted, read.count, read.schema) == ((0, 2), 1, 2)
+    assert (read.deleted, read.count, read.schema) == ((0, 2), 1, 3)
 
 
 def test_a_campaign_keeps_how_much_of_a_draw_is_still_to_come(files):

@@ -33,9 +33,16 @@ def test_values_become_plain_floats_that_json_takes():
         "diffusivity": 1.0,
         "proliferation": 2.0,
         "duration": 3.0,
+        "mass_effect": 0.0,
         "mu1_mm": math.sqrt(3),
         "mu2": math.sqrt(6),
     }
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_mass_effect_must_be_finite_and_not_negative(value):
+    with pytest.raises(InputError, match=r"mass_effect must be finite and not negative \(Pa\)"):
+        GrowthParameters([1, 2, 3], 1, 2, 3, value)
 
 
 @pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf])

@@ -105,14 +105,14 @@ def test_its_campaign_is_found_again_with_no_draw_half_done(old):
     assert Campaign(3, campaign.prior).key == CAMPAIGN
 
 
-def test_a_commit_makes_it_schema_2_and_changes_no_old_file(old, added):
+def test_a_commit_makes_it_the_newest_schema_and_changes_no_old_file(old, added):
     before, files = contents_at(old), files_of(old)
     with writing(old, "test") as writer:
         record = writer.commit_tumours([added], {"kind": "prior", "campaign": CAMPAIGN})
     assert list(record.ids) == [7]
     store = open_store(old)
-    assert (store.manifest.schema, store.version, len(store)) == (2, 4, 8)
-    assert json.loads((old / "manifests" / "00000004.json").read_text())["schema"] == 2
+    assert (store.manifest.schema, store.version, len(store)) == (3, 4, 8)
+    assert json.loads((old / "manifests" / "00000004.json").read_text())["schema"] == 3
     after = contents(store)
     assert after[7][1:] == (added.parameters, {"kind": "prior", "campaign": CAMPAIGN, "draw": 12, "snapshot": 2})
     assert {tumour: after[tumour] for tumour in before} == before
@@ -134,7 +134,7 @@ def test_its_tumours_can_be_deleted(old):
     with writing(old, "test") as writer:
         writer.delete([0, 4, 5, 6])
     store = open_store(old)
-    assert (store.manifest.schema, store.manifest.deleted, store.ids.tolist()) == (2, (0,), [1, 2, 3])
+    assert (store.manifest.schema, store.manifest.deleted, store.ids.tolist()) == (3, (0,), [1, 2, 3])
     assert contents(store) == {tumour: before[tumour] for tumour in (1, 2, 3)}
     with pytest.raises(UnknownTumourError):
         store.density(4)
