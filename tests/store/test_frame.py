@@ -150,7 +150,7 @@ def test_resampling_a_linear_function_gives_its_values_inside_and_zero_outside(t
     place = source.voxel(world)
     last = np.array(source.shape) - 1
     inside = ((place > 1e-6) & (place < last - 1e-6)).all(axis=-1)
-    outside = ((place < -1) | (place > last + 1)).any(axis=-1)
+    outside = ((place < -1 - 1e-6) | (place > last + 1 + 1e-6)).any(axis=-1)
     np.testing.assert_allclose(out[inside], linear(world[inside]), atol=1e-3)
     assert not out[outside].any()
 
