@@ -3,7 +3,7 @@
     python benchmarks/lmi_targets.py STORE LEARN_FROM [--tumours 50000] [--epochs 10] [--paper 300] [--unseen 1000]
 
 Each network learns from the same tumours for as many epochs, and is then asked for the same unseen tumours. The
-paper's own network, on all voxels, sees --paper tumours once, which takes two cores about as long. An hour in all.
+paper's own network, on all voxels, sees --paper tumours once, which takes two cores longer than any other.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def learned(design: GrowthDesign, targets: Targets, tumours: int, epochs: int) -
     return NetworkFile(growth_path(store, design.name, targets))
 
 
-# what learns longest at once comes first: whoever watches sees early whether the budgets are alike
+# the paper's comes first: whoever watches sees early whether the budgets are alike
 asked = {
     f"paper's network: {ONE_NETWORK}, linear": (paper, (Targets("mu+seed", "linear"),), arguments.paper, 1),
     **{name: (small, targets, arguments.tumours, arguments.epochs) for name, targets in NETWORKS.items()},

@@ -3,8 +3,7 @@
     python benchmarks/surrogate_ablations.py STORES UNSEEN [--tumours 400] [--epochs 2] [--paper 20] [--of-unseen 100]
 
 STORES and UNSEEN are folders of stores, each of its own anatomy (`gliodex build STORE --atlas FILE --prior paper000`).
-Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once,
-which takes two cores about as long. An hour in all.
+Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once.
 """
 
 import argparse

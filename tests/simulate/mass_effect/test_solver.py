@@ -143,7 +143,6 @@ class TestTumour:
         assert run.density.min() >= 0
         assert run.density.max() <= 1
         assert not run.full()[~(ragged.brain | ragged.tissue)].any()
-        assert run.outgrew is False
 
     def test_it_grows_larger_than_one_that_pushes_nothing(self, brain, tumour, pushed):
         growth, _ = pushed
