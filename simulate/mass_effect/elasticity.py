@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 from ...errors import InputError, UnsolvedError
 from .elastic_stencil import (
     Cells,
-    coarsen_cells,
     edge_shear,
-    interpolate,
     published_diagonal,
     published_residual,
     relax,
-    restrict,
     rows_of,
     textbook_diagonal,
     textbook_residual,
 )
+from .transfers import coarsen_cells, interpolate, restrict
 
 Form = Literal["textbook", "as_published"]
 FORMS = ("textbook", "as_published")

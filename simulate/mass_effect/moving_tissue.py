@@ -17,10 +17,11 @@ from ...store.frame import Frame
 from ..active_box import Medium
 from ..live_rows import extent_of_rows
 from .advection import carry
-from .elastic_stencil import interpolate, rows_of
+from .elastic_stencil import rows_of
 from .elasticity import ElasticBody
 from .settings import MassEffectSettings
 from .tissue import face_coefficients, relative_diffusivity, stiffness
+from .transfers import interpolate
 
 Volume = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
