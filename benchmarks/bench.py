@@ -1,9 +1,9 @@
-"""All ways of searching against each other, and how closely the store's best tumours meet patients.
+"""All ways of searching against each other.
 
     python benchmarks/bench.py STORE [PATIENTS] [--unseen 1000] [--perturbed 400]
 
-Runs what `gliodex bench` and `gliodex plausibility` run; the plots go to docs/. Encoders that are to take part must
-have been trained (`gliodex train ae STORE`).
+Runs what `gliodex bench` runs; the plot goes to docs/. Encoders that are to take part must have been trained
+(`gliodex train ae STORE`).
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from record import keep
 
-from gliodex.retrieval.benchmark import BenchRequest, compare, plausibility
+from gliodex.retrieval.benchmark import BenchRequest, compare
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -40,12 +40,6 @@ def main() -> None:
         rows, authors_s = compare(request, announce)
         keep("bench", {"rows": rows, "authors_loop_s": authors_s, "authors_loop_tumours": request.authors}, command)
         shutil.copy(out / "accuracy_against_time.png", DOCS)
-        if arguments.patients is None:
-            return
-        out = Path(folder) / "plausibility"
-        met = plausibility([arguments.store], arguments.patients, out, announce=announce)
-        keep("plausibility", {"rows": [row | {"store": Path(row["store"]).name} for row in met]}, command)
-        shutil.copy(out / "plausibility.png", DOCS)
 
 
 if __name__ == "__main__":  # the authors' loop has processes of its own

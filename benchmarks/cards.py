@@ -10,7 +10,7 @@ from record import latest
 
 from gliodex.learn.growth import NetworkFile, Targets, shipped_path
 from gliodex.learn.surrogate import SurrogateFile, shipped_surrogate
-from gliodex.retrieval.benchmark.growth_networks import growth_table
+from gliodex.retrieval.benchmark.growth_table import growth_table
 from gliodex.retrieval.benchmark.surrogates import surrogate_table
 
 

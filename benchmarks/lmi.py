@@ -16,7 +16,8 @@ import gliodex
 from gliodex.errors import InputError
 from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
-from gliodex.retrieval.benchmark.growth_networks import NETWORKS, summarise
+from gliodex.retrieval.benchmark.growth_networks import NETWORKS
+from gliodex.retrieval.benchmark.growth_table import summarise
 
 
 def cost_of(file: NetworkFile) -> dict[str, object]:

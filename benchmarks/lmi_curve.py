@@ -14,7 +14,8 @@ from record import keep
 
 import gliodex
 from gliodex.learn.growth import SMALL_GROWTH, GrowthReader, GrowthSettings, NetworkFile, growth_path, train_growth
-from gliodex.retrieval.benchmark.growth_networks import Judge, outlined_tumours, summarise, unaware
+from gliodex.retrieval.benchmark.growth_networks import Judge, outlined_tumours, unaware
+from gliodex.retrieval.benchmark.growth_table import summarise
 
 SEED = 3  # of the unseen tumours
 

@@ -27,12 +27,11 @@ from gliodex.learn.growth import (
 )
 from gliodex.retrieval.benchmark.growth_networks import (
     NETWORKS,
-    ONE_NETWORK,
     Judge,
     outlined_tumours,
-    summarise,
     unaware,
 )
+from gliodex.retrieval.benchmark.growth_table import ONE_NETWORK, summarise
 
 SEED = 3  # of the unseen tumours
 

@@ -29,6 +29,7 @@ measure("calibration.py")
 measure("neural.py")
 measure("two_methods.py")
 if len(sys.argv) > 2:
+    measure("plausibility.py", sys.argv[2], store)
     measure("patients.py", store, sys.argv[2])
     measure("patients.py", store, sys.argv[2], "--refine", "local", "--name", "patients_local")
     atlas = ["--refine-in", "atlas", "--name", "patients_local_atlas"]

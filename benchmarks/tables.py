@@ -9,7 +9,7 @@ from typing import Any
 from record import latest
 
 from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
-from gliodex.retrieval.benchmark.growth_networks import SMALL_ML, growth_table
+from gliodex.retrieval.benchmark.growth_table import SMALL_ML, growth_table
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
 from gliodex.retrieval.benchmark.stages import table as stages_table
 from gliodex.retrieval.benchmark.surrogates import surrogate_table

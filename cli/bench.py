@@ -143,11 +143,15 @@ def plausibility(
     ],
     out_folder: Out,
     space: CohortSpace = "sri24",
+    unseen: Annotated[
+        int, typer.Option(min=0, help="Tumours of each store's own growth model, unseen by it, to ask besides.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 3,
 ) -> None:
     """Ask how closely the best tumours of a store resemble patients: how plausible its growth model is."""
     from ..retrieval.benchmark import plausibility as compare_with_patients
 
     with counting_stages() as announce:
-        compare_with_patients(stores, cohort, out_folder, space, announce)
+        compare_with_patients(stores, cohort, out_folder, space, announce, unseen, seed)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: plausibility.jsonl, table.md, plausibility.png")

@@ -10,7 +10,9 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -19,7 +21,7 @@ from ...index import DiceIndex
 from ...store.reader import TumorStore, open_store
 from ..outputs import staged_folder
 from ..spaces import Space
-from .query_sets import QuerySet, patients
+from .query_sets import QuerySet, patients, unseen
 
 mpl.use("Agg")
 
@@ -28,8 +30,12 @@ Row = dict[str, Any]
 MASKS = ("core", "whole", "both")
 """T1Gd, FLAIR, and their sum."""
 
+SETS = {"patients": "patients", "unseen": "unseen tumours of its own"}
+"""What stores are asked, and how figures call it (paper 003, Fig. 3, a and b)."""
+
 _TITLES = {"core": "core (T1Gd)", "whole": "whole (FLAIR)", "both": "core + whole"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_ALIKE = 1.02  # stores whose sizes differ by less are taken to be as large
 _FEWEST = 6
 """Patients below which no interval, and no verdict, is told."""
 
@@ -40,6 +46,8 @@ def plausibility(
     out: Path,
     space: Space = "sri24",
     announce: Callable[[str, int, int], None] = lambda what, done, total: None,
+    own: int = 0,
+    seed: int = 3,
 ) -> list[Row]:
     """Find the best tumours of one or several stores for each patient; plausibility.jsonl, table.md and a plot.
 
@@ -49,10 +57,13 @@ def plausibility(
         out: folder for the results.
         space: that the patients are in.
         announce: told how far it has come.
+        own: tumours of each store's own growth model, unseen by it, to be asked besides: how closely it would meet
+            patients, were the model true.
+        seed: of these.
 
     Returns:
-        A row a store and patient: `best_core`, `best_whole`, `best_both`, each the best Dice that any tumour has; and
-        `match_core`, `match_whole`, those of the best match by both.
+        A row a store and patient, or unseen tumour, which `set` tells: `best_core`, `best_whole`, `best_both`, each the
+        best Dice that any tumour has; and `match_core`, `match_whole`, those of the best match by both.
 
     Raises:
         GliodexError: anything the user can mend.
@@ -67,6 +78,8 @@ def plausibility(
                 raise InputError(f"{path} holds no tumours yet: fill it with `gliodex build {path} --count N`")
             asked = patients(store, cohort, space, partial(announce, f"{path}: patients"))
             rows += _best(store, path, asked)
+            if own:
+                rows += _best(store, path, unseen(store, own, seed, partial(announce, f"{path}: unseen tumours")))
         (folder / "plausibility.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "table.md").write_text(table(rows) + "\n")
         plot(rows, folder / "plausibility.png")
@@ -84,6 +97,7 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
                 "store": path,
                 "model": str(store.manifest.model["model"]),
                 "tumours": len(store),
+                "set": asked.name,
                 "patient": patient,
                 "best_core": float(index.search(core, nothing, 1).dice_core[0]),
                 "best_whole": float(index.search(nothing, whole, 1).dice_whole[0]),
@@ -99,65 +113,76 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
 def table(rows: list[Row]) -> str:
     """Markdown: means over the cohort with 95 % intervals (Student's t), and differences to the first store, paired."""
     stores = list(dict.fromkeys(row["store"] for row in rows))
-    lines = [
-        "| store | model | tumours | patients | best Dice, core | whole | core + whole | best match, core | whole |",
-        "|---" * 9 + "|",
-    ]
+    compared = any(row["set"] == "unseen" for row in rows)
+    heads = ["store", "model", "tumours", "patients", "best Dice, core", "whole", "core + whole"]
+    heads += ["best match, core", "whole", *["core + whole of unseen tumours"] * compared]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     columns = ("best_core", "best_whole", "best_both", "match_core", "match_whole")
     for store in stores:
-        chosen = [row for row in rows if row["store"] == store]
-        cells = [_with_interval(_values(chosen, name)) for name in columns]
-        first = chosen[0]
-        lines.append(
-            f"| {store} | {first['model']} | {first['tumours']:,} | {len(chosen)} | " + " | ".join(cells) + " |"
-        )
+        chosen = _of(rows, store)
+        first, others = chosen[0], _values(_of(rows, store, "unseen"), "best_both")
+        cells = [store, first["model"], f"{first['tumours']:,}", str(len(chosen))]
+        cells += [_with_interval(_values(chosen, name)) for name in columns]
+        cells += [f"{_with_interval(others)} of {len(others)}" if len(others) else ""] * compared
+        lines.append(f"| {' | '.join(cells)} |")
     for store in stores[1:]:
-        apart = _values([r for r in rows if r["store"] == store], "best_both") - _values(
-            [r for r in rows if r["store"] == stores[0]], "best_both"
-        )
-        interval = _interval(apart)
-        if interval is None:
-            continue
-        low, high = interval
-        verdict = (
-            "closer to the patients"
-            if low > 0
-            else "farther from the patients"
-            if high < 0
-            else "neither closer nor farther"
-        )
-        lines += [
-            "",
-            f"{store} against {stores[0]}: both {apart.mean():+.3f} (95 % {low:+.3f} to {high:+.3f}): {verdict}",
-        ]
+        if sentence := _verdict(_of(rows, stores[0]), _of(rows, store)):
+            lines += ["", sentence]
     return "\n".join(lines)
 
 
+def _verdict(first: list[Row], other: list[Row]) -> str:
+    """Say which of two stores is the closer to the patients; nothing for too few patients to tell."""
+    apart = _values(other, "best_both") - _values(first, "best_both")
+    interval = _interval(apart)
+    if interval is None:
+        return ""
+    low, high = interval
+    names, sizes = [rows[0]["store"] for rows in (first, other)], [rows[0]["tumours"] for rows in (first, other)]
+    closer = "closer to" if low > 0 else "farther from" if high < 0 else "neither closer to nor farther from"
+    said = (
+        f"{names[1]} against {names[0]}, core + whole: {apart.mean():+.3f} (95 % {low:+.3f} to {high:+.3f}): "
+        f"its tumours are {closer} the patients."
+    )
+    if max(sizes) > _ALIKE * min(sizes):
+        said += f" They differ in size ({sizes[1]:,} against {sizes[0]:,}), by which alone the larger is closer."
+    return said
+
+
 def plot(rows: list[Row], path: Path) -> None:
-    """Draw the distributions of the best Dice over the cohort, one row for core, whole and both; PNG."""
+    """Draw how the best Dice is distributed: a row for core, whole and both, a column for what was asked; PNG."""
     stores = list(dict.fromkeys(row["store"] for row in rows))
-    figure = Figure(figsize=(7.0, 7.6), layout="constrained")
-    axes = figure.subplots(len(MASKS), 1)
-    for ax, mask in zip(axes, MASKS, strict=True):
-        top = 2.0 if mask == "both" else 1.0
-        edges = np.linspace(0, top, 41)
-        values = [_values([row for row in rows if row["store"] == store], f"best_{mask}") for store in stores]
-        colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(stores))]
-        means = [float(each.mean()) for each in values]
-        labels = [f"{Path(store).name}: mean {mean:.2f}" for store, mean in zip(stores, means, strict=True)]
-        ax.hist(values, edges, color=colours, label=labels)
-        for mean, colour in zip(means, colours, strict=True):
-            ax.axvline(mean, color=colour, linestyle="--", linewidth=1.2, zorder=0, ymax=1.04, clip_on=False)
-        ax.legend(frameon=False, fontsize=9, loc="upper left")
-        ax.set_xlim(0, top)
-        ax.set_ylabel("patients")
-        ax.set_title(_TITLES[mask], loc="left", fontsize=10)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.yaxis.get_major_locator().set_params(integer=True)
-    axes[-1].set_xlabel("best Dice of any tumour in the store (dashed: mean)")
-    count = len({row["patient"] for row in rows})
-    figure.suptitle(f"How closely {count} patients are met", fontsize=12)
+    sets = [name for name in SETS if any(row["set"] == name for row in rows)]
+    figure = Figure(figsize=(7.0 if len(sets) == 1 else 10.0, 7.6), layout="constrained")
+    axes = figure.subplots(len(MASKS), len(sets), squeeze=False)
+    for line, mask in zip(axes, MASKS, strict=True):
+        for ax, asked in zip(line, sets, strict=True):
+            _histogram(ax, {store: _values(_of(rows, store, asked), f"best_{mask}") for store in stores}, mask)
+        line[0].set_ylabel("how many")
+        line[0].set_title(_TITLES[mask], loc="left", fontsize=10)
+    for ax, asked in zip(axes[0], sets, strict=True):
+        count = len({row["patient"] for row in rows if row["set"] == asked})
+        ax.set_title(f"{count} {SETS[asked]}", fontsize=10)
+        axes[-1][sets.index(asked)].set_xlabel("best Dice of any tumour in the store (dashed: mean)")
+    figure.suptitle("How closely a store's tumours meet what it is asked", fontsize=12)
     figure.savefig(path, dpi=110)
+
+
+def _histogram(ax: Axes, values: dict[str, NDArray[np.float64]], mask: str) -> None:
+    top = 2.0 if mask == "both" else 1.0
+    colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(values))]
+    labels = [f"{Path(store).name}: mean {each.mean():.2f}" for store, each in values.items()]
+    ax.hist(list(values.values()), np.linspace(0, top, 41).tolist(), color=colours, label=labels)
+    for each, colour in zip(values.values(), colours, strict=True):
+        ax.axvline(float(each.mean()), color=colour, linestyle="--", linewidth=1.2, zorder=0, ymax=1.04, clip_on=False)
+    ax.legend(frameon=False, fontsize=9, loc="upper left")
+    ax.set_xlim(0, top)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _of(rows: list[Row], store: str, asked: str = "patients") -> list[Row]:
+    return [row for row in rows if row["store"] == store and row["set"] == asked]
 
 
 def _values(rows: list[Row], name: str) -> NDArray[np.float64]:

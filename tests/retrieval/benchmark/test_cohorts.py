@@ -8,6 +8,7 @@ from gliodex.errors import InputError
 from gliodex.retrieval import dice
 from gliodex.retrieval.benchmark import plausibility
 from gliodex.retrieval.benchmark.cohorts import table
+from gliodex.retrieval.benchmark.query_sets import unseen
 
 from ..anatomy import brats_labels, write_nifti
 
@@ -65,21 +66,51 @@ def test_intervals_are_students(small_store):
     assert f"{values.mean():.3f} ({low:.3f} to {high:.3f})" in table(rows("a", values))
 
 
-def rows(store, values):
-    zero = {"model": "m", "tumours": 1, "best_core": 0.0, "best_whole": 0.0, "match_core": 0.0, "match_whole": 0.0}
+def rows(store, values, tumours=1):
+    zero = {
+        "set": "patients",
+        "model": "m",
+        "tumours": tumours,
+        "best_core": 0.0,
+        "best_whole": 0.0,
+        "match_core": 0.0,
+        "match_whole": 0.0,
+    }
     return [zero | {"store": store, "patient": str(n), "best_both": v} for n, v in enumerate(values)]
 
 
 @pytest.mark.parametrize(
     ("other", "verdict"),
     [
-        ([1.2, 1.3, 1.5, 1.2, 1.3, 1.4], "closer to the patients"),
-        ([0.8, 0.9, 0.7, 0.6, 0.9, 0.8], "farther from the patients"),
-        ([1.2, 0.7, 1.1, 1.3, 0.9, 1.1], "neither closer nor farther"),
+        ([1.2, 1.3, 1.5, 1.2, 1.3, 1.4], "are closer to the patients"),
+        ([0.8, 0.9, 0.7, 0.6, 0.9, 0.8], "are farther from the patients"),
+        ([1.2, 0.7, 1.1, 1.3, 0.9, 1.1], "are neither closer to nor farther from the patients"),
     ],
 )
 def test_the_verdict_follows_from_the_interval_of_the_paired_differences(other, verdict):
-    assert verdict in table(rows("a", [1.0, 1.1, 1.2, 1.0, 1.1, 1.2]) + rows("b", other))
+    told = table(rows("a", [1.0, 1.1, 1.2, 1.0, 1.1, 1.2]) + rows("b", other))
+    assert verdict in told
+    assert "differ in size" not in told
+
+
+def test_of_stores_that_differ_in_size_it_is_said():
+    one, other = [1.0, 1.1, 1.2, 1.0, 1.1, 1.2], [1.2, 1.3, 1.5, 1.2, 1.3, 1.4]
+    told = table(rows("a", one, 5000) + rows("b", other, 20000))
+    assert "differ in size (20,000 against 5,000), by which alone the larger is closer" in told
+
+
+def test_its_own_tumours_are_asked_besides(brain_store, cohort, tmp_path):
+    """The best of an unseen tumour is that of brute force over the store; patients' figures stay as they are."""
+    found = plausibility([str(brain_store.path)], cohort, tmp_path / "out", "atlas", own=4, seed=8)
+    alone = plausibility([str(brain_store.path)], cohort, tmp_path / "alone", "atlas")
+    assert [row for row in found if row["set"] == "patients"] == alone
+    own = [row for row in found if row["set"] == "unseen"]
+    masks = [(d >= np.float32(0.6), d >= np.float32(0.2)) for d in map(brain_store.density, brain_store.ids.tolist())]
+    for (core, whole), row in zip(unseen(brain_store, 4, 8), own, strict=True):
+        assert row["best_both"] == max(dice(c, core) + dice(w, whole) for c, w in masks)
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert len({line.count("|") for line in lines if line}) == 1
+    assert lines[2].endswith("of 4 |")
 
 
 def test_a_store_twice_or_empty_is_refused(small_store, make_store, small_atlas, cohort, tmp_path):

@@ -1,0 +1,32 @@
+"""How closely the best tumours of stores meet patients: which growth model is the more plausible.
+
+    python benchmarks/plausibility.py PATIENTS STORE... [--unseen 200]
+
+Runs what `gliodex plausibility` runs; the plot goes to docs/. Stores are told apart by the names of their folders, and
+should hold as many tumours.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from record import keep
+
+from gliodex.retrieval.benchmark import plausibility
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("patients", type=Path)
+parser.add_argument("stores", nargs="+")
+parser.add_argument("--unseen", type=int, default=200, help="tumours of each store's own model to ask besides")
+arguments = parser.parse_args()
+with tempfile.TemporaryDirectory() as folder:
+    out = Path(folder) / "out"
+    rows = plausibility(arguments.stores, arguments.patients, out, own=arguments.unseen)
+    shutil.copy(out / "plausibility.png", Path(__file__).parent.parent / "docs")
+names = [Path(store).name for store in arguments.stores]
+keep(
+    "plausibility",
+    {"rows": [row | {"store": Path(row["store"]).name} for row in rows]},
+    f"python benchmarks/plausibility.py PATIENTS {' '.join(names)} --unseen {arguments.unseen}",
+)
