@@ -2,7 +2,8 @@
 
     python benchmarks/lmi.py STORE [--unseen 1000]
 
-Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/.
+Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/. A store with
+mass effect (called PUSHING in what is kept) has a result of its own.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
 from gliodex.retrieval.benchmark.growth_networks import NETWORKS
 from gliodex.retrieval.benchmark.growth_table import summarise
+from gliodex.simulate import pushes
 
 
 def cost_of(file: NetworkFile) -> dict[str, object]:
@@ -34,6 +36,7 @@ parser.add_argument("--unseen", type=int, default=1000)
 arguments = parser.parse_args()
 
 store = gliodex.open_store(arguments.store)
+pushing = pushes(store.manifest.model)
 trained = {}
 for design in GROWTH_DESIGNS:
     for name, targets in NETWORKS.items():
@@ -45,9 +48,10 @@ for design in GROWTH_DESIGNS:
 with tempfile.TemporaryDirectory() as folder:
     request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen)
     rows = compare_growth_networks(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
-    shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
+    if not pushing:
+        shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
 keep(
-    "lmi",
+    "lmi_mass_effect" if pushing else "lmi",
     {"tumours": len(store), "rows": summarise(rows), "trained": trained},
-    f"python benchmarks/lmi.py STORE --unseen {arguments.unseen}",
+    f"python benchmarks/lmi.py {'PUSHING' if pushing else 'STORE'} --unseen {arguments.unseen}",
 )

@@ -4,20 +4,14 @@ python benchmarks/tables.py
 """
 
 from pathlib import Path
-from typing import Any
 
+from network_tables import networks
 from record import latest
 
 from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
-from gliodex.retrieval.benchmark.growth_table import SMALL_ML, growth_table
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
 from gliodex.retrieval.benchmark.stages import table as stages_table
-from gliodex.retrieval.benchmark.surrogates import surrogate_table
 
-_SURROGATE_PLOTS = (
-    "![A growing tumour, by the solver and by the surrogate.](docs/surrogate_growth.png)\n\n"
-    "![Distributions of Dice and of errors, a row a way.](docs/surrogate_histograms.png)"
-)
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"
 
@@ -27,7 +21,7 @@ def figures() -> str:
     rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows(), *_posterior_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
-    return "\n".join(lines) + _bench() + _refinement() + _networks() + _plausibility()
+    return "\n".join(lines) + _bench() + _refinement() + networks() + _plausibility()
 
 
 def _bench() -> str:
@@ -72,84 +66,6 @@ def _refinement() -> str:
             rows += [row for row in alike["rows"] if row["stage"] != "retrieval"]
         parts += [about, stages_table(rows)]
     return "".join(f"\n\n{part}" for part in parts)
-
-
-def _networks() -> str:
-    parts = []
-    if found := latest("lmi"):
-        own = found["trained"][found["rows"][0]["way"]][0]
-        about = (
-            f"How well networks tell growth (`{found['command']}`): tumours that no store holds, outlined at random "
-            "densities, told, simulated again and held against the truth. Means with 95 % intervals, medians of "
-            f"what is off and of ms (one query on 2 cores). {_densest(found['rows'][0])}First the network "
-            "that queries take: "
-            f"{own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours, {own['epochs']} "
-            f"epochs, {own['seconds'] / 60:.0f} min on 2 cores, {own['memory_gb']:.1f} GB of tumours in memory."
-        )
-        plot = "![Mean absolute error of each tumour over its growth.](docs/error_by_growth.png)"
-        parts += [about, growth_table(found["rows"]), plot]
-    if found := latest("lmi_targets"):
-        minutes = found["minutes"].values()
-        about = (
-            f"What is told matters (`{found['command']}`): each network learned from the same {found['tumours']:,} "
-            f"tumours in {found['epochs']} epochs; paper 001's own network, on all voxels, saw "
-            f"{found['paper_tumours']:,} once. Each took {min(minutes):.0f} to {max(minutes):.0f} min on 2 cores."
-        )
-        parts += [about, growth_table(found["rows"])]
-    if found := latest("lmi_curve"):
-        lines = ["| tumours learned from | epochs | min | MAE white | Dice at 0.01 | 0.1 | 0.8 |", "|" + "---|" * 7]
-        for row in found["rows"]:
-            means = row["means"]
-            cells = [f"{row['learned_from']:,}", str(row["epochs"]), f"{row['minutes']:.0f}"]
-            cells += [f"{means[name][0]:.3f}" for name in ("mae_white", "dice_0.01", "dice_0.1", "dice_0.8")]
-            lines.append(f"| {' | '.join(cells)} |")
-        parts += [f"What more tumours gain (`{found['command']}`):", "\n".join(lines)]
-    if found := latest("surrogate"):
-        own = found["trained"]
-        about = (
-            f"How well a surrogate says densities on {found['rows'][0]['anatomies']} anatomies that it has not seen "
-            f"(`{found['command']}`), in the cube of 64³ voxels around the seed: means with 95 % intervals, medians of "
-            f"ms on 2 cores. {own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours of "
-            f"{own['anatomies']} anatomies, {own['epochs']} epochs, {own['seconds'] / 60:.0f} min on 2 cores."
-        )
-        parts += [about, surrogate_table(found["rows"]), _SURROGATE_PLOTS]
-    if found := latest("surrogate_ablations"):
-        about = (
-            f"What a surrogate sees, and what it is trained for (`{found['command']}`): each learned from "
-            f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; paper 000's own "
-            f"network saw {found['paper_tumours']:,} once. Minutes of training on 2 cores: "
-            + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items())
-            + "."
-        )
-        parts += [about, surrogate_table(found["rows"])]
-    if found := latest("surrogate_tmcmc"):
-        about = (
-            "What transitional MCMC finds with a surrogate, and with the solver run anew with other random numbers, "
-            f"against the solver: most probable tumours of {found['patients']} patients (`{found['command']}`), "
-            "medians. Paper: the five patients of its Table I."
-        )
-        parts += [about, _map_table(found)]
-    return "".join(f"\n\n{part}" for part in parts)
-
-
-def _densest(row: dict[str, Any]) -> str:
-    if "densest" not in row:
-        return ""
-    (small, few), (large, many) = row["densest"]["small"], row["densest"]["large"]
-    return (
-        f"The first network's Dice at 0.8 is {large:.3f} on the {many:,} tumours with at least {SMALL_ML:g} ml so "
-        f"dense, {small:.2f} on the {few:,} with less or none. "
-    )
-
-
-def _map_table(found: dict[str, Any]) -> str:
-    lines = ["| | √(DT) off | √(ρT) off | seed off, mm | Dice at 0.2 | 0.4 | 0.8 | s |", "|" + "---|" * 8]
-    for way, row in {**found["medians"], "paper 000: surrogate": found["paper"]}.items():
-        cells = [way, f"{row['diffusion']:.1%}", f"{row['growth']:.1%}", f"{row['seed_mm']:.1f}"]
-        cells += [f"{row[name]:.2f}" if name in row else "" for name in ("dice_0.2", "dice_0.4", "dice_0.8")]
-        cells.append(f"{found['seconds'][way]:.0f}" if way in found["seconds"] else "")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _plausibility() -> str:
