@@ -35,6 +35,7 @@ from .cluster import Job, fill_from_cluster
 from .cuda import require_gpu
 from .cuda_maker import GPU_DRAWS, CudaTumourMaker
 from .maker import Batch, TumourMaker
+from .mass_effect.batched import require_pytorch_gpu
 from .models import ModelSettings, prior_for
 from .prior import Prior
 from .settings import FisherKolmogorovSettings
@@ -100,9 +101,7 @@ def build(
     settings = settings or FisherKolmogorovSettings()
     prior = prior_for(settings, prior or Prior())
     if device == "cuda":
-        if prior.mass_effect is not None:
-            raise InputError("tumours with mass effect are simulated on the CPU: leave out --device cuda")
-        require_gpu()
+        (require_gpu if prior.mass_effect is None else require_pytorch_gpu)()
     tissue_ml = float(atlas.tissue.sum()) * atlas.frame.voxel_ml
     if prior.whole_ml[0] > tissue_ml:
         raise InputError(
@@ -121,7 +120,8 @@ def build(
             fill_from_cluster(writer, campaign, job, scheduler, report, progress)
             return report
         if device == "cuda":
-            batches = _in_turn(CudaTumourMaker(atlas, settings, prior, seed, snapshots), campaign.draws, GPU_DRAWS)
+            gpu_maker = CudaTumourMaker if prior.mass_effect is None else _batched_maker()
+            batches = _in_turn(gpu_maker(atlas, settings, prior, seed, snapshots), campaign.draws, GPU_DRAWS)
         else:
             maker = TumourMaker(atlas, settings, prior, seed, snapshots)
             batches = _batches(maker, campaign.draws, workers or available_cores())
@@ -135,6 +135,12 @@ def build(
         finally:
             batches.close()
     return report
+
+
+def _batched_maker() -> type[TumourMaker]:
+    from .mass_effect.batched.maker import BatchedTumourMaker  # PyTorch takes seconds to import, and is optional
+
+    return BatchedTumourMaker
 
 
 def _campaign(manifest: Manifest, seed: int, prior: dict[str, object], snapshots: int | None, count: int) -> Campaign:

@@ -24,13 +24,13 @@ from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, check_still, growt
 from .growth import Growth, Snapshot
 from .live_rows import TAIL
 from .settings import FisherKolmogorovSettings
+from .stages import Stages, stages_of
 
 BATCH_CELLS = 1 << 29
 """Cells of all boxes that are worked on at once: 4 GiB of the GPU's memory."""
 
 _THREADS = 256
 _ROOM = 4  # cells beyond the box foretold: the device has no margin that moves
-_STAGES_BETWEEN_LOOKS = 24
 
 
 def require_gpu() -> None:
@@ -45,33 +45,12 @@ def require_gpu() -> None:
         )
 
 
-@dataclass
-class _Stages:
-    """Stages of one tumour, in order.
-
-    Args:
-        diffusion: D_w times the stage's part of its step, mm².
-        growth: exp(rho times time) after the stage, 1 for none.
-        limit: voxels of whole tumour to give up above after the stage; infinite where nobody looks.
-        snapshots: stage -> days, and growth that goes back to the end of the step.
-        first_growth: exp(rho times half the first step).
-        steps: time steps in all.
-    """
-
-    diffusion: list[float]
-    growth: list[float]
-    limit: list[float]
-    snapshots: dict[int, tuple[float, float]]
-    first_growth: float
-    steps: int
-
-
 @dataclass(frozen=True)
 class _Work:
     """A tumour to simulate: its box is `shape` cells from `low` on."""
 
     parameters: GrowthParameters
-    stages: _Stages
+    stages: Stages
     limit_ml: float | None
     low: NDArray[np.int64]
     shape: NDArray[np.int64]
@@ -125,7 +104,7 @@ class CudaFisherKolmogorov:
         reaches = reaches or [None] * len(wanted)
         snapshots = snapshots or [()] * len(wanted)
         works = [
-            _Work(p, self._stages(p, limit, shares), limit, *self._box(p, reach))
+            _Work(p, stages_of(self.host.plan(p, limit, shares), p), limit, *self._box(p, reach))
             for p, limit, shares, reach in zip(wanted, limits, snapshots, reaches, strict=True)
         ]
         found = self._in_batches(works)
@@ -199,11 +178,12 @@ class CudaFisherKolmogorov:
                 cuda_kernels.count[len(owners), _THREADS](there, *where[:3], d_limit, alive, counts, stage, WHOLE_LEVEL)
                 cuda_kernels.judge[-(-len(works) // _THREADS), _THREADS](d_limit, alive, counts, stage)
             for n, work in enumerate(works):
-                if stage in work.stages.snapshots and alive[n]:
-                    days, back = work.stages.snapshots[stage]
+                if stage in work.stages.marks and alive[n]:
+                    days, ahead_days = work.stages.marks[stage]
+                    back = growth_factor(work.parameters, -ahead_days)
                     density = u[begins[n] : begins[n + 1]].copy_to_host().reshape(work.shape)
                     density = np.clip(density, np.float32(0), np.float32(1))
-                    density = density * np.float32(back) / (1 - density + density * np.float32(back))
+                    density = density * back / (1 - density + density * back)
                     taken[n].append(Snapshot(density, _point(work.low), days))
         living = alive.copy_to_host()
         results = []
@@ -218,29 +198,6 @@ class CudaFisherKolmogorov:
         outgrew = not lived or (work.limit_ml is not None and bool(whole_ml > work.limit_ml))
         updates = len(work.stages.diffusion) * density.size
         return Growth(density, _point(work.low), self._shape, work.stages.steps, updates, outgrew, tuple(taken))
-
-    def _stages(self, parameters: GrowthParameters, stop_above_ml: float | None, shares: Sequence[float]) -> _Stages:
-        times = self.host.plan(parameters, stop_above_ml, shares)
-        first = float(growth_factor(parameters, times.days[0] / 2))
-        stages = _Stages([], [], [], {}, first, len(times.elapsed) - 1)
-        since_look, step = 0, 0
-        for phase, following in zip(times.phases, times.days[1:], strict=True):
-            for number in range(1, phase.steps + 1):
-                step += 1
-                last = number == phase.steps
-                grown = float(growth_factor(parameters, (phase.days + following) / 2 if last else phase.days))
-                weights = phase.scheme.weights.ravel()
-                stages.diffusion += [float(parameters.diffusivity * phase.days * weight) for weight in weights]
-                stages.growth += [1.0] * (len(weights) - 1) + [grown]
-                since_look += len(weights)
-                look = since_look >= _STAGES_BETWEEN_LOOKS
-                stages.limit += [math.inf] * (len(weights) - 1) + [times.limits[step] if look else math.inf]
-                since_look = 0 if look else since_look
-                if step in times.marks:
-                    ahead = (following if last else phase.days) / 2
-                    back = float(growth_factor(parameters, -ahead))
-                    stages.snapshots[len(stages.diffusion) - 1] = (float(times.elapsed[step]), back)
-        return stages
 
 
 def _padded(values: list[float], length: int, fill: float) -> NDArray[np.float64]:

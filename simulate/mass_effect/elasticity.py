@@ -11,6 +11,7 @@ V-cycle as preconditioner, whose smoother is a Chebyshev polynomial (Adams et al
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,15 +66,10 @@ class ElasticBody:
     def __init__(self, inside: NDArray[np.bool_], spacing: tuple[float, float, float], form: Form = "textbook") -> None:
         if form not in FORMS:
             raise InputError(f"the form of elasticity must be {' or '.join(FORMS)}, not {form!r}")
-        depth = _halvings(inside.shape)
-        whole = -(-np.array(inside.shape) // 2**depth) * 2**depth
-        padded = np.zeros(whole + 2, np.bool_)
         self._within = tuple(slice(1, n + 1) for n in inside.shape)
-        padded[self._within] = inside
-        self._levels = [_Level(padded, np.array(spacing), form)]
-        while len(self._levels) <= depth and (coarser := _coarser(self._levels[-1].inside)).any():
-            self._levels.append(_Level(coarser, 2 * self._levels[-1].spacing, form))
-        self._directions = np.zeros((2, _KEPT_DIRECTIONS, 3, *padded.shape), np.float32)
+        grids = grids_of(inside)
+        self._levels = [_Level(cells, 2**n * np.array(spacing), form) for n, cells in enumerate(grids)]
+        self._directions = np.zeros((2, KEPT_DIRECTIONS, 3, *grids[0].shape), np.float32)
 
     def stiffen(self, lame: Cells, shear: Cells) -> None:
         """Set lambda and mu of the cells, in the unit of the pressure.
@@ -134,16 +130,16 @@ class ElasticBody:
             found[inner] = start
             found *= top.moves
         left = top.residual(found, wanted).copy()
-        squares = np.zeros(_KEPT_DIRECTIONS)
-        for made in range(_MOST_ITERATIONS):
+        squares = np.zeros(KEPT_DIRECTIONS)
+        for made in range(MOST_ITERATIONS):
             remaining = _norm(left) / scale
             if remaining <= tolerance:
                 return Yielding(found[inner].copy(), made, remaining)
-            slot = made % _KEPT_DIRECTIONS
+            slot = made % KEPT_DIRECTIONS
             step, image = self._directions[:, slot]
             step[...] = self._cycle(0, left)
             image[...] = top.residual(step, None)
-            for other in range(min(made, _KEPT_DIRECTIONS)):
+            for other in range(min(made, KEPT_DIRECTIONS)):
                 if other != slot:
                     share = np.float32(np.vdot(image, self._directions[1, other]) / squares[other])
                     step -= share * self._directions[0, other]
@@ -153,7 +149,7 @@ class ElasticBody:
             found += length * step
             left += length * image
         raise UnsolvedError(
-            f"the elastic equations did not converge: {remaining:.1e} of the force is left after {_MOST_ITERATIONS} "
+            f"the elastic equations did not converge: {remaining:.1e} of the force is left after {MOST_ITERATIONS} "
             "iterations; choose another tumour, or stiffnesses that are less far apart"
         )
 
@@ -169,9 +165,9 @@ class ElasticBody:
         level = self._levels[number]
         level.displacement[...] = 0
         if number == len(self._levels) - 1:
-            level.smooth(wanted, _COARSEST_SMOOTHING)
+            level.smooth(wanted, COARSEST_SMOOTHING)
             return level.displacement
-        level.smooth(wanted, _SMOOTHING)
+        level.smooth(wanted, SMOOTHING)
         coarse = self._levels[number + 1]
         left = level.residual(level.displacement, wanted)
         for axis in range(3):
@@ -179,7 +175,7 @@ class ElasticBody:
         correction = self._cycle(number + 1, coarse.wanted)
         for axis in range(3):
             interpolate(correction[axis], axis, level.free[axis], level.displacement[axis], True)
-        level.smooth(wanted, _SMOOTHING)
+        level.smooth(wanted, SMOOTHING)
         return level.displacement
 
 
@@ -201,7 +197,7 @@ class _Level:
         self._largest = 1.0
         self._strides = strides = [inside.shape[1] * inside.shape[2], inside.shape[2], 1]
         self._about = []
-        for axis, (b, c) in enumerate(_OTHERS):
+        for axis, (b, c) in enumerate(OTHERS):
             order = (axis, b, c)
             self._about.append((tuple(strides[n] for n in order), tuple(float(1 / spacing[n]) for n in order)))
         if not self._textbook:
@@ -227,7 +223,7 @@ class _Level:
         """Tell what is left of the equations; the result is overwritten by the next call."""
         kernel = textbook_residual if self._textbook else published_residual
         wanted = self._nothing if wanted is None else wanted
-        for axis, others in enumerate(_OTHERS):
+        for axis, others in enumerate(OTHERS):
             kernel(
                 *(displacement[n].ravel() for n in (axis, *others)),
                 *self._coefficients(axis),
@@ -242,21 +238,15 @@ class _Level:
     def smooth(self, wanted: Faces, times: int) -> None:
         """Take the short waves out of what `displacement` is off."""
         self._step[...] = 0
-        high, low = self._largest, self._largest / _SMOOTHED_PART
-        middle, half = (high + low) / 2, (high - low) / 2
-        ratio = half / middle
-        keep, add = 0.0, 1 / middle
-        for _ in range(times):
+        for keep, add in smoothing_steps(times):
             self.residual(self.displacement, wanted)
             for axis in range(3):
                 relax(
                     *(v[axis].ravel() for v in (self.displacement, self._step, self._left, self._inverse)),
                     np.float32(keep),
-                    np.float32(add),
+                    np.float32(add / self._largest),
                     *self._rows[axis],
                 )
-            following = 1 / (2 / half * middle - ratio)
-            keep, add, ratio = following * ratio, 2 * following / half, following
 
     def pushed_by(self, pressure: Cells) -> Faces:
         """Gradient of a pressure on the faces that can move."""
@@ -276,8 +266,29 @@ class _Level:
         return tuple(values.ravel() for values in (self.lame, second, *edges))
 
 
-def _halvings(shape: tuple[int, ...]) -> int:
-    return max(0, int(np.log2(min(shape) / _FEWEST_CELLS)))
+def grids_of(inside: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Cells of a body on ever coarser grids, each with a margin of one cell; the first begins with `inside`."""
+    depth = max(0, int(np.log2(min(inside.shape) / _FEWEST_CELLS)))
+    whole = -(-np.array(inside.shape) // 2**depth) * 2**depth
+    grids = [np.pad(inside, [(1, 1 + more) for more in whole - inside.shape])]
+    while len(grids) <= depth and (coarser := _coarser(grids[-1])).any():
+        grids.append(coarser)
+    return grids
+
+
+def smoothing_steps(times: int) -> Iterator[tuple[float, float]]:
+    """Coefficients of a Chebyshev iteration over the upper part of a spectrum from 0 to 1 (Adams et al. 2003).
+
+    Yields:
+        How much of the step before is kept, and how much of the residual is added.
+    """
+    middle, half = (1 + 1 / SMOOTHED_PART) / 2, (1 - 1 / SMOOTHED_PART) / 2
+    ratio = half / middle
+    keep, add = 0.0, 1 / middle
+    for _ in range(times):
+        yield keep, add
+        following = 1 / (2 / half * middle - ratio)
+        keep, add, ratio = following * ratio, 2 * following / half, following
 
 
 def _coarser(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -292,9 +303,9 @@ def _norm(values: Faces) -> float:
     return float(np.sqrt(np.vdot(values, values)))
 
 
-_OTHERS = ((1, 2), (0, 2), (0, 1))
-_SMOOTHING, _COARSEST_SMOOTHING = 4, 24
-_SMOOTHED_PART = 30.0  # shear waves of four cells have a thirtieth of the largest eigenvalue where lambda is 4 mu
+OTHERS = ((1, 2), (0, 2), (0, 1))
+SMOOTHING, COARSEST_SMOOTHING = 4, 24
+SMOOTHED_PART = 30.0  # shear waves of four cells have a thirtieth of the largest eigenvalue where lambda is 4 mu
 _FEWEST_CELLS = 4
-_KEPT_DIRECTIONS = 4
-_MOST_ITERATIONS = 60
+KEPT_DIRECTIONS = 4
+MOST_ITERATIONS = 60

@@ -74,6 +74,38 @@ class MassEffect:
         """See `FisherKolmogorov.nearest_seed`."""
         return self._still.nearest_seed(seed_mm)
 
+    def seed_density(self, seed_mm: tuple[float, float, float]) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+        """See `FisherKolmogorov.seed_density`."""
+        return self._still.seed_density(seed_mm)
+
+    def plan(self, parameters: GrowthParameters, stop_above_ml: float | None = None) -> Plan:
+        """Decide the time steps of a run; the tissue is pushed at each mark, and in the end.
+
+        Args:
+            parameters: see `grow`.
+            stop_above_ml: likewise.
+
+        Raises:
+            InputError: the mass effect is too large.
+        """
+        largest = self.settings.largest_mass_effect_pa
+        if parameters.mass_effect > largest:
+            raise InputError(
+                f"a mass effect of {parameters.mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where tissue folds: "
+                "choose a smaller one"
+            )
+        pushes = self.settings.pushes
+        marks = [n / pushes for n in range(1, pushes)]
+        longest_days = parameters.duration / pushes or math.inf
+        return self._still.plan(parameters, stop_above_ml, marks, longest_days=longest_days)
+
+    @staticmethod
+    def nearest_mark(plan: Plan, share: float) -> int | None:
+        """Tell which of the plan's pushes is the nearest to a share of its duration; None where it has none."""
+        return min(
+            sorted(plan.marks), key=lambda mark: abs(plan.elapsed[mark] - share * plan.elapsed[-1]), default=None
+        )
+
     def _pushing(
         self,
         parameters: GrowthParameters,
@@ -81,21 +113,12 @@ class MassEffect:
         reach: Reach | None,
         snapshots: Sequence[float],
     ) -> tuple[Growth, MovingTissue]:
-        largest = self.settings.largest_mass_effect_pa
-        if parameters.mass_effect > largest:
-            raise InputError(
-                f"a mass effect of {parameters.mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where tissue folds: "
-                "choose a smaller one"
-            )
-        low, seed = self._still.seed_density(parameters.seed_mm)
+        plan = self.plan(parameters, stop_above_ml)
+        low, seed = self.seed_density(parameters.seed_mm)
         tissue = self._tissue()
         tissue.reset()
         box = ActiveBox(tissue.medium, low, seed, reach, _memory.workspace)
-        pushes = self.settings.pushes
-        marks = [n / pushes for n in range(1, pushes)]
-        longest_days = parameters.duration / pushes or math.inf
-        plan = self._still.plan(parameters, stop_above_ml, marks, longest_days=longest_days)
-        shown = {self._nearest(plan, share) for share in snapshots}
+        shown = {self.nearest_mark(plan, share) for share in snapshots}
         taken: list[Snapshot] = []
         run = Run(box, plan, parameters)
         for step, ahead_days in run:
@@ -112,13 +135,6 @@ class MassEffect:
             outgrew = np.count_nonzero(density >= WHOLE_LEVEL) > plan.limits[-1]
         shape, jacobian = self.atlas.frame.shape, tissue.least_jacobian()
         return Growth(density, first, shape, box.steps, box.updates, bool(outgrew), tuple(taken), jacobian), tissue
-
-    @staticmethod
-    def _nearest(plan: Plan, share: float) -> int | None:
-        """Mark nearest to a share of the duration."""
-        return min(
-            sorted(plan.marks), key=lambda mark: abs(plan.elapsed[mark] - share * plan.elapsed[-1]), default=None
-        )
 
     def _tissue(self) -> MovingTissue:
         """Tissue of this thread: to lay it out anew would cost as much as some pushes."""

@@ -49,13 +49,6 @@ def test_a_store_of_the_other_model_is_refused(built, ellipsoid_atlas):
         build(built.path, 9, 5, ellipsoid_atlas, settings=MassEffectSettings())
 
 
-def test_a_gpu_is_refused(ellipsoid_atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr("gliodex.simulate.builder.require_gpu", lambda: None)
-    with pytest.raises(InputError, match="simulated on the CPU: leave out --device cuda"):
-        build(tmp_path / "store", 1, 0, ellipsoid_atlas, settings=SETTINGS, device="cuda")
-    assert not (tmp_path / "store").exists()
-
-
 def test_a_prior_with_mass_effect_wants_the_model(ellipsoid_atlas, tmp_path):
     with pytest.raises(InputError, match="has no mass effect"):
         build(tmp_path / "store", 1, 0, ellipsoid_atlas, prior=Prior(mass_effect=(0.0, 1.0)))

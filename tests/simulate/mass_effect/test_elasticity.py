@@ -189,7 +189,7 @@ def test_a_body_without_stiffness_is_refused(bad):
 
 
 def test_equations_that_do_not_converge_are_not_answered(monkeypatch):
-    monkeypatch.setattr(elasticity, "_MOST_ITERATIONS", 1)
+    monkeypatch.setattr(elasticity, "MOST_ITERATIONS", 1)
     body = ElasticBody(np.ones((8, 8, 8), bool), (4.0,) * 3)
     body.stiffen(np.full((8,) * 3, LAME, np.float32), np.full((8,) * 3, SHEAR, np.float32))
     with pytest.raises(UnsolvedError, match="did not converge"):

@@ -95,7 +95,7 @@ class TestTissue:
         solver.grow(replace(parameters, mass_effect=STRONG))
         tissue = solver._tissue()
         assert np.abs(tissue.displacement).max() > 0.1
-        before, after = (m.sum(axis=(1, 2, 3), dtype=np.float64) for m in (tissue._at_rest, tissue._fields[:3]))
+        before, after = (m.sum(axis=(1, 2, 3), dtype=np.float64) for m in (tissue._grid.at_rest, tissue._fields[:3]))
         np.testing.assert_allclose(after, before, rtol=1e-5)
         assert tissue._fields.min() >= 0
 
@@ -124,7 +124,7 @@ class TestTissue:
         tissue = MovingTissue(brain, MassEffectSettings())
         low, seed = FisherKolmogorov(brain).seed_density((30.0, 5.0, -3.0))
         tissue.push(low, seed, STRONG)
-        inside = tissue._brain
+        inside = tissue._grid.brain
         for axis, shifts in enumerate(tissue._shifts):
             border = inside != np.roll(inside, -1, axis)
             assert np.abs(shifts).max() > 0
