@@ -11,9 +11,9 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
+from ..retrieval.segmentation import labels_of
 from ..retrieval.spaces import Space
 from .console import errors, out, say, stages
-from .query import labels_of
 
 _first, _later, _place, _learn = (
     partial(typer.Option, rich_help_panel=panel)

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
-from . import bench, build, demo, forecast, query, stores, train, train_lmi, train_surrogate, tumours
+from . import bench, build, demo, forecast, query, serve, stores, train, train_lmi, train_surrogate, tumours
 from .console import errors
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("build")(build.build)
 app.command("query")(query.query)
 app.command("forecast")(forecast.forecast)
+app.command("serve")(serve.serve)
 app.command("info")(stores.info)
 app.command("history")(tumours.history)
 app.command("index")(stores.index)

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..retrieval.ants_map import Method as RegistrationMethod
 from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest, run_query
+from ..retrieval.segmentation import labels_of
 from ..retrieval.spaces import Space
 from .build import Device
 from .console import errors, out, say, stages
@@ -296,20 +297,3 @@ _KEPT = {
     "draw": "a draw of the network's doubt",
     "middle": "the middle of the best draws of the network's doubt",
 }
-
-
-def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:
-    """Read labels with commas between them, `none` for no core.
-
-    Raises:
-        InputError: they are no whole numbers.
-    """
-    if text is None:
-        return None
-    if text.strip().lower() == "none" and option == "--core":
-        return ()
-    try:
-        labels = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{option} takes whole numbers with commas, for example 1,4, not `{text}`") from None
-    return labels

@@ -20,7 +20,7 @@ from .ants_map import AntsMap, Method
 from .expectation import least_expected
 from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
 from .placement import Placement
-from .refinement import StageChoice, keep
+from .refinement import Refinement, StageChoice, keep
 from .refinement.imaging import check_pet
 from .segmentation import Segmentation, from_files
 from .spaces import Space
@@ -121,9 +121,7 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
         GliodexError: anything the user can mend; nothing is written then.
     """
     watch = Stopwatch(announce)
-    _check_options(request)
-    choice = replace(request.stage, search_thresholds=request.thresholds != "fixed")
-    refinement = choice.stage(request.out)
+    refinement = check_options(request)
     with watch.stage("read"):
         segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
         image = load_image(request.image) if request.image else None
@@ -207,7 +205,15 @@ def _making_of(announce: Callable[[str], None]) -> Callable[[int, int], None]:
     return lambda done, total: announce(f"making the index: {done:,} of {total:,} tumours")
 
 
-def _check_options(request: QueryRequest) -> None:
+def check_options(request: QueryRequest) -> Refinement | None:
+    """Check what can be checked of a request without reading a file.
+
+    Returns:
+        The stage after retrieval that is asked for.
+
+    Raises:
+        InputError: options that are out of range or do not go together.
+    """
     if request.top_k < 1:
         raise InputError(f"--top-k must be at least 1, not {request.top_k}")
     _check_search(request)
@@ -225,6 +231,7 @@ def _check_options(request: QueryRequest) -> None:
     if request.pet is not None and request.stage.name != "tmcmc":
         raise InputError("--pet is for --refine tmcmc: the other stages compare outlines alone")
     _ = request.placement
+    return replace(request.stage, search_thresholds=request.thresholds != "fixed").stage(request.out)
 
 
 def _check_search(request: QueryRequest) -> None:

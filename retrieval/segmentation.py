@@ -135,6 +135,23 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
     return _checked(_integers(core) > 0, _integers(whole) > 0, whole.frame, understood, [])
 
 
+def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Read labels with commas between them, `none` for no core.
+
+    Raises:
+        InputError: they are no whole numbers.
+    """
+    if text is None:
+        return None
+    if text.strip().lower() == "none" and option == "--core":
+        return ()
+    try:
+        labels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} takes whole numbers with commas, for example 1,4, not `{text}`") from None
+    return labels
+
+
 def _checked(core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str]) -> Segmentation:
     source = understood.get("whole_mask", understood.get("segmentation"))
     if not whole.any():

@@ -85,6 +85,20 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
     Raises:
         OutputError: the place cannot be written to.
     """
+    image = _image(data, frame, intent)
+    try:
+        nib.save(image, path)
+    except (OSError, ImageFileError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else _first_line(error)
+        raise OutputError(f"cannot write {path}: {reason}") from error
+
+
+def as_bytes(data: NDArray[np.generic], frame: Frame, intent: str = "") -> bytes:
+    """Content of the file that `save_image` would write as .nii.gz, packed less tightly."""
+    return gzip.compress(_image(data, frame, intent).to_bytes(), 1)
+
+
+def _image(data: NDArray[np.generic], frame: Frame, intent: str) -> nib.Nifti1Image:
     if data.dtype == np.bool_:
         data = data.astype(np.uint8)
     image = nib.Nifti1Image(np.ascontiguousarray(data), frame.affine, dtype=data.dtype)
@@ -93,11 +107,7 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
     image.set_qform(None if frame.shears else frame.affine, code="unknown" if frame.shears else "scanner")
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = intent[:79].encode()
-    try:
-        nib.save(image, path)
-    except (OSError, ImageFileError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else _first_line(error)
-        raise OutputError(f"cannot write {path}: {reason}") from error
+    return image
 
 
 def _affine(image: nib.Nifti1Image, path: Path, shape: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -10,14 +10,15 @@ import pytest
 import gliodex
 
 ROOT = Path(gliodex.__file__).parent
-FLOORS = ["store", "simulate", "learn", "index", "retrieval", "cli"]
+FLOORS = ["store", "simulate", "learn", "index", "retrieval", "service", "cli"]
 MAY_IMPORT = {
     "store": set(),
     "simulate": {"store"},
     "learn": {"store", "simulate"},
     "index": {"store", "learn"},
     "retrieval": {"store", "simulate", "learn", "index"},
-    "cli": {"store", "simulate", "learn", "index", "retrieval"},
+    "service": {"store", "index", "retrieval"},
+    "cli": {"service", "store", "simulate", "learn", "index", "retrieval"},
 }
 
 
@@ -44,7 +45,7 @@ def test_imports_only_point_down(floor):
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["ants", "matplotlib", "nilearn", "torch"])
+@pytest.mark.parametrize("module", ["ants", "fastapi", "matplotlib", "nilearn", "torch"])
 def test_the_package_does_not_load_what_only_some_commands_need(module):
     code = f"import sys, gliodex, gliodex.cli.main; sys.exit({module!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,154 @@
+"""The application: routes, what is said when something goes wrong, and what goes on in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from ..errors import GliodexError
+from .context import Context
+from .guard import Guard
+from .jobs import Jobs
+from .problems import MEDIA_TYPE, Problem, RefusedError, problem_of
+from .query_routes import query_routes
+from .queue import Queue
+from .settings import ServiceSettings
+from .shelf import Shelf
+from .store_routes import store_routes
+
+log = logging.getLogger("gliodex.service")
+
+_LOOK_S = 2.0
+
+
+def make_app(settings: ServiceSettings, token: str | None = None, hosts: tuple[str, ...] | None = None) -> Guard:
+    """Make the service, ready to be served.
+
+    Args:
+        settings: of the service.
+        token: see `Guard`.
+        hosts: likewise.
+
+    Raises:
+        GliodexError: a store cannot be opened.
+    """
+    context = Context(settings, Shelf(settings.stores), Jobs(settings.folder), Queue(settings))
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(_follow(context))
+        yield
+        following.cancel()
+        context.close()
+
+    app = FastAPI(
+        title="gliodex",
+        version=version("gliodex"),
+        description="Personalise brain-tumour growth models by querying a store of simulated tumours.\n\n"
+        "Research software, not a medical device: not for diagnosis or treatment.",
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        responses={"4XX": {"description": "Refused", "content": {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}}},
+    )
+    app.include_router(store_routes(context))
+    app.include_router(query_routes(context))
+    _service_routes(app, context)
+    _problems(app, settings.stores)
+    _counted(app, context)
+    return Guard(app, settings.limits, token, hosts)
+
+
+def _service_routes(app: FastAPI, context: Context) -> None:
+    @app.get("/healthz", tags=["service"])
+    def health() -> Response:
+        """Say whether the service can answer."""
+        faults = context.shelf.faults
+        return JSONResponse({"status": "ok" if not faults else "degraded", "faults": faults}, 503 if faults else 200)
+
+    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+    def metrics() -> Response:
+        """Tell Prometheus what the service does."""
+        counted = Counter(job.read().status for job in context.jobs)
+        for status in ("queued", "running", "done", "failed", "cancelled"):
+            context.counters.jobs.labels(status).set(counted[status])
+        for one in context.shelf:
+            context.counters.tumours.labels(one.name).set(len(one.store))
+        return Response(generate_latest(context.counters.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _problems(app: FastAPI, stores: dict[str, str]) -> None:
+    """Answer whatever goes wrong with a problem document, and never with a traceback."""
+
+    def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+        return JSONResponse(problem.as_record(), problem.status, headers, media_type=MEDIA_TYPE)
+
+    @app.exception_handler(GliodexError)
+    def refused(_: Request, error: GliodexError) -> JSONResponse:
+        return answer(problem_of(error, stores=stores), error.headers if isinstance(error, RefusedError) else None)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:])
+        cause = f"{field or 'the request'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        remedy = "see /v1/openapi.json for what it may be"
+        return answer(Problem("the request cannot be used", 422, f"{cause}; {remedy}", field, cause, remedy))
+
+    @app.exception_handler(HTTPException)
+    def http(_: Request, error: HTTPException) -> JSONResponse:
+        return answer(
+            Problem(str(error.detail).lower(), error.status_code, str(error.detail)), dict(error.headers or {})
+        )
+
+    @app.exception_handler(Exception)
+    def fault(request: Request, error: Exception) -> JSONResponse:
+        log.error("a fault at %s %s: %s", request.method, _route(request), type(error).__name__)
+        told = f"a fault of the service ({type(error).__name__}): please report it"
+        return answer(Problem("a fault of the service", 500, told))
+
+
+def _counted(app: FastAPI, context: Context) -> None:
+    @app.middleware("http")
+    async def count(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        begun = time.perf_counter()
+        response = await call(request)
+        route = _route(request)
+        context.counters.requests.labels(request.method, route, str(response.status_code)).inc()
+        context.counters.seconds.labels(route).observe(time.perf_counter() - begun)
+        return response
+
+
+def _route(request: Request) -> str:
+    """Pattern of the route, so that ids of jobs appear nowhere."""
+    return str(getattr(request.scope.get("route"), "path", "unknown"))
+
+
+async def _follow(context: Context) -> None:
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            await asyncio.to_thread(context.shelf.refresh)
+        except Exception as error:
+            log.error("stores could not be looked at: %s", type(error).__name__)
+
+
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("type", "title", "detail", "field", "cause", "remedy")}
+    | {"status": {"type": "integer"}},
+    "required": ["type", "title", "status", "detail"],
+}

@@ -1,0 +1,98 @@
+"""What a client asks for, between a form, a file, and a `QueryRequest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import InputError
+from ..index import MEASURES, METHODS
+from ..retrieval.ants_map import Method as Registration
+from ..retrieval.refinement import StageChoice
+from ..retrieval.request import QueryRequest
+from ..retrieval.segmentation import labels_of
+from ..retrieval.spaces import Space
+
+FILES = ("segmentation", "core_mask", "whole_mask", "t1", "t1c", "white", "grey", "pet")
+"""Fields of a form that are files."""
+
+
+class Options(BaseModel):
+    """Options of a query; those of `gliodex query`, with _ for -."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: str | None = Field(None, description="Name of the store; may be left out where there is one.")
+    core: str | None = Field(None, description="Labels of the core, e.g. 1,4; `none` for no core.", examples=["1,4"])
+    whole: str | None = Field(None, description="Labels of the whole tumour.", examples=["1,2,4"])
+    space: Space | None = Field(None, description="Space of the segmentation, where there is no MRI.")
+    registration: Registration = Field("fast", description="How an MRI is registered.")
+    top_k: int = Field(15, ge=1, le=1000, description="How many matches to list.")
+    distinct: bool = Field(False, description="No more than the best tumour of each simulation.")
+    folded: bool = Field(False, description="Find tumours that have folded the tissue, too.")
+    method: str = Field("dice", description="Way of searching.", json_schema_extra={"enum": list(METHODS)})
+    measure: str = Field("dice", description="What is ranked by.", json_schema_extra={"enum": list(MEASURES)})
+    rerank: int = Field(0, ge=0, le=100_000, description="Put so many in the order of their exact Dice.")
+    thresholds: Literal["fixed", "search"] | None = Field(None, description="Find both thresholds, too.")
+    refine: Literal["none", "local", "tmcmc", "npe", "lmi"] = Field("none", description="Stage after retrieval.")
+    refine_in: Literal["patient", "atlas"] = Field("patient", description="Where it simulates.")
+    evaluations: int | None = Field(None, ge=1, le=1_000_000, description="Simulations of it at most.")
+    prior: Literal["paper", "store"] | None = Field(None, description="Ranges of growth of tmcmc.")
+    around_matches: bool = Field(False, description="Begin tmcmc around the matches.")
+    alike_mm: float | None = Field(None, ge=0, le=100, description="mm over which images err alike (tmcmc).")
+    samples: int | None = Field(None, ge=1, le=1_000_000, description="Samples of each stage of tmcmc.")
+    simulations: int | None = Field(None, ge=1, le=1_000_000, description="Simulations of each round of npe.")
+    rounds: int | None = Field(None, ge=1, le=100, description="Rounds of npe.")
+
+
+def request_of(asked: dict[str, Any], folder: Path, store: str, out: Path) -> QueryRequest:
+    """Make the request that `run_query` takes.
+
+    Args:
+        asked: `options`, and under `files` the file of each field.
+        folder: where these files are.
+        store: path of the store, with a version.
+        out: folder for the results.
+
+    Raises:
+        InputError: labels that are none, or two MRIs.
+    """
+    options, files = Options(**asked["options"]), {field: folder / name for field, name in asked["files"].items()}
+    if "t1" in files and "t1c" in files:
+        raise InputError("give --t1 or --t1c, not both: one image is registered")
+    return QueryRequest(
+        store,
+        out,
+        seg=files.get("segmentation"),
+        core_mask=files.get("core_mask"),
+        whole_mask=files.get("whole_mask"),
+        core=labels_of("--core", options.core),
+        whole=labels_of("--whole", options.whole),
+        image=files.get("t1") or files.get("t1c"),
+        white=files.get("white"),
+        grey=files.get("grey"),
+        pet=files.get("pet"),
+        space=options.space,
+        registration=options.registration,
+        top_k=options.top_k,
+        distinct=options.distinct,
+        method=options.method,
+        measure=options.measure,
+        rerank=options.rerank,
+        thresholds=options.thresholds,
+        folded=options.folded,
+        stage=StageChoice(
+            options.refine,
+            options.refine_in,
+            options.evaluations,
+            options.prior,
+            options.around_matches,
+            options.alike_mm,
+            options.samples,
+            simulations=options.simulations,
+            rounds=options.rounds,
+        ),
+        keep=False,
+    )

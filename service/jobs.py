@@ -1,0 +1,213 @@
+"""Jobs as folders: what was asked, how far it has come, and what came out, for any process to read.
+
+A state is a small file that is replaced whole, so that a reader never sees half of it, and a job that is killed at any
+moment is found as it was. Only who claims an attempt works on it: entries of a queue may be lost or doubled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .problems import RefusedError
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a job has come.
+
+    Args:
+        status: of the job.
+        stage: that is worked on.
+        stages: that have begun, each with the seconds since the epoch when it did.
+        attempt: how often it has been begun.
+        queued_at, started_at, ended_at: seconds since the epoch.
+        beat_at: when its worker last gave a sign of life.
+        problem: why it failed, a problem document.
+    """
+
+    status: Status = "queued"
+    stage: str = ""
+    stages: list[tuple[str, float]] = field(default_factory=list)
+    attempt: int = 0
+    queued_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    ended_at: float | None = None
+    beat_at: float | None = None
+    problem: dict[str, Any] | None = None
+
+
+class Jobs:
+    """All jobs of a service.
+
+    Args:
+        folder: of the service.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "jobs"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def making(self) -> Iterator[Job]:
+        """Make a job whose files are complete when it becomes visible; nothing is left where this fails."""
+        name = secrets.token_urlsafe(16)
+        staged = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
+        try:
+            job = Job(name, staged)
+            job.uploads.mkdir()
+            yield job
+            job.write(State())
+            staged.rename(self._folder / name)
+            job.folder = self._folder / name
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+
+    def __getitem__(self, name: str) -> Job:
+        """Find a job.
+
+        Raises:
+            RefusedError: there is none of that name.
+        """
+        job = Job(name, self._folder / name)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{16,64}", name) or not job.there:
+            raise RefusedError(404, "no such job", "no job has this id: it may have been deleted after its time")
+        return job
+
+    def __iter__(self) -> Iterator[Job]:
+        for folder in sorted(self._folder.iterdir()):
+            if not folder.name.startswith(".") and (job := Job(folder.name, folder)).there:
+                yield job
+
+    def sweep(self, kept_s: float) -> int:
+        """Delete jobs that ended longer ago than this, and what interrupted requests left; tells how many."""
+        now, count = time.time(), 0
+        for job in self:
+            ended = job.read().ended_at
+            if ended is not None and now - ended > kept_s:
+                job.delete()
+                count += 1
+        for left in self._folder.glob(".*"):
+            with contextlib.suppress(OSError):
+                if now - left.stat().st_mtime > _ABANDONED_S:
+                    shutil.rmtree(left, ignore_errors=True)
+        return count
+
+
+class Job:
+    """One job; see `Jobs`.
+
+    Args:
+        name: its id.
+        folder: where it lies.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+
+    @property
+    def there(self) -> bool:
+        """Whether there is such a job."""
+        return (self.folder / "state.json").is_file()
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of the files that were sent."""
+        return self.folder / "uploads"
+
+    @property
+    def result(self) -> Path:
+        """Folder of the answer; there when the job is done."""
+        return self.folder / "result"
+
+    def ask(self, request: dict[str, Any]) -> None:
+        """Keep what is asked."""
+        (self.folder / "request.json").write_text(json.dumps(request))
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is asked."""
+        found: dict[str, Any] = json.loads((self.folder / "request.json").read_text())
+        return found
+
+    def read(self) -> State:
+        """Tell how far it has come.
+
+        Raises:
+            RefusedError: it has just been deleted.
+        """
+        try:
+            record = json.loads((self.folder / "state.json").read_text())
+        except FileNotFoundError:
+            raise RefusedError(404, "no such job", "the job has been deleted") from None
+        return State(**record | {"stages": [(name, at) for name, at in record["stages"]]})
+
+    def write(self, state: State) -> None:
+        """Replace the state."""
+        handle, path = tempfile.mkstemp(prefix=".state-", dir=self.folder)
+        with os.fdopen(handle, "w") as file:
+            json.dump(asdict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path, self.folder / "state.json")
+
+    def claim(self) -> State | None:
+        """Begin the next attempt; None where it is not to be begun, or someone else has."""
+        state = self.read()
+        if state.status != "queued" or self.cancelled:
+            return None
+        try:
+            (self.folder / f"claim-{state.attempt + 1}").touch(exist_ok=False)
+        except FileExistsError:
+            return None
+        now = time.time()
+        state = replace(
+            state, status="running", stage="", stages=[], attempt=state.attempt + 1, started_at=now, beat_at=now
+        )
+        self.write(state)
+        return state
+
+    def end(self, status: Status, problem: dict[str, Any] | None = None) -> None:
+        """Say that it has ended; what was sent is not needed any more."""
+        self.write(replace(self.read(), status=status, stage="", ended_at=time.time(), problem=problem))
+        shutil.rmtree(self.uploads, ignore_errors=True)
+
+    def requeue(self) -> None:
+        """Say that its worker is gone, and another may begin anew."""
+        shutil.rmtree(self.result, ignore_errors=True)
+        self.write(replace(self.read(), status="queued", stage="", stages=[], beat_at=None))
+
+    def cancel(self) -> None:
+        """Ask for it to be stopped; at once where nobody works on it."""
+        (self.folder / "cancel").touch()
+        if self.read().status == "queued":
+            self.end("cancelled")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is to be stopped."""
+        return (self.folder / "cancel").exists()
+
+    def delete(self) -> None:
+        """Delete it with all its files."""
+        away = self.folder.with_name(f".gone-{self.name}")
+        with contextlib.suppress(FileNotFoundError):
+            self.folder.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+_ABANDONED_S = 3600.0

@@ -1,0 +1,94 @@
+"""What a client did wrong, as problem documents (RFC 9457): which field, what of it, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import GliodexError, InputError, NotAStoreError, OutputError, StoreError, UnknownTumourError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem document.
+
+    Args:
+        title: what kind of problem it is.
+        status: of HTTP.
+        detail: what is wrong, in one sentence for people.
+        field: of the request that is wrong; empty where it is none.
+        cause: the part of `detail` that says what is wrong.
+        remedy: the part that says what to do.
+    """
+
+    title: str
+    status: int
+    detail: str
+    field: str = ""
+    cause: str = ""
+    remedy: str = ""
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return {"type": "about:blank"} | asdict(self)
+
+
+class RefusedError(InputError):
+    """A request that is refused for a reason of HTTP: too large, too many, too slow, not allowed."""
+
+    def __init__(self, status: int, title: str, detail: str, field: str = "", headers: dict[str, str] | None = None):
+        super().__init__(detail)
+        self.problem = Problem(title, status, detail, field, *_parts(detail))
+        self.headers = headers or {}
+
+
+def problem_of(
+    error: GliodexError, files: Mapping[str, Path] | None = None, stores: Mapping[str, str] | None = None
+) -> Problem:
+    """Tell a client what a user of the command line would read.
+
+    Args:
+        error: what was raised.
+        files: uploads by field; where they lie on this machine is not told.
+        stores: paths of stores by name; nor where these do.
+    """
+    if isinstance(error, RefusedError):
+        return error.problem
+    detail, named = str(error), ""
+    for field, path in (files or {}).items():
+        if str(path) in detail:
+            named = named or field
+            detail = detail.replace(str(path), field)
+    for name, place in (stores or {}).items():
+        detail = detail.replace(place, name)
+    detail = re.sub(r"--([a-z0-9][a-z0-9-]*)", lambda option: field_of(option.group(1)), detail)
+    if not named and (option := re.search(r"--([a-z0-9][a-z0-9-]*)", str(error))):
+        named = field_of(option.group(1))
+    status, title = _kind(error)
+    detail = re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+[\w.@+-]*", "a file of the service", detail)
+    return Problem(title, status, detail, named, *_parts(detail))
+
+
+def field_of(option: str) -> str:
+    """Name of the field that stands for an option of the command line."""
+    return {"seg": "segmentation"}.get(option, option.replace("-", "_"))
+
+
+def _kind(error: GliodexError) -> tuple[int, str]:
+    if isinstance(error, UnknownTumourError):
+        return 404, "no such tumour"
+    if isinstance(error, OutputError):
+        return 507, "no room"
+    if isinstance(error, (NotAStoreError, StoreError)):
+        return 503, "the store cannot be used"
+    return 422, "the request cannot be used"
+
+
+def _parts(detail: str) -> tuple[str, str]:
+    """Messages say what is wrong, a colon or semicolon, and what to do."""
+    pieces = re.split(r"(?<=[^:;])[:;] ", detail)
+    return (detail, "") if len(pieces) == 1 else (": ".join(pieces[:-1]), pieces[-1])

@@ -1,0 +1,233 @@
+"""Routes of queries, which are jobs: ask, follow, fetch, cancel, delete; and look before asking."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, UploadFile
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import GliodexError
+from ..retrieval.request import check_options
+from ..retrieval.segmentation import Segmentation, from_files
+from .asking import FILES, Options, request_of
+from .context import Context
+from .jobs import ENDED, Job, State
+from .previews import preview_of
+from .problems import RefusedError, problem_of
+from .uploads import save_upload, suffix_of
+
+_POLL_S, _KEEP_ALIVE_S = 0.2, 15.0
+_MEDIA = {".json": "application/json", ".html": "text/html", ".png": "image/png", ".gz": "application/gzip"}
+
+
+class QueryForm(Options):
+    """A query: one segmentation or two masks, what places them, and options."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    segmentation: UploadFile | None = Field(None, description="Label map, NIfTI.")
+    core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
+    whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
+    t1: UploadFile | None = Field(None, description="Skull-stripped T1 to register to the atlas.")
+    t1c: UploadFile | None = Field(None, description="Skull-stripped T1 with contrast, if there is no T1.")
+    white: UploadFile | None = Field(None, description="Map of the patient's own white matter.")
+    grey: UploadFile | None = Field(None, description="Map of grey matter, with it.")
+    pet: UploadFile | None = Field(None, description="FET-PET from 0 to 1 (tmcmc).")
+
+
+class Progress(BaseModel):
+    """How far a job has come."""
+
+    id: str
+    status: str = Field(description="queued, running, done, failed or cancelled.")
+    stage: str
+    stages: list[tuple[str, float]] = Field(description="Stages begun, each with the seconds since the epoch.")
+    attempt: int
+    queued_at: float
+    started_at: float | None
+    ended_at: float | None
+    problem: dict[str, Any] | None = Field(description="Why it failed, a problem document.")
+    files: list[str] = Field(description="Files of the result.")
+
+
+class Preview(BaseModel):
+    """What was understood of a segmentation."""
+
+    labels: dict[str, int] = Field(description="Voxels of each label.")
+    core_labels: list[int]
+    whole_labels: list[int]
+    volumes_ml: dict[str, float]
+    orientation: str
+    spacing_mm: list[float]
+    shape: list[int]
+    warnings: list[str]
+    thumbnail_png: str = Field(description="Three planes through the tumour, base64.")
+
+
+def query_routes(context: Context) -> APIRouter:
+    """Make these routes."""
+    router = APIRouter(prefix="/v1", tags=["queries"])
+
+    @router.post("/previews")
+    async def preview(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Preview:
+        """Say what is understood of a segmentation; nothing is kept."""
+        folder = Path(tempfile.mkdtemp(prefix=".preview-", dir=context.settings.folder))
+        try:
+            given = await context.work(_taken, context, form, folder, None)
+            return Preview(**await context.work(preview_of, given))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @router.post("/queries", status_code=202)
+    async def ask(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Response:
+        """Accept a query; it is worked on as a job."""
+        waiting = len(context.queue.waiting())
+        if waiting >= context.settings.limits.waiting:
+            raise RefusedError(
+                429,
+                "too many jobs",
+                f"{waiting} jobs wait already: ask again in a minute",
+                headers={"retry-after": "60"},
+            )
+        store = context.shelf[form.store]
+        with context.jobs.making() as job:
+            await context.work(_taken, context, form, job.uploads, job)
+            asked = job.asked | {"store": f"{context.settings.stores[store.name]}@{store.store.version}"}
+            job.ask(asked)
+        context.queue.put(job.name)
+        context.counters.accepted.inc()
+        told = progress_of(job, job.read()).model_dump()
+        return JSONResponse(told, 202, {"location": f"/v1/queries/{job.name}"})
+
+    @router.get("/queries/{name}")
+    def progress(name: str) -> Progress:
+        """Tell how far a job has come."""
+        job = context.jobs[name]
+        return progress_of(job, job.read())
+
+    @router.get(
+        "/queries/{name}/events",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    def events(name: str) -> StreamingResponse:
+        """Send a server-sent event each time a job comes further, until it ends."""
+        return StreamingResponse(_events(context.jobs[name]), media_type="text/event-stream")
+
+    @router.get("/queries/{name}/result")
+    def result(name: str) -> Response:
+        """Send the answer: matches, scores, parameters, everything needed to repeat it."""
+        return _file(context.jobs[name], "matches.json")
+
+    @router.get("/queries/{name}/files/{file}", response_class=FileResponse)
+    def file(name: str, file: str) -> Response:
+        """Send a file of the result, or what was sent."""
+        return _file(context.jobs[name], file)
+
+    @router.post("/queries/{name}/cancel", status_code=202)
+    def cancel(name: str) -> Progress:
+        """Stop a job."""
+        job = context.jobs[name]
+        if job.read().status not in ENDED:
+            job.cancel()
+        return progress_of(job, job.read())
+
+    @router.delete("/queries/{name}", status_code=204)
+    def delete(name: str) -> None:
+        """Delete a job with its files; it is stopped if it runs."""
+        context.jobs[name].delete()
+
+    return router
+
+
+def progress_of(job: Job, state: State) -> Progress:
+    """Tell how far a job has come."""
+    record = asdict(state)
+    record.pop("beat_at")
+    files = sorted(p.name for p in job.result.iterdir() if p.is_file()) if state.status == "done" else []
+    return Progress(id=job.name, **record, files=files)
+
+
+def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> Segmentation:
+    """Keep the files of a form, and read what can be read before the work.
+
+    Raises:
+        RefusedError, GliodexError: something cannot be used.
+    """
+    files: dict[str, str] = {}
+    for field in FILES:
+        upload: UploadFile | None = getattr(form, field)
+        if upload is None:
+            continue
+        head = upload.file.read(2)
+        upload.file.seek(0)
+        files[field] = field + suffix_of(head)
+        save_upload(upload.file, field, folder / files[field], context.settings.limits)
+    asked = {"options": form.model_dump(include=set(Options.model_fields), exclude_unset=True), "files": files}
+    with _told_of(files, folder):
+        request = request_of(asked, folder, "", folder)
+        if job is not None:
+            check_options(request)
+            job.ask(asked)
+        elif request.seg is None and request.core_mask is None and request.whole_mask is None:
+            raise RefusedError(
+                422,
+                "the request cannot be used",
+                "segmentation is missing: send a label map, or two masks",
+                "segmentation",
+            )
+        return from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
+
+
+@contextmanager
+def _told_of(files: dict[str, str], folder: Path) -> Iterator[None]:
+    """Name fields in what is said of their files."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except GliodexError as error:
+        problem = problem_of(error, {field: folder / name for field, name in files.items()})
+        raise RefusedError(problem.status, problem.title, problem.detail, problem.field) from error
+
+
+def _file(job: Job, name: str) -> Response:
+    if job.read().status != "done":
+        raise RefusedError(
+            409, "not ready", "the job has no result: follow it until it is done", headers={"retry-after": "2"}
+        )
+    there = {p.name: p for p in job.result.iterdir() if p.is_file()}
+    if name not in there:
+        raise RefusedError(404, "no such file", f"the result has these files: {', '.join(sorted(there))}")
+    return FileResponse(there[name], media_type=_MEDIA.get(there[name].suffix, "application/octet-stream"))
+
+
+async def _events(job: Job) -> AsyncIterator[str]:
+    last, sent_at = "", 0.0
+    while True:
+        try:
+            state = job.read()
+        except RefusedError:
+            yield "event: deleted\ndata: {}\n\n"
+            return
+        told = json.dumps(progress_of(job, state).model_dump())
+        if told != last:
+            last, sent_at = told, time.monotonic()
+            yield f"event: progress\ndata: {told}\n\n"
+        elif time.monotonic() - sent_at > _KEEP_ALIVE_S:
+            sent_at = time.monotonic()
+            yield ": still here\n\n"
+        if state.status in ENDED:
+            return
+        await asyncio.sleep(_POLL_S)

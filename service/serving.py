@@ -1,0 +1,169 @@
+"""Running a service: the server of this process, and workers in another that is replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..errors import InputError, OutputError
+from .app import make_app
+from .guard import LOOPBACK
+from .settings import ServiceSettings
+
+log = logging.getLogger("gliodex.service")
+
+_SHORTEST_TOKEN = 16
+_HEADERS_S = 20.0
+_STOP_S = 15.0
+
+
+def serve(
+    settings: ServiceSettings,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    token_file: Path | None = None,
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve until told to stop.
+
+    Args:
+        settings: of the service; its folder is made.
+        host: address to listen at.
+        port: likewise; 0 takes a free one.
+        token_file: holds what clients must show; none is asked for on the loopback without it.
+        ready: told the address once requests are answered.
+
+    Raises:
+        InputError: the address is for others too and there is no token, or the token is too short.
+        OutputError: the folder or the port cannot be used.
+        GliodexError: a store cannot be opened.
+    """
+    token = _token(token_file)
+    loopback = host in LOOPBACK
+    if token is None and not loopback:
+        raise InputError(
+            f"--host {host} lets others ask this service: give a secret with --token-file, for example one made by "
+            f"`python3 -c 'import secrets; print(secrets.token_urlsafe())'`"
+        )
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.chmod(0o700)
+        settings.save()
+    except OSError as error:
+        raise OutputError(f"cannot write to {settings.folder}: {error.strerror}; choose another --folder") from error
+    app = make_app(settings, token, LOOPBACK if loopback else None)
+    _allow_many_connections()
+    config = uvicorn.Config(
+        app,
+        host,
+        port,
+        http=_Protocol,
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config, ready)
+    with _Workers(settings.folder):
+        try:
+            server.run()
+        except SystemExit as error:
+            raise OutputError(f"cannot listen at {host}:{port}: choose another --port or --host") from error
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            address = self.servers[0].sockets[0].getsockname()
+            name = f"[{address[0]}]" if ":" in address[0] else address[0]
+            self._ready(f"http://{name}:{address[1]}")
+
+
+class _Protocol(HttpToolsProtocol):
+    """Closes connections on which no request comes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(_HEADERS_S, transport.close)
+
+    def on_headers_complete(self) -> None:
+        self._patience.cancel()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+
+class _Workers:
+    """A process with workers, while this is entered; another one where it dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._command = [sys.executable, "-m", "gliodex.service.worker", str(folder)]
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_up, daemon=True)
+
+    def __enter__(self) -> _Workers:
+        self._process = subprocess.Popen(self._command)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _keep_up(self) -> None:
+        assert self._process is not None
+        while not self._stopping.wait(0.5):
+            if self._process.poll() is not None:
+                log.error("the workers died (%s): others take over", self._process.returncode)
+                time.sleep(0.5)
+                self._process = subprocess.Popen(self._command)
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a token: give a file with one line of plain characters") from error
+    if len(token) < _SHORTEST_TOKEN:
+        raise InputError(
+            f"{path} holds a token of {len(token)} characters, at least {_SHORTEST_TOKEN} are wanted: for example "
+            f"{secrets.token_urlsafe(24)}"
+        )
+    return token
+
+
+def _allow_many_connections() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

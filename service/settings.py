@@ -1,0 +1,80 @@
+"""What a service is told when it starts, and tells its workers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a client may ask for.
+
+    Args:
+        upload_bytes: of one request.
+        unpacked_bytes: of one file, once it is unpacked.
+        voxels: of one image.
+        waiting: jobs in the queue.
+        job_s: of one job.
+        kept_s: how long uploads and results are kept after a job has ended.
+        silence_s: how long a client may send nothing while it sends.
+        upload_s: how long a request may take to arrive.
+        attempts: how often a job is begun whose worker dies.
+    """
+
+    upload_bytes: int = 256 * MIB
+    unpacked_bytes: int = 1024 * MIB
+    voxels: int = 1 << 27
+    waiting: int = 32
+    job_s: float = 3600.0
+    kept_s: float = 7 * 24 * 3600.0
+    silence_s: float = 20.0
+    upload_s: float = 300.0
+    attempts: int = 3
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """A service.
+
+    Args:
+        stores: path of each store, by the name that clients use; without versions.
+        folder: where jobs, their files and the queue are.
+        limits: see `Limits`.
+        redis: URL of a Redis server that holds the queue; an embedded database in `folder` without one.
+        workers: jobs that are worked on at a time.
+    """
+
+    stores: dict[str, str]
+    folder: Path
+    limits: Limits = field(default_factory=Limits)
+    redis: str | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.stores:
+            raise InputError("a service needs at least one store")
+        for name, path in self.stores.items():
+            if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
+                raise InputError(f"a store cannot be called `{name}`: letters, digits, - and _ make a name")
+            if "@" in path:
+                raise InputError(f"{path}: a service follows its stores as they grow: name it without a version")
+
+    def save(self) -> None:
+        """Write them where workers find them."""
+        record = asdict(self) | {"folder": str(self.folder)}
+        (self.folder / _NAME).write_text(json.dumps(record))
+
+    @classmethod
+    def load(cls, folder: Path) -> ServiceSettings:
+        """Read what `save` wrote."""
+        record = json.loads((folder / _NAME).read_text())
+        return cls(**record | {"folder": folder, "limits": Limits(**record["limits"])})
+
+
+_NAME = "service.json"

@@ -1,0 +1,86 @@
+"""The stores of a service, open and ready to be searched; a store that grows is followed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import GliodexError
+from ..index import DiceIndex
+from ..store.reader import TumorStore, open_store
+from .problems import RefusedError
+
+
+@dataclass(frozen=True)
+class Open:
+    """A store as it was at one moment.
+
+    Args:
+        name: that clients use.
+        store: a snapshot.
+        index: of this snapshot.
+    """
+
+    name: str
+    store: TumorStore
+    index: DiceIndex
+
+
+class Shelf:
+    """All stores of a service.
+
+    Args:
+        stores: path of each, by name.
+
+    Raises:
+        GliodexError: one cannot be opened, or holds nothing.
+    """
+
+    def __init__(self, stores: dict[str, str]) -> None:
+        self._paths = stores
+        self._open = {name: _opened(name, path) for name, path in stores.items()}
+        self._faults: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Open]:
+        return iter(self._open.values())
+
+    def __getitem__(self, name: str | None) -> Open:
+        """Find a store; the only one where no name is given.
+
+        Raises:
+            RefusedError: there is no such store, or it has gone since it was opened.
+        """
+        if name is None and len(self._open) == 1:
+            return next(iter(self._open.values()))
+        names = ", ".join(self._open)
+        if name is None:
+            raise RefusedError(422, "the request cannot be used", f"store is missing: it is one of {names}", "store")
+        if name not in self._open:
+            raise RefusedError(404, "no such store", f"there is no store of this name: it is one of {names}", "store")
+        if name in self._faults:
+            raise RefusedError(503, "the store cannot be used", self._faults[name], "store", {"retry-after": "30"})
+        return self._open[name]
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with stores that cannot be read any more, by name."""
+        return dict(self._faults)
+
+    def refresh(self) -> None:
+        """Look which stores have grown, and open these anew; requests go on with what they have."""
+        with self._lock:
+            for name, path in self._paths.items():
+                try:
+                    store = open_store(path)
+                    if store.version != self._open[name].store.version:
+                        self._open[name] = _opened(name, path)
+                    self._faults.pop(name, None)
+                except (GliodexError, OSError):
+                    self._faults[name] = f"the store {name} cannot be read at the moment: ask again later"
+
+
+def _opened(name: str, path: str) -> Open:
+    store = open_store(path)
+    return Open(name, store, DiceIndex.open(store))

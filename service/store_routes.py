@@ -1,0 +1,222 @@
+"""Routes about stores: what they hold, their tumours, and searches that are answered at once."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from ..errors import UnknownParametersError
+from ..index import METHODS, what_is_missing
+from ..index.protocol import Hits
+from ..store.integers import level_of
+from ..store.nifti import as_bytes
+from ..store.parameters import UNITS
+from .context import Context
+from .problems import RefusedError
+from .shelf import Open
+
+StoreName = Annotated[str | None, Query(description="Name of the store; may be left out where there is one.")]
+
+
+class StoreFacts(BaseModel):
+    """What a store is."""
+
+    name: str
+    version: int
+    tumours: int
+    atlas: str
+    model: str
+    shape: list[int] = Field(description="Voxels of its frame along x, y and z.")
+    affine: list[list[float]] = Field(description="From voxel indices to mm, RAS+, 4 by 4.")
+    thresholds: dict[str, float] = Field(description="Densities at the outlines of core and whole.")
+    methods: list[str] = Field(description="Ways of searching that are ready.")
+
+
+class Match(BaseModel):
+    """A tumour like the one that was asked for."""
+
+    rank: int
+    id: int
+    score: float = Field(description="Dice of core and whole, summed: 0 to 2.")
+    dice_core: float
+    dice_whole: float
+    parameters: dict[str, Any] | None = Field(description="What it grew with, in `units`; null where nobody knows.")
+
+
+class Matches(BaseModel):
+    """Answer of a search."""
+
+    store: str
+    version: int
+    matches: list[Match]
+    units: dict[str, str] = UNITS
+
+
+class Tumour(BaseModel):
+    """A tumour of a store."""
+
+    id: int
+    parameters: dict[str, Any] | None
+    provenance: dict[str, Any]
+    volumes_ml: dict[str, float]
+    units: dict[str, str] = UNITS
+
+
+def store_routes(context: Context) -> APIRouter:
+    """Make these routes."""
+    router = APIRouter(prefix="/v1", tags=["stores"])
+
+    @router.get("/stores")
+    def stores() -> list[StoreFacts]:
+        """List all stores."""
+        return [facts_of(one) for one in context.shelf]
+
+    @router.get("/stores/{name}")
+    def store(name: str) -> StoreFacts:
+        """Tell what a store is."""
+        return facts_of(context.shelf[name])
+
+    @router.get("/tumors/{number}")
+    def tumour(number: int, store: StoreName = None) -> Tumour:
+        """Tell what is known of a tumour."""
+        return tumour_of(context.shelf[store], number)
+
+    @router.get(
+        "/tumors/{number}/density",
+        response_class=Response,
+        responses={200: {"content": {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}}},
+    )
+    async def density(number: int, store: StoreName = None) -> Response:
+        """Send the density of a tumour on the store's frame, NIfTI."""
+        one = context.shelf[store]
+        content = await context.work(
+            lambda: as_bytes(one.store.density(number), one.store.frame, "tumour cell density")
+        )
+        name = f"tumour-{number}.nii.gz"
+        return Response(
+            content, media_type="application/gzip", headers={"content-disposition": f'attachment; filename="{name}"'}
+        )
+
+    @router.post(
+        "/search",
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        },
+    )
+    async def search(
+        request: Request,
+        store: StoreName = None,
+        k: Annotated[int, Query(ge=1, le=1000, description="How many matches.")] = 15,
+    ) -> Matches:
+        """Search for two masks on the store's frame, exactly, and answer at once.
+
+        The body holds the bits of the core and then those of the whole, each voxel one bit in C order of (x, y, z),
+        most significant first, as `numpy.packbits` makes them; it may be sent with `Content-Encoding: deflate` or gzip.
+        """
+        one = context.shelf[store]
+        body = await request.body()
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        return await context.work(_found, one, body, encoding, k)
+
+    return router
+
+
+def facts_of(one: Open) -> StoreFacts:
+    """Tell what a store is."""
+    store = one.store
+    return StoreFacts(
+        name=one.name,
+        version=store.version,
+        tumours=len(store),
+        atlas=store.atlas.name,
+        model=str(store.manifest.model["model"]),
+        shape=list(store.frame.shape),
+        affine=store.frame.affine.tolist(),
+        thresholds=store.thresholds,
+        methods=[name for name in METHODS if what_is_missing(store, name) is None],
+    )
+
+
+def tumour_of(one: Open, number: int) -> Tumour:
+    """Tell what is known of a tumour.
+
+    Raises:
+        UnknownTumourError: there is none of that number.
+    """
+    store = one.store
+    integers = store.integers(number)
+    return Tumour(
+        id=number,
+        parameters=_parameters(one, number),
+        provenance=store.provenance(number),
+        volumes_ml={
+            name: float(np.count_nonzero(integers >= level_of(level)) * store.frame.voxel_ml)
+            for name, level in store.thresholds.items()
+        },
+    )
+
+
+def _found(one: Open, body: bytes, encoding: str, k: int) -> Matches:
+    core, whole = _masks(one, body, encoding)
+    hits: Hits = one.index.search(core, whole, k)
+    matches = [
+        Match(
+            rank=n + 1,
+            id=int(hits.ids[n]),
+            score=float(hits.scores[n]),
+            dice_core=float(hits.dice_core[n]),
+            dice_whole=float(hits.dice_whole[n]),
+            parameters=_parameters(one, int(hits.ids[n])),
+        )
+        for n in range(len(hits))
+    ]
+    return Matches(store=one.name, version=one.store.version, matches=matches)
+
+
+def _parameters(one: Open, number: int) -> dict[str, Any] | None:
+    try:
+        return one.store.parameters(number).as_record()
+    except UnknownParametersError:
+        return None
+
+
+def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarray]:
+    """Unpack both masks, no further than their size.
+
+    Raises:
+        RefusedError: the body has another size, or encoding.
+    """
+    shape = one.store.frame.shape
+    voxels = int(np.prod(shape))
+    each = -(-voxels // 8)
+    if encoding in _WINDOWS:
+        decoder = zlib.decompressobj(_WINDOWS[encoding])
+        try:
+            body = decoder.decompress(body, 2 * each + 1)
+        except zlib.error as error:
+            raise RefusedError(422, _UNUSABLE, f"the body is no {encoding} data: send it again", "body") from error
+    elif encoding != "identity":
+        raise RefusedError(
+            415, _UNUSABLE, f"the content encoding {encoding} is not known: send deflate or gzip", "body"
+        )
+    if len(body) != 2 * each:
+        raise RefusedError(
+            422,
+            _UNUSABLE,
+            f"the body must hold {2 * each:,} bytes, {each:,} of each mask on {shape}: see the store's frame",
+            "body",
+        )
+    bits = np.frombuffer(body, np.uint8).reshape(2, each)
+    core, whole = (np.unpackbits(mask, count=voxels).reshape(shape).view(np.bool_) for mask in bits)
+    return core, whole
+
+
+_UNUSABLE = "the request cannot be used"
+_WINDOWS = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
