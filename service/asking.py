@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import InputError
-from ..index import MEASURES, METHODS
 from ..retrieval.ants_map import Method as Registration
 from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest
@@ -17,6 +16,10 @@ from ..retrieval.spaces import Space
 
 FILES = ("segmentation", "core_mask", "whole_mask", "t1", "t1c", "white", "grey", "pet")
 """Fields of a form that are files."""
+
+
+Method = Literal["dice", "ds64", "ds32", "ae", "vae", "hash", "radiomics", "radiomics-standardised"]
+Measure = Literal["dice", "jaccard", "l2", "hausdorff", "bernoulli"]
 
 
 class Options(BaseModel):
@@ -32,8 +35,8 @@ class Options(BaseModel):
     top_k: int = Field(15, ge=1, le=1000, description="How many matches to list.")
     distinct: bool = Field(False, description="No more than the best tumour of each simulation.")
     folded: bool = Field(False, description="Find tumours that have folded the tissue, too.")
-    method: str = Field("dice", description="Way of searching.", json_schema_extra={"enum": list(METHODS)})
-    measure: str = Field("dice", description="What is ranked by.", json_schema_extra={"enum": list(MEASURES)})
+    method: Method = Field("dice", description="Way of searching.")
+    measure: Measure = Field("dice", description="What is ranked by, summed over core and whole.")
     rerank: int = Field(0, ge=0, le=100_000, description="Put so many in the order of their exact Dice.")
     thresholds: Literal["fixed", "search"] | None = Field(None, description="Find both thresholds, too.")
     refine: Literal["none", "local", "tmcmc", "npe", "lmi"] = Field("none", description="Stage after retrieval.")

@@ -2,8 +2,8 @@
 
     python -m gliodex.service.job_process FOLDER STORE
 
-FOLDER is that of the job, STORE a path with a version. Nothing but progress and problems is written: no name of a file
-of this machine, and nothing of the patient. It ends when who started it does.
+FOLDER is that of the job, STORE the path of the store that it names. Nothing but progress and problems is written: no
+name of a file of this machine, and nothing of the patient. It ends when who started it does.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         _work(folder, store, tell)
     except GliodexError as error:
-        tell(problem=problem_of(error, stores={"the store": store.rpartition("@")[0]}).as_record())
+        tell(problem=problem_of(error, stores={"the store": store}).as_record())
     except MemoryError:
         tell(problem=Problem("no room", 507, "the service has too little memory for this job").as_record())
     except Exception as error:
@@ -51,8 +51,14 @@ def _work(folder: Path, store: str, tell: Any) -> None:
     from .asking import request_of
 
     asked = json.loads((folder / "request.json").read_text())
-    os.chdir(folder / "uploads")  # so that what is said of a file names it as it was sent
-    run_query(request_of(asked, Path(), store, Path("../result")), lambda stage: tell(stage=stage))
+    os.chdir(folder / "uploads")  # so that files and the store are named in what is written as clients name them
+    if "://" not in store:
+        name = Path(asked["store"])
+        name.unlink(missing_ok=True)
+        name.symlink_to(store)
+        store = asked["store"]
+    request = request_of(asked, Path(), f"{store}@{asked['version']}", Path("../result"))
+    run_query(request, lambda stage: tell(stage=stage))
 
 
 def _end_with_parent(parent: int) -> None:

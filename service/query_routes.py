@@ -103,8 +103,7 @@ def query_routes(context: Context) -> APIRouter:
         store = context.shelf[form.store]
         with context.jobs.making() as job:
             await context.work(_taken, context, form, job.uploads, job)
-            asked = job.asked | {"store": f"{context.settings.stores[store.name]}@{store.store.version}"}
-            job.ask(asked)
+            job.ask(job.asked | {"store": store.name, "version": store.store.version})
         context.queue.put(job.name)
         context.counters.accepted.inc()
         told = progress_of(job, job.read()).model_dump()

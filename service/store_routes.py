@@ -165,6 +165,8 @@ def tumour_of(one: Open, number: int) -> Tumour:
 
 def _found(one: Open, body: bytes, encoding: str, k: int) -> Matches:
     core, whole = _masks(one, body, encoding)
+    if not (core.any() or whole.any()):
+        raise RefusedError(422, _UNUSABLE, "both masks are empty: there is nothing to search for", "body")
     hits: Hits = one.index.search(core, whole, k)
     matches = [
         Match(

@@ -86,8 +86,8 @@ class Worker:
         self.queue.put(job.name)
 
     def _started(self, job: Job) -> subprocess.Popen[bytes]:
-        asked = job.asked
-        command = [sys.executable, "-m", "gliodex.service.job_process", str(job.folder), asked["store"]]
+        store = self._settings.stores[job.asked["store"]]
+        command = [sys.executable, "-m", "gliodex.service.job_process", str(job.folder), store]
         return subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True
         )

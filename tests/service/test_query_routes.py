@@ -1,0 +1,204 @@
+"""Queries as jobs, asked of a running service."""
+
+import base64
+import gzip
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gliodex.retrieval import QueryRequest, run_query
+
+from ..retrieval.anatomy import RESULT_FILES
+from .conftest import follow, serving
+
+
+def test_a_query_is_answered_as_on_the_command_line(service, brain_store, segmentation, ask, tmp_path):
+    accepted = ask(service, top_k=4)
+    assert accepted.status_code == 202
+    job = accepted.json()["id"]
+    assert accepted.headers["location"] == f"/v1/queries/{job}"
+    told = follow(service, job)
+    assert (told["status"], told["problem"], set(told["files"])) == ("done", None, RESULT_FILES)
+    assert [name for name, _ in told["stages"]][:3] == ["starting", "read", "registration"]
+    assert told["queued_at"] <= told["started_at"] <= told["ended_at"]
+    record = service.get(f"/v1/queries/{job}/result").json()
+    request = QueryRequest(str(brain_store.path), tmp_path / "out", seg=segmentation, space="atlas", top_k=4)
+    _, wanted = run_query(request)
+    assert record["matches"] == wanted["matches"]
+    assert record["patient_space"] == wanted["patient_space"]
+    sent = service.get(f"/v1/queries/{job}/files/density.nii.gz").content
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(sent))
+    written = nib.load(tmp_path / "out" / "density.nii.gz")
+    np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(written.dataobj))
+    report = service.get(f"/v1/queries/{job}/files/report.html")
+    assert report.headers["content-type"].startswith("text/html")
+    assert "not a medical device" in report.text
+
+
+def test_what_is_kept_of_a_job_names_no_place_of_the_machine(service, ask, brain_store):
+    job = ask(service).json()["id"]
+    files = follow(service, job)["files"]
+    for name in files:
+        if name.endswith((".json", ".html")):
+            text = service.get(f"/v1/queries/{job}/files/{name}").text
+            assert "/uploads" not in text
+            assert str(brain_store.path.parent) not in text, name
+
+
+def test_a_job_tells_each_stage_as_it_comes(service, ask):
+    job = ask(service).json()["id"]
+    with service.stream("GET", f"/v1/queries/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        told = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
+    assert told[-1]["status"] == "done"
+    assert {"registration", "report"} <= {name for name, _ in told[-1]["stages"]}
+    assert len({one["stage"] for one in told}) > 3
+
+
+def test_a_result_is_there_when_the_job_is_done_and_its_files_alone(service, ask):
+    job = ask(service, refine="local", evaluations=400).json()["id"]
+    early = service.get(f"/v1/queries/{job}/result")
+    assert early.status_code == 409
+    assert "follow it until it is done" in early.json()["detail"]
+    follow(service, job)
+    for name in ("nothing.json", "..%2Frequest.json", "..%2F..%2F..%2Fservice.json", "transform"):
+        answer = service.get(f"/v1/queries/{job}/files/{name}")
+        assert answer.status_code == 404, name
+    assert service.delete(f"/v1/queries/{job}").status_code == 204
+    assert service.get(f"/v1/queries/{job}").status_code == 404
+    assert service.delete(f"/v1/queries/{job}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["x", "../jobs", "AAAAAAAAAAAAAAAAAAAAAA", "%2e%2e"])
+def test_a_job_that_is_not_there_is_not_found(service, name):
+    for method, path in (("GET", ""), ("GET", "/events"), ("GET", "/result"), ("POST", "/cancel"), ("DELETE", "")):
+        assert service.request(method, f"/v1/queries/{name}{path}").status_code in {404, 405}
+
+
+def test_a_running_job_is_stopped(service, ask):
+    job = ask(service, refine="local", evaluations=100000).json()["id"]
+    follow(service, job, {"running"})
+    assert service.post(f"/v1/queries/{job}/cancel").status_code == 202
+    assert follow(service, job, seconds=10)["status"] == "cancelled"
+    assert service.post(f"/v1/queries/{job}/cancel").json()["status"] == "cancelled"
+
+
+def test_what_was_understood_is_shown_before_anything_is_asked(service, segmentation):
+    with segmentation.open("rb") as file:
+        told = service.post("/v1/previews", files={"segmentation": file}).json()
+    labels = np.asarray(nib.load(segmentation).dataobj)
+    assert told["labels"] == {str(n): int((labels == n).sum()) for n in (2, 4)}
+    assert (told["core_labels"], told["whole_labels"], told["orientation"]) == ([4], [2, 4], "RAS")
+    assert told["volumes_ml"]["whole"] == pytest.approx((labels > 0).sum() * 0.008, abs=0.01)
+    assert base64.b64decode(told["thumbnail_png"])[:4] == b"\x89PNG"
+
+
+def refused(service, files, **options):
+    answer = service.post("/v1/queries", files=files, data=options)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert {"title", "status", "detail", "field", "cause", "remedy"} <= set(problem)
+    return problem
+
+
+class TestRefused:
+    """Everything that the command line refuses, and names the field."""
+
+    def test_labels_that_are_not_there(self, service, segmentation):
+        files = {"segmentation": segmentation.read_bytes()}
+        problem = refused(service, files, space="atlas", core="7")
+        assert (problem["field"], problem["status"]) == ("segmentation", 422)
+        assert problem["detail"].startswith("segmentation has none of the core labels 7")
+
+    def test_labels_that_are_no_numbers(self, service, segmentation):
+        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", core="a,b")
+        assert problem["field"] == "core"
+
+    def test_nothing_to_place_the_patient_by(self, service, segmentation):
+        problem = refused(service, {"segmentation": segmentation.read_bytes()})
+        assert "--" not in problem["detail"]
+        assert problem["remedy"]
+
+    def test_no_segmentation(self, service):
+        problem = refused(service, {}, space="atlas")
+        assert problem["field"] == "segmentation"
+
+    def test_an_empty_one(self, service, segmentation):
+        image = nib.load(segmentation)
+        empty = nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine)
+        problem = refused(service, {"segmentation": empty.to_bytes()}, space="atlas")
+        assert problem["field"] == "segmentation"
+        assert "it holds no label but 0" in problem["detail"]
+
+    @pytest.mark.parametrize("content", [b"", b"no image", b"\x1f\x8bno gzip either"])
+    def test_no_image(self, service, content):
+        assert refused(service, {"segmentation": content}, space="atlas")["field"] == "segmentation"
+
+    def test_one_that_was_cut_short(self, service, segmentation):
+        content = segmentation.read_bytes()
+        problem = refused(service, {"segmentation": content[: len(content) // 2]}, space="atlas")
+        assert problem["detail"] == "segmentation is damaged or cut short: send it again"
+
+    def test_two_gigabytes_of_zeros(self, service):
+        header = nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).to_bytes()
+        bomb = gzip.compress(header + bytes(1 << 20)) + gzip.compress(bytes(1 << 28)) * 8
+        assert len(bomb) < 3 << 20
+        problem = refused(service, {"segmentation": bomb}, space="atlas")
+        assert (problem["status"], problem["field"]) == (413, "segmentation")
+
+    def test_an_option_that_does_not_exist(self, service, segmentation):
+        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", colour="red")
+        assert problem["field"] == "colour"
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("top_k", "0"), ("space", "mars"), ("refine", "magic"), ("method", "magic"), ("rerank", "-1")],
+    )
+    def test_an_option_out_of_range(self, service, segmentation, option, value):
+        files = {"segmentation": segmentation.read_bytes()}
+        assert refused(service, files, **{"space": "atlas", option: value})["field"] == option
+
+    def test_options_that_do_not_go_together(self, service, segmentation):
+        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", samples="10")
+        assert problem["field"] == "samples"
+
+    def test_a_file_where_text_is_wanted_and_text_where_a_file_is(self, service, segmentation):
+        assert refused(service, {"space": b"atlas", "segmentation": segmentation.read_bytes()})["field"] == "space"
+        assert refused(service, {}, segmentation="seg.nii.gz", space="atlas")["field"] == "segmentation"
+
+    def test_another_content_type(self, service):
+        answer = service.post("/v1/queries", content=b"{}", headers={"content-type": "application/json"})
+        assert answer.status_code in {415, 422}
+
+
+def test_what_only_the_work_finds_is_told_of_the_job(service, segmentation):
+    image = nib.load(segmentation)
+    far = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    affine = image.affine.copy()
+    affine[:3, 3] += 500
+    far = nib.Nifti1Image(np.asarray(image.dataobj), affine)
+    job = service.post("/v1/queries", files={"segmentation": far.to_bytes()}, data={"space": "atlas"}).json()["id"]
+    told = follow(service, job)
+    assert told["status"] == "failed"
+    assert told["problem"]["status"] == 422
+    assert "outside" in told["problem"]["detail"]
+    assert "/" not in told["problem"]["detail"].replace("and/or", "")
+
+
+def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
+    import httpx
+
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "1") as (_, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        first = ask(client, refine="local", evaluations=100000).json()["id"]
+        follow(client, first, {"running"})
+        assert ask(client).status_code == 202
+        answer = ask(client)
+        assert answer.status_code == 429
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.json()["title"] == "too many jobs"
