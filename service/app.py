@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import time
 from collections import Counter
@@ -114,11 +115,11 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
             Problem(str(error.detail).lower(), error.status_code, str(error.detail)), dict(error.headers or {})
         )
 
-    @app.exception_handler(Exception)
-    def fault(request: Request, error: Exception) -> JSONResponse:
-        log.error("a fault at %s %s: %s", request.method, _route(request), type(error).__name__)
-        told = f"a fault of the service ({type(error).__name__}): please report it"
-        return answer(Problem("a fault of the service", 500, told))
+    @app.exception_handler(OSError)
+    def no_room(_: Request, error: OSError) -> JSONResponse:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise error
+        return answer(Problem("no room", 507, "the service's disk is full: ask again later"), {"retry-after": "600"})
 
 
 def _counted(app: FastAPI, context: Context) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from .problems import MEDIA_TYPE, Problem, RefusedError
 from .settings import Limits
@@ -17,6 +20,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("gliodex.service")
 
 HEADERS = {
     "content-security-policy": (
@@ -75,6 +80,13 @@ class Guard:
         except RefusedError as error:
             if not begun:
                 await _answer(send_safely, error.problem, error.headers)
+        except ClientDisconnect:
+            log.debug("a client went away")
+        except Exception as error:  # noqa: BLE001 - what it says may be of a patient: its kind alone is told
+            log.error("a fault: %s", type(error).__name__)
+            if not begun:
+                told = f"a fault of the service ({type(error).__name__}): please report it"
+                await _answer(send_safely, Problem("a fault of the service", 500, told), {})
 
     def _admit(self, scope: Scope) -> None:
         headers = dict(scope["headers"])

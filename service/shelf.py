@@ -53,7 +53,7 @@ class Shelf:
             RefusedError: there is no such store, or it has gone since it was opened.
         """
         if name is None and len(self._open) == 1:
-            return next(iter(self._open.values()))
+            name = next(iter(self._open))
         names = ", ".join(self._open)
         if name is None:
             raise RefusedError(422, "the request cannot be used", f"store is missing: it is one of {names}", "store")

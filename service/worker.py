@@ -31,7 +31,7 @@ log = logging.getLogger("gliodex.service")
 BEAT_S = 2.0
 """How often a worker gives a sign of life."""
 
-SILENT_S = 20.0
+SILENT_S = 10.0
 """After how long without one a worker is taken to be dead."""
 
 _LOOK_S = 0.25

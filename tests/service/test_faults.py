@@ -1,0 +1,174 @@
+"""What happens to a service, and it goes on: killed workers, a stop in the middle of a job, a store that is gone."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+
+import httpx
+import psutil
+import pytest
+
+from ..retrieval.anatomy import RESULT_FILES
+from .conftest import follow, serving
+
+
+def children(process, module):
+    """Processes below a service that run a module of it."""
+    found = psutil.Process(process.pid).children(recursive=True)
+    return [one for one in found if module in one.cmdline()]
+
+
+@pytest.fixture
+def running(brain_store, tmp_path):
+    """A service, and a client for it."""
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path / "folder") as (process, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        yield process, client
+
+
+def reaches(client, job, stage):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        told = client.get(f"/v1/queries/{job}").json()
+        if stage in {name for name, _ in told["stages"]} or told["status"] == "done":
+            return
+        time.sleep(0.02)
+    raise AssertionError(told)
+
+
+@pytest.mark.parametrize("stage", ["starting", "search", "write images"])
+def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
+    process, client = running
+    job = ask(client).json()["id"]
+    reaches(client, job, stage)
+    (worked,) = children(process, "gliodex.service.job_process")
+    worked.kill()
+    told = follow(client, job)
+    assert (told["status"], told["attempt"], set(told["files"])) == ("done", 2, RESULT_FILES)
+
+
+def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
+    process, client = running
+    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    for attempt in (1, 2, 3):
+        end = time.monotonic() + 60
+        while client.get(f"/v1/queries/{job}").json()["attempt"] < attempt:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        while not (found := children(process, "gliodex.service.job_process")):
+            time.sleep(0.02)
+        found[0].kill()
+    told = follow(client, job)
+    assert told["status"] == "failed"
+    assert told["problem"]["title"] == "given up"
+    assert "3 times" in told["problem"]["detail"]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
+    process, client = running
+    first = ask(client, refine="local", evaluations=3000).json()["id"]
+    second = ask(client).json()["id"]
+    follow(client, first, {"running"})
+    (worker,) = children(process, "gliodex.service.worker")
+    worker.kill()
+    assert follow(client, second)["status"] == "done"
+    told = follow(client, first)
+    assert (told["status"], told["attempt"]) == ("done", 2)
+
+
+def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path):
+    stores, folder = [f"brain={brain_store.path}"], tmp_path / "folder"
+    with serving(stores, folder) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+        jobs = [ask(client, refine="local", evaluations=3000).json()["id"], ask(client).json()["id"]]
+        follow(client, jobs[0], {"running"})
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert time.monotonic() - began < 15
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(folder) in (p.info["cmdline"] or [])]
+    with serving(stores, folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
+        assert [follow(client, job)["status"] for job in jobs] == ["done", "done"]
+
+
+def test_a_store_that_is_gone_is_said_and_comes_back(brain_store, ask, tmp_path):
+    path = tmp_path / "store"
+    shutil.copytree(brain_store.path, path)
+    with serving([str(path)], tmp_path / "folder") as (_, url), httpx.Client(base_url=url, timeout=60) as client:
+        path.rename(tmp_path / "away")
+        wait_for(lambda: client.get("/healthz").status_code == 503)
+        for answer in (client.get("/v1/stores/store"), client.post("/v1/search", content=b""), ask(client)):
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "the store store cannot be read at the moment: ask again later"
+        (tmp_path / "away").rename(path)
+        wait_for(lambda: client.get("/healthz").status_code == 200)
+        assert follow(client, ask(client).json()["id"])["status"] == "done"
+
+
+def wait_for(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_store_that_grows_is_followed_and_jobs_keep_their_version(brain_store, ask, tmp_path, make_tumour):
+    from gliodex.store import writing
+
+    path = tmp_path / "store"
+    shutil.copytree(brain_store.path, path)
+    with serving([str(path)], tmp_path / "folder") as (_, url), httpx.Client(base_url=url, timeout=60) as client:
+        before = client.get("/v1/stores/store").json()
+        job = ask(client, refine="local", evaluations=2000).json()["id"]
+        with writing(path, "a test") as writer:
+            writer.commit_tumours([make_tumour(brain_store.frame)], {"prior": "test"})
+        wait_for(lambda: client.get("/v1/stores/store").json()["version"] > before["version"])
+        assert client.get("/v1/stores/store").json()["tumours"] == before["tumours"] + 1
+        follow(client, job)
+        record = client.get(f"/v1/queries/{job}/result").json()
+        assert (record["store"]["version"], record["store"]["tumours"]) == (before["version"], before["tumours"])
+
+
+def test_a_thousand_slow_clients_hold_nobody_up(running):
+    process, client = running
+    host, port = client.base_url.host, client.base_url.port
+    slow = [socket.create_connection((host, port)) for _ in range(1000)]
+    try:
+        for one in slow:
+            one.sendall(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500000\r\n\r\nabc")
+        began = time.monotonic()
+        assert client.get("/v1/stores").status_code == 200
+        assert time.monotonic() - began < 5
+        assert process.poll() is None
+    finally:
+        for one in slow:
+            one.close()
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(running, tmp_path):
+    _, client = running
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as one:
+        one.sendall(
+            b"POST /v1/queries HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=x\r\n"
+            b"content-length: 100000\r\n\r\n--x\r\ncontent-disposition: form-data; name=segmentation; filename=a\r\n\r\n"
+        )
+    assert client.get("/healthz").status_code == 200
+    assert list((tmp_path / "folder" / "jobs").iterdir()) == []
+
+
+def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path, "--job-minutes", "0.1") as (_, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        told = follow(client, job)
+        assert (told["status"], told["problem"]["status"]) == ("failed", 504)
+        assert "6 s" in told["problem"]["detail"]
+
+
+def test_its_folder_is_its_owners_alone(running, tmp_path):
+    assert os.stat(tmp_path / "folder").st_mode & 0o077 == 0
