@@ -82,7 +82,7 @@ class Guard:
                 await _answer(send_safely, error.problem, error.headers)
         except ClientDisconnect:
             log.debug("a client went away")
-        except Exception as error:  # noqa: BLE001 - what it says may be of a patient: its kind alone is told
+        except Exception as error:
             log.error("a fault: %s", type(error).__name__)
             if not begun:
                 told = f"a fault of the service ({type(error).__name__}): please report it"

@@ -153,7 +153,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(running, tmp_path):
     with socket.create_connection((client.base_url.host, client.base_url.port)) as one:
         one.sendall(
             b"POST /v1/queries HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=x\r\n"
-            b"content-length: 100000\r\n\r\n--x\r\ncontent-disposition: form-data; name=segmentation; filename=a\r\n\r\n"
+            b"content-length: 100000\r\n\r\n--x\r\n"
+            b"content-disposition: form-data; name=segmentation; filename=a\r\n\r\n"
         )
     assert client.get("/healthz").status_code == 200
     assert list((tmp_path / "folder" / "jobs").iterdir()) == []
