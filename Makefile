@@ -6,7 +6,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxpro
 TYPED := .venv/typed
 ROOMS := cli index learn retrieval service simulate store
 
-.PHONY: setup demo test test-all lint format bench clean
+.PHONY: setup demo serve-demo test test-all lint format bench clean
 
 setup: .venv/ready
 
@@ -17,6 +17,10 @@ setup: .venv/ready
 
 demo: .venv/ready
 	$(BIN)/gliodex demo --out demo-output
+
+serve-demo: .venv/ready
+	$(BIN)/gliodex build demo-output/store --count 1000
+	$(BIN)/gliodex serve demo-output/store --folder demo-output/service
 
 test: .venv/ready
 	$(PYTEST)

@@ -1,9 +1,10 @@
 """What a surrogate is to see, and what it is to be trained for, at an equal budget of training.
 
-    python benchmarks/surrogate_ablations.py STORES UNSEEN [--tumours 400] [--epochs 2] [--paper 20] [--of-unseen 100]
+    python benchmarks/surrogate_ablations.py STORES UNSEEN [--tumours 300] [--epochs 2] [--paper 5] [--networks DIR]
 
 STORES and UNSEEN are folders of stores, each of its own anatomy (`gliodex build STORE --atlas FILE --prior paper000`).
-Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once.
+Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once,
+which takes as long. Networks that lie in --networks already are not trained again.
 """
 
 import argparse
@@ -14,17 +15,24 @@ from pathlib import Path
 from record import keep
 
 import gliodex
-from gliodex.learn.surrogate import PAPER_SURROGATE, SMALL_SURROGATE, SurrogateSettings, train_surrogate
+from gliodex.learn.surrogate import (
+    PAPER_SURROGATE,
+    SMALL_SURROGATE,
+    SurrogateFile,
+    SurrogateSettings,
+    train_surrogate,
+)
 from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
 from gliodex.retrieval.benchmark.surrogates import summarise
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("stores", type=Path)
 parser.add_argument("unseen", type=Path)
-parser.add_argument("--tumours", type=int, default=400, help="of each store")
+parser.add_argument("--tumours", type=int, default=300, help="of each store")
 parser.add_argument("--epochs", type=int, default=2)
-parser.add_argument("--paper", type=int, default=20)
+parser.add_argument("--paper", type=int, default=5)
 parser.add_argument("--of-unseen", type=int, default=100, help="tumours of each unseen anatomy")
+parser.add_argument("--networks", type=Path, help="folder to keep them in")
 arguments = parser.parse_args()
 
 small = replace(SMALL_SURROGATE, patience=arguments.epochs)
@@ -40,9 +48,13 @@ asked = {
 stores = [gliodex.open_store(path) for path in sorted(arguments.stores.iterdir())]
 minutes = {}
 with tempfile.TemporaryDirectory() as folder:
-    paths = {name: Path(folder) / f"{name}.network" for name in asked}
+    networks = arguments.networks or Path(folder)
+    networks.mkdir(exist_ok=True)
+    paths = {name: networks / f"{name}.network" for name in asked}
     for name, (design, tumours, epochs) in asked.items():
-        record = train_surrogate(stores, paths[name], SurrogateSettings(design, tumours=tumours, epochs=epochs))
+        if not paths[name].exists():
+            train_surrogate(stores, paths[name], SurrogateSettings(design, tumours=tumours, epochs=epochs))
+        record = SurrogateFile(paths[name]).record
         minutes[name] = round(record["seconds"] / 60, 1)
         print(name, minutes[name], record["history"], flush=True)
     unseen = tuple(str(path) for path in sorted(arguments.unseen.iterdir()))

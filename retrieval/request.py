@@ -174,12 +174,12 @@ def run_query(request: QueryRequest, announce: Callable[[str], None] | None = No
         with watch.stage("report"):
             from .report import write_report  # matplotlib takes a second to import
 
-            background, anatomy = _background(found, shown, store)
+            background, anatomy = background_of(found, shown, store)
             write_report(found, record, background, anatomy, maps, folder)
         record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
         write_record(posterior_record(found.posterior), folder, "posterior")
         write_record(record, folder)
-    if isinstance(spatial, AntsMap) and image is not None:
+    if isinstance(spatial, AntsMap) and request.transform is None:
         spatial.folder = request.out / "transform"  # where it has just moved
     return found, record
 
@@ -270,7 +270,12 @@ def _pet(request: QueryRequest, segmentation: Segmentation) -> NDArray[np.float3
     return values
 
 
-def _background(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:
+def background_of(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:
+    """Find what an answer can be shown on: the patient's MRI, or else the atlas's, on the segmentation's grid.
+
+    Returns:
+        The image, and what it is in words.
+    """
     grid = found.segmentation.frame
     if image is None:
         return found.spatial.to_patient(store.atlas.t1, store.frame, grid), "the atlas's T1, as no MRI was given"

@@ -10,16 +10,19 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from ..errors import GliodexError
 from .context import Context
+from .example import Example
 from .guard import Guard
 from .jobs import Jobs
 from .problems import MEDIA_TYPE, Problem, RefusedError, problem_of
@@ -32,6 +35,7 @@ from .store_routes import store_routes
 log = logging.getLogger("gliodex.service")
 
 _LOOK_S = 2.0
+_PAGE = Path(__file__).parent / "page" / "static"
 
 
 def make_app(settings: ServiceSettings, token: str | None = None, hosts: tuple[str, ...] | None = None) -> Guard:
@@ -68,12 +72,20 @@ def make_app(settings: ServiceSettings, token: str | None = None, hosts: tuple[s
     app.include_router(store_routes(context))
     app.include_router(query_routes(context))
     _service_routes(app, context)
+    app.mount("/", StaticFiles(directory=_PAGE, html=True))
     _problems(app, settings.stores)
     _counted(app, context)
     return Guard(app, settings.limits, token, hosts)
 
 
 def _service_routes(app: FastAPI, context: Context) -> None:
+    example = Example(next(iter(context.shelf)).store.atlas, context.settings.folder / "example")
+
+    @app.get("/v1/example/{name}", tags=["service"], response_class=FileResponse)
+    async def example_file(name: Literal["segmentation", "t1"]) -> Response:
+        """Send a file of the built-in example, a synthetic patient."""
+        return FileResponse(await context.work(example.file, name), media_type="application/gzip")
+
     @app.get("/healthz", tags=["service"])
     def health() -> Response:
         """Say whether the service can answer."""

@@ -25,7 +25,7 @@ log = logging.getLogger("gliodex.service")
 
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
         "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob:; worker-src 'self' blob:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),

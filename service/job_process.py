@@ -47,8 +47,11 @@ def main() -> None:
 
 
 def _work(folder: Path, store: str, tell: Any) -> None:
-    from ..retrieval.request import run_query
+    from ..retrieval.request import background_of, run_query
+    from ..store.nifti import load_image
+    from ..store.reader import open_store
     from .asking import request_of
+    from .views import write_views
 
     asked = json.loads((folder / "request.json").read_text())
     os.chdir(folder / "uploads")  # so that files and the store are named in what is written as clients name them
@@ -58,7 +61,11 @@ def _work(folder: Path, store: str, tell: Any) -> None:
         name.symlink_to(store)
         store = asked["store"]
     request = request_of(asked, Path(), f"{store}@{asked['version']}", Path("../result"))
-    run_query(request, lambda stage: tell(stage=stage))
+    found, _ = run_query(request, lambda stage: tell(stage=stage))
+    tell(stage="pictures for the page")
+    store_then = open_store(request.store)
+    image = load_image(request.image) if request.image else None
+    write_views(found, background_of(found, image, store_then)[0], store_then, request.out)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -30,6 +30,8 @@ from .uploads import save_upload, suffix_of
 _POLL_S, _KEEP_ALIVE_S = 0.2, 15.0
 _MEDIA = {".json": "application/json", ".html": "text/html", ".png": "image/png", ".gz": "application/gzip"}
 
+_REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
 
 class QueryForm(Options):
     """A query: one segmentation or two masks, what places them, and options."""
@@ -209,7 +211,8 @@ def _file(job: Job, name: str) -> Response:
     there = {p.name: p for p in job.result.iterdir() if p.is_file()}
     if name not in there:
         raise RefusedError(404, "no such file", f"the result has these files: {', '.join(sorted(there))}")
-    return FileResponse(there[name], media_type=_MEDIA.get(there[name].suffix, "application/octet-stream"))
+    own = {"content-security-policy": _REPORT_POLICY} if name.endswith(".html") else {}
+    return FileResponse(there[name], media_type=_MEDIA.get(there[name].suffix, "application/octet-stream"), headers=own)
 
 
 async def _events(job: Job) -> AsyncIterator[str]:

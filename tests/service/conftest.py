@@ -15,7 +15,9 @@ import pytest
 
 from gliodex.store import open_store
 
-from ..retrieval.anatomy import brats_labels, shared_store, tumour_on_the_right, write_nifti
+from ..retrieval.anatomy import RESULT_FILES, brats_labels, shared_store, tumour_on_the_right, write_nifti
+
+SERVED_FILES = RESULT_FILES | {"scan.nii.gz", "patient.nii.gz"}
 
 
 @contextmanager

@@ -10,8 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from ..retrieval.anatomy import RESULT_FILES
-from .conftest import follow, serving
+from .conftest import SERVED_FILES, follow, serving
 
 
 def children(process, module):
@@ -48,7 +47,8 @@ def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
     (worked,) = children(process, "gliodex.service.job_process")
     worked.kill()
     told = follow(client, job)
-    assert (told["status"], told["attempt"], set(told["files"])) == ("done", 2, RESULT_FILES)
+    assert (told["status"], told["attempt"]) == ("done", 2)
+    assert set(told["files"]) >= SERVED_FILES
 
 
 def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):

@@ -19,6 +19,7 @@ OPERATIONS = [
     "GET /v1/queries/{name}/files/{file}",
     "POST /v1/queries/{name}/cancel",
     "DELETE /v1/queries/{name}",
+    "GET /v1/example/{name}",
     "GET /healthz",
     "GET /metrics",
 ]
