@@ -1,0 +1,64 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+import gliodex
+from gliodex.errors import GliodexError
+from gliodex.index import DiceIndex
+
+from .conftest import SERVED_FILES, serving
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    return gliodex.connect(str(service.base_url))
+
+
+def test_a_search_is_that_of_the_index(client, brain_store):
+    density = brain_store.density(int(brain_store.ids[2]))
+    core, whole = density >= np.float32(0.6), density >= np.float32(0.2)
+    told, hits = client.search(core, whole, 5), DiceIndex.open(brain_store).search(core, whole, 5)
+    assert [match["id"] for match in told["matches"]] == hits.ids.tolist()
+    assert client.stores()[0]["name"] == "brain"
+
+
+def test_a_tumour_is_told_and_written(client, brain_store, tmp_path):
+    tumour = int(brain_store.ids[1])
+    assert client.tumour(tumour)["parameters"] == brain_store.parameters(tumour).as_record()
+    client.save_density(tumour, tmp_path / "density.nii.gz", store="brain")
+    written = nib.load(tmp_path / "density.nii.gz")
+    np.testing.assert_array_equal(np.asarray(written.dataobj), brain_store.density(tumour))
+
+
+def test_a_query_is_waited_for_saved_and_deleted(client, segmentation, tmp_path):
+    stages = []
+    answer = client.query(segmentation, space="atlas", top_k=3, announce=stages.append)
+    assert len(answer.record["matches"]) == 3
+    folder = answer.save(tmp_path / "result")
+    assert {path.name for path in folder.iterdir()} == set(answer.files) >= SERVED_FILES
+    assert stages
+    answer.delete()
+    with pytest.raises(GliodexError, match="no job has this id"):
+        _ = answer.record
+
+
+def test_what_is_refused_names_the_field(client, segmentation, tmp_path):
+    with pytest.raises(GliodexError, match="none of the core labels 9") as caught:
+        client.query(segmentation, space="atlas", core="9")
+    assert caught.value.problem["field"] == "segmentation"
+    with pytest.raises(GliodexError, match="cannot be read"):
+        client.query(tmp_path / "nothing.nii.gz")
+
+
+def test_nobody_there_and_a_wrong_token(brain_store, tmp_path):
+    with pytest.raises(GliodexError, match=r"does not answer .* is `gliodex serve` running"):
+        gliodex.connect("http://127.0.0.1:9", timeout_s=2)
+    with pytest.raises(GliodexError, match="does not answer"):
+        gliodex.connect("no address")
+    secret = tmp_path / "token"
+    secret.write_text("a-secret-of-some-length\n")
+    options = ("--token-file", str(secret))
+    with serving([f"brain={brain_store.path}"], tmp_path / "folder", *options) as (_, url):
+        with pytest.raises(GliodexError, match="token is missing or wrong"):
+            gliodex.connect(url)
+        assert gliodex.connect(url, "a-secret-of-some-length").stores()

@@ -1,0 +1,261 @@
+"""The page in a real browser, against a running service."""
+
+import io
+import shutil
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import follow, serving
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
+from selenium.webdriver.common.by import By  # noqa: E402 - only where there is selenium
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian: chromium-driver)"
+)
+
+
+@contextmanager
+def browsing(tmp_path_factory, width=1280, height=800):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("browser")
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--use-gl=angle",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--ignore-gpu-blocklist",
+        f"--window-size={width},{height}",
+        f"--user-data-dir={profile}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with browsing(tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def answered(service, segmentation):
+    """Id of a query that was answered, in space of the atlas."""
+    with segmentation.open("rb") as file:
+        told = service.post("/v1/queries", files={"segmentation": file}, data={"space": "atlas", "top_k": 5}).json()
+    assert follow(service, told["id"])["status"] == "done"
+    return told["id"]
+
+
+def wait(browser, true, seconds=60):
+    return WebDriverWait(browser, seconds, 0.05).until(lambda _: true())
+
+
+def one(browser, selector):
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def shown(browser, selector):
+    return one(browser, selector).is_displayed()
+
+
+def picture(browser):
+    """What is drawn on the canvas."""
+    return np.asarray(Image.open(io.BytesIO(one(browser, "#canvas").screenshot_as_png)).convert("RGB")).astype(int)
+
+
+def drawn(browser, service, job):
+    browser.get(f"{service.base_url}/#{job}")
+    browser.refresh()
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.shown") == "answer")
+    time.sleep(0.5)
+
+
+def faults(browser):
+    return [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_from_files_to_the_answer(browser, service, segmentation):
+    browser.get(str(service.base_url))
+    wait(browser, lambda: "24 tumours" in one(browser, "#store-facts").text)
+    assert not one(browser, "#send").is_enabled()
+    one(browser, "#files").send_keys(str(segmentation))
+    wait(browser, lambda: shown(browser, "#understood"))
+    assert "2 oedema, 4 core" in one(browser, "#facts").text
+    assert "whole" in one(browser, "#thumbnail").get_attribute("alt")
+    Select(one(browser, "#space")).select_by_value("atlas")
+    one(browser, "#send").click()
+    wait(browser, lambda: shown(browser, "#progress") or shown(browser, "#answer"))
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.shown") == "answer")
+    time.sleep(0.5)
+    assert "Dice of the whole 1.000" in one(browser, "#summary").text
+    values = picture(browser)
+    assert np.ptp(values) > 150
+    coloured = np.ptp(values, axis=-1) > 60
+    assert coloured.mean() > 0.002, "the scan is grey, density and outlines are not"
+    assert not faults(browser)
+
+
+def test_a_file_that_is_dropped_is_taken(browser, service, segmentation):
+    browser.get(str(service.base_url))
+    wait(browser, lambda: "24 tumours" in one(browser, "#store-facts").text)
+    browser.execute_script(
+        """
+        const bytes = Uint8Array.from(arguments[0]);
+        const given = new DataTransfer();
+        given.items.add(new File([bytes], "patient_seg.nii.gz"));
+        const how = {dataTransfer: given, bubbles: true, cancelable: true};
+        document.getElementById("drop").dispatchEvent(new DragEvent("drop", how));
+        """,
+        list(segmentation.read_bytes()),
+    )
+    wait(browser, lambda: shown(browser, "#understood"))
+    assert "patient_seg.nii.gz" in one(browser, "#chosen").text
+
+
+def test_another_match_is_shown_at_a_click(browser, service, answered):
+    drawn(browser, service, answered)
+    before = picture(browser)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#matches tr")
+    assert len(rows) == 1 + 5
+    rows[3].find_element(By.TAG_NAME, "button").click()
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-3.nii.gz")
+    time.sleep(0.5)
+    assert (np.abs(picture(browser) - before) > 30).any(axis=-1).mean() > 0.001
+    assert rows[3].get_attribute("aria-current") == "true"
+    assert rows[0].get_attribute("aria-current") is None
+
+
+def test_sliders_and_outlines_change_what_is_drawn(browser, service, answered):
+    drawn(browser, service, answered)
+    before = picture(browser)
+    one(browser, "#outline-patient").click()  # the isoline of a tumour of the store lies under it
+    time.sleep(0.5)
+    assert (picture(browser) != before).any()
+    before = picture(browser)
+    for control, key in (("#level", Keys.END), ("#opacity", Keys.HOME), ("#plane-z", Keys.ARROW_RIGHT)):
+        one(browser, control).send_keys(key)
+        time.sleep(0.5)
+        after = picture(browser)
+        assert (after != before).any(), control
+        before = after
+    assert one(browser, "#opacity-told").text == "0.00"
+
+
+def test_the_planes_go_through_the_tumour(browser, service, answered):
+    drawn(browser, service, answered)
+    values = picture(browser)
+    blue = (np.abs(values - (86, 180, 233)) < 40).all(axis=-1)
+    height, width = blue.shape
+    quarters = [blue[: height // 2, : width // 2], blue[: height // 2, width // 2 :], blue[height // 2 :, : width // 2]]
+    assert all(part.sum() > 10 for part in quarters), "the patient's outline is in each of the three planes"
+
+
+def test_the_keyboard_is_enough(browser, service, answered):
+    drawn(browser, service, answered)
+    assert browser.switch_to.active_element.get_attribute("id") == "answer-title"
+    reached = set()
+    for _ in range(40):
+        webdriver.ActionChains(browser).send_keys(Keys.TAB).perform()
+        active = browser.switch_to.active_element
+        reached.add(active.get_attribute("id") or active.get_attribute("aria-label") or active.text)
+        if active.get_attribute("aria-label") == "Show match 2":
+            webdriver.ActionChains(browser).send_keys(Keys.ENTER).perform()
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-2.nii.gz")
+    assert {"shown", "opacity", "level", "outline-patient", "plane-x", "Show match 5", "report.html", "link"} <= reached
+
+
+def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentation):
+    browser.get(str(service.base_url))
+    browser.refresh()
+    junk = tmp_path / "seg.nii.gz"
+    junk.write_bytes(b"no image")
+    one(browser, "#files").send_keys(str(junk))
+    wait(browser, lambda: one(browser, "#fault-files").text)
+    assert "segmentation is no NIfTI image" in one(browser, "#fault-files").text
+    assert one(browser, "#files").get_attribute("aria-invalid") == "true"
+    one(browser, "#chosen button").click()
+    one(browser, "#files").send_keys(str(segmentation))
+    wait(browser, lambda: shown(browser, "#understood"))
+    one(browser, "#send").click()
+    wait(browser, lambda: "say in one way" in one(browser, "#fault-files").text)
+    assert one(browser, "#send").is_enabled()
+
+
+def test_dark_and_light(browser, service):
+    grounds = []
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get(str(service.base_url))
+        grounds.append(one(browser, "body").value_of_css_property("background-color"))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    sums = [sum(map(int, ground[ground.index("(") + 1 : -1].split(",")[:3])) for ground in grounds]
+    assert sums[0] > 600
+    assert sums[1] < 150
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(browser, service, answered, scheme):
+    axe = pytest.importorskip("axe_core_python.selenium", reason="axe looks for what keeps people out")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    for job in ("", answered):
+        browser.get(f"{service.base_url}/#{job}")
+        browser.refresh()
+        wait(browser, lambda job=job: shown(browser, "#answer" if job else "#ask"))
+        time.sleep(0.5)
+        found = axe.Axe().run(browser)["violations"]
+        serious = [(one["id"], one["help"]) for one in found if one["impact"] in {"serious", "critical"}]
+        assert not serious
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_nothing_comes_from_elsewhere(browser, service, answered):
+    drawn(browser, service, answered)
+    names = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert names
+    assert all(name.startswith((str(service.base_url), "blob:", "data:")) for name in names)
+
+
+def test_a_tablet_shows_all_of_it(tmp_path_factory, service, answered):
+    with browsing(tmp_path_factory, 768, 1024) as browser:
+        drawn(browser, service, answered)
+        wide = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1]
+        assert one(browser, "#canvas").size["height"] > 250
+
+
+def test_a_token_is_asked_for_and_kept_for_the_tab(browser, brain_store, tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("a-secret-of-some-length\n")
+    options = ("--token-file", str(secret))
+    with serving([f"brain={brain_store.path}"], tmp_path / "folder", *options) as (_, url):
+        browser.get(url)
+        wait(browser, lambda: shown(browser, "#token-dialog"))
+        one(browser, "#token").send_keys("wrong" + Keys.ENTER)
+        wait(browser, lambda: shown(browser, "#token-dialog") and not one(browser, "#token").get_attribute("value"))
+        one(browser, "#token").send_keys("a-secret-of-some-length" + Keys.ENTER)
+        wait(browser, lambda: "24 tumours" in one(browser, "#store-facts").text)
+        browser.refresh()
+        wait(browser, lambda: "24 tumours" in one(browser, "#store-facts").text)
+        assert not shown(browser, "#token-dialog")
