@@ -58,7 +58,18 @@ class Worker:
         if self.stopping.is_set() or job.claim() is None:
             return
         log.info("job %s: begun", name)
-        ended = self._watch(job, self._started(job))
+        store = self._settings.stores.get(job.asked["store"])
+        if store is None:
+            said = f"the store {job.asked['store']} is not served any more: ask another"
+            job.end("failed", Problem("no such store", 404, said, "store").as_record())
+            return
+        process = _started(job, store)
+        try:
+            ended = self._watch(job, process)
+        except (FileNotFoundError, RefusedError):
+            ended = "deleted"
+        finally:
+            _kill(process)
         log.info("job %s: %s", name, ended)
 
     def look_around(self) -> None:
@@ -85,13 +96,6 @@ class Worker:
         job.requeue()
         self.queue.put(job.name)
 
-    def _started(self, job: Job) -> subprocess.Popen[bytes]:
-        store = self._settings.stores[job.asked["store"]]
-        command = [sys.executable, "-m", "gliodex.service.job_process", str(job.folder), store]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-
     def _watch(self, job: Job, process: subprocess.Popen[bytes]) -> str:
         begun, beat, problem = time.monotonic(), time.monotonic(), None
         assert process.stdout is not None
@@ -115,20 +119,22 @@ class Worker:
                     job.write(replace(job.read(), beat_at=time.time()))
                 why = self._why_to_stop(job, time.monotonic() - begun)
                 if why:
-                    _kill(process)
+                    _kill(process)  # before anything is said of it
                     return self._stopped(job, why)
         return self._ended(job, process.wait(), problem)
 
     def _why_to_stop(self, job: Job, seconds: float) -> str:
         if self.stopping.is_set():
             return "stopping"
-        if job.cancelled or not job.there:
+        if not job.there:
+            return "deleted"
+        if job.cancelled:
             return "cancelled"
         return "too long" if seconds > self._settings.limits.job_s else ""
 
     def _stopped(self, job: Job, why: str) -> str:
-        if not job.there:
-            return "deleted"
+        if why == "deleted":
+            return why
         if why == "stopping":  # not the job's fault: it is begun anew when the service is back
             job.requeue()
             return "put back"
@@ -141,8 +147,6 @@ class Worker:
         return why
 
     def _ended(self, job: Job, code: int, problem: dict[str, Any] | None) -> str:
-        if not job.there:
-            return "deleted"
         if problem is not None:
             job.end("failed", problem)
             return "failed"
@@ -151,6 +155,13 @@ class Worker:
             return "done"
         self._begin_anew(job, f"its process ended with {code}")
         return "process died"
+
+
+def _started(job: Job, store: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gliodex.service.job_process", str(job.folder), store]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def _enter(job: Job, stage: str) -> None:

@@ -1,6 +1,5 @@
 """What happens to a service, and it goes on: killed workers, a stop in the middle of a job, a store that is gone."""
 
-import os
 import shutil
 import signal
 import socket
@@ -19,14 +18,15 @@ def children(process, module):
     return [one for one in found if module in one.cmdline()]
 
 
-@pytest.fixture
-def running(brain_store, tmp_path):
-    """A service, and a client for it."""
+@pytest.fixture(scope="module")
+def running(brain_store, tmp_path_factory):
+    """A service, a client for it, and its folder."""
+    folder = tmp_path_factory.mktemp("running") / "folder"
     with (
-        serving([f"brain={brain_store.path}"], tmp_path / "folder") as (process, url),
+        serving([f"brain={brain_store.path}"], folder) as (process, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        yield process, client
+        yield process, client, folder
 
 
 def reaches(client, job, stage):
@@ -41,7 +41,7 @@ def reaches(client, job, stage):
 
 @pytest.mark.parametrize("stage", ["starting", "search", "write images"])
 def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
-    process, client = running
+    process, client, _ = running
     job = ask(client).json()["id"]
     reaches(client, job, stage)
     (worked,) = children(process, "gliodex.service.job_process")
@@ -52,7 +52,7 @@ def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
 
 
 def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
-    process, client = running
+    process, client, _ = running
     job = ask(client, refine="local", evaluations=100000).json()["id"]
     for attempt in (1, 2, 3):
         end = time.monotonic() + 60
@@ -69,7 +69,7 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
 
 
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
-    process, client = running
+    process, client, _ = running
     first = ask(client, refine="local", evaluations=3000).json()["id"]
     second = ask(client).json()["id"]
     follow(client, first, {"running"})
@@ -92,6 +92,31 @@ def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path)
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(folder) in (p.info["cmdline"] or [])]
     with serving(stores, folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
         assert [follow(client, job)["status"] for job in jobs] == ["done", "done"]
+
+
+def test_a_job_of_a_store_that_is_not_served_any_more_fails_and_says_so(brain_store, ask, tmp_path):
+    folder = tmp_path / "folder"
+    with (
+        serving([f"old={brain_store.path}"], folder) as (process, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        follow(client, job, {"running"})
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    with serving([f"new={brain_store.path}"], folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
+        told = follow(client, job)
+        assert (told["status"], told["problem"]["status"], told["problem"]["field"]) == ("failed", 404, "store")
+
+
+def test_a_running_job_that_is_deleted_is_stopped(running, ask):
+    process, client, folder = running
+    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    follow(client, job, {"running"})
+    wait_for(lambda: children(process, "gliodex.service.job_process"))
+    assert client.delete(f"/v1/queries/{job}").status_code == 204
+    wait_for(lambda: not children(process, "gliodex.service.job_process"))
+    assert not (folder / "jobs" / job).exists()
 
 
 def test_a_store_that_is_gone_is_said_and_comes_back(brain_store, ask, tmp_path):
@@ -133,7 +158,7 @@ def test_a_store_that_grows_is_followed_and_jobs_keep_their_version(brain_store,
 
 
 def test_a_thousand_slow_clients_hold_nobody_up(running):
-    process, client = running
+    process, client, _ = running
     host, port = client.base_url.host, client.base_url.port
     slow = [socket.create_connection((host, port)) for _ in range(1000)]
     try:
@@ -148,8 +173,9 @@ def test_a_thousand_slow_clients_hold_nobody_up(running):
             one.close()
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(running, tmp_path):
-    _, client = running
+def test_an_upload_that_breaks_off_leaves_nothing(running):
+    _, client, folder = running
+    before = set((folder / "jobs").iterdir())
     with socket.create_connection((client.base_url.host, client.base_url.port)) as one:
         one.sendall(
             b"POST /v1/queries HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=x\r\n"
@@ -157,7 +183,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(running, tmp_path):
             b"content-disposition: form-data; name=segmentation; filename=a\r\n\r\n"
         )
     assert client.get("/healthz").status_code == 200
-    assert list((tmp_path / "folder" / "jobs").iterdir()) == []
+    assert set((folder / "jobs").iterdir()) == before
 
 
 def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
@@ -171,5 +197,5 @@ def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
         assert "6 s" in told["problem"]["detail"]
 
 
-def test_its_folder_is_its_owners_alone(running, tmp_path):
-    assert os.stat(tmp_path / "folder").st_mode & 0o077 == 0
+def test_its_folder_is_its_owners_alone(running):
+    assert running[2].stat().st_mode & 0o077 == 0
