@@ -4,7 +4,8 @@
 
 FOLDER holds a folder a patient with seg.nii.gz, in SRI24 space. Both look at the patient in the atlas: the network's
 first answer, simulated, and the most probable tumour of transitional MCMC with the store's ranges, begun around the
-matches. Takes some minutes a patient on 2 cores.
+matches. Both are also held against the patient's outlines, at the thresholds that fit each best. Takes some minutes a
+patient on 2 cores.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.refinement import StageChoice
+from gliodex.retrieval.refinement.objective import DiceObjective
 from gliodex.retrieval.spaces import space_map
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
@@ -44,8 +46,12 @@ for case in cases_of(arguments.folder)[: arguments.patients]:
     begun = time.perf_counter()
     told = reader(found.core_atlas, found.whole_atlas)
     told_s = time.perf_counter() - begun
-    density = solver(replace(told.parameters, seed_mm=solver.nearest_seed(told.parameters.seed_mm)))
+    told_growth = replace(told.parameters, seed_mm=solver.nearest_seed(told.parameters.seed_mm))
+    density = solver(told_growth)
+    fit = DiceObjective(solver, found.core_atlas, found.whole_atlas, store.thresholds)
+    best = found.posterior.best.parameters
     row = {"seconds": round(sampled_s, 1), "network_ms": round(1e3 * told_s, 1), "farther": told.farther}
+    row |= {"network_fits": round(sum(fit(told_growth).dice), 3), "sampler_fits": round(sum(fit(best).dice), 3)}
     for level in (0.01, 0.1, 0.8):
         a, b = (values >= np.float32(level) for values in (density, found.density_atlas))
         row[f"dice_{level:g}"] = round(dice(a, b), 3) if a.any() or b.any() else None
@@ -60,6 +66,7 @@ keep(
         "dice_0.01": round(float(values.mean()), 3),
         "interval_95": interval(values),
         "median": round(float(np.median(values)), 3),
+        "fits": [round(float(np.mean([row[f"{who}_fits"] for row in rows])), 3) for who in ("network", "sampler")],
         "rows": rows,
     },
     f"python benchmarks/lmi_tmcmc.py STORE FOLDER --patients {arguments.patients} --samples {arguments.samples}",

@@ -86,11 +86,17 @@ def _against_sampler() -> list[str]:
     low, high = found["interval_95"]
     rows = found["rows"]
     ms, seconds = (float(np.median([row[name] for row in rows])) for name in ("network_ms", "seconds"))
+    fits = ""
+    if "fits" in found:
+        network, sampler = found["fits"]
+        fits = (
+            f" The network's meets the patient's outlines to a Dice sum of {network:.2f}, the sampler's {sampler:.2f}."
+        )
     return [
         f"Of {found['patients']} patients, what the network tells and the most probable tumour of transitional MCMC "
         f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
         f"{found['median']:.2f}) at a density of 0.01; paper 001, Fig. 6: about 0.8. The network takes {ms:.0f} ms, "
-        f"the sampler {seconds:.0f} s (medians)."
+        f"the sampler {seconds:.0f} s (medians).{fits}"
     ]
 
 
