@@ -89,9 +89,7 @@ def _against_sampler() -> list[str]:
     fits = ""
     if "fits" in found:
         network, sampler = found["fits"]
-        fits = (
-            f" The network's meets the patient's outlines to a Dice sum of {network:.2f}, the sampler's {sampler:.2f}."
-        )
+        fits = f" The network's meets the outlines to a Dice sum of {network:.2f}, the sampler's {sampler:.2f}."
     return [
         f"Of {found['patients']} patients, what the network tells and the most probable tumour of transitional MCMC "
         f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
