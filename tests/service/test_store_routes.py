@@ -21,7 +21,9 @@ def masks(brain_store):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "encode"), [(None, bytes), ("deflate", zlib.compress), ("gzip", gzip.compress)], ids=str
+    ("encoding", "encode"),
+    [(None, bytes), ("deflate", zlib.compress), ("gzip", gzip.compress)],
+    ids=["plain", "deflate", "gzip"],
 )
 def test_a_search_finds_what_the_index_finds(service, brain_store, masks, encoding, encode):
     headers = {"content-encoding": encoding} if encoding else {}
