@@ -50,6 +50,7 @@ def large_header(shape):
         (large_header((2000, 2000, 2000)), 413, "8,000,000,000 voxels"),
         (gzip.compress(IMAGE + bytes(1 << 23)), 413, "unpacks to more than 4 MiB"),
     ],
+    ids=["nothing", "png", "short", "gz of text", "cut", "sum", "no gz", "header", "bomb"],
 )
 def test_what_cannot_be_read_safely_is_refused(tmp_path, content, status, said):
     with pytest.raises(RefusedError) as caught:
