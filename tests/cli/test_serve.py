@@ -34,7 +34,7 @@ def test_a_token_must_be_one(small_store, tmp_path, content, said):
 
 
 def test_a_store_that_is_none_and_a_port_that_is_taken(small_store, tmp_path):
-    assert "no such" in refused(str(tmp_path / "nothing"), "--folder", str(tmp_path / "a")).lower()
+    assert "is not a gliodex store" in refused(str(tmp_path / "nothing"), "--folder", str(tmp_path / "a"))
     import socket
 
     with socket.socket() as taken:
