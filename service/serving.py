@@ -8,6 +8,7 @@ import logging
 import resource
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -79,11 +80,8 @@ def serve(
         timeout_graceful_shutdown=5,
     )
     server = _Server(config, ready)
-    with _Workers(settings.folder):
-        try:
-            server.run()
-        except SystemExit as error:
-            raise OutputError(f"cannot listen at {host}:{port}: choose another --port or --host") from error
+    with _listening(host, port) as listener, _Workers(settings.folder):
+        server.run([listener])
 
 
 class _Server(uvicorn.Server):
@@ -158,6 +156,15 @@ class _Workers:
                 log.error("the workers died (%s): others take over", self._process.returncode)
                 time.sleep(0.5)
                 self._process = subprocess.Popen(self._command)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        said = f"cannot listen at {host}:{port} ({error.strerror}): choose another --port or --host"
+        raise OutputError(said) from error
 
 
 def _token(path: Path | None) -> str | None:
