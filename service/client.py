@@ -161,8 +161,10 @@ class Client:
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        request = urllib.request.Request(f"{self._url}{path}", body, dict(headers or {}) | self._headers, method=method)
         try:
+            request = urllib.request.Request(
+                f"{self._url}{path}", body, dict(headers or {}) | self._headers, method=method
+            )
             with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
                 content: bytes = response.read()
                 return content
