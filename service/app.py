@@ -81,7 +81,9 @@ def make_app(settings: ServiceSettings, token: str | None = None, hosts: tuple[s
 def _service_routes(app: FastAPI, context: Context) -> None:
     example = Example(next(iter(context.shelf)).store.atlas, context.settings.folder / "example")
 
-    @app.get("/v1/example/{name}", tags=["service"], response_class=FileResponse)
+    sent = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
+
+    @app.get("/v1/example/{name}", tags=["service"], response_class=FileResponse, responses={200: {"content": sent}})
     async def example_file(name: Literal["segmentation", "t1"]) -> Response:
         """Send a file of the built-in example, a synthetic patient."""
         return FileResponse(await context.work(example.file, name), media_type="application/gzip")
