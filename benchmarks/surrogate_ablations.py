@@ -3,8 +3,8 @@
     python benchmarks/surrogate_ablations.py STORES UNSEEN [--tumours 300] [--epochs 2] [--paper 5] [--networks DIR]
 
 STORES and UNSEEN are folders of stores, each of its own anatomy (`gliodex build STORE --atlas FILE --prior paper000`).
-Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once,
-which takes as long. Networks that lie in --networks already are not trained again.
+Each network learns from the same tumours for as many epochs; paper 000's own network sees --paper of each store once.
+Networks that lie in --networks already are not trained again.
 """
 
 import argparse

@@ -22,7 +22,7 @@ def save_upload(source: BinaryIO, field: str, path: Path, limits: Limits) -> Non
     Args:
         source: the bytes.
         field: of the request, for what is said of it.
-        path: of the new file; the name that the client gave it is not used. Gets the suffix of its content.
+        path: of the new file; the name that the client gave it is not used.
         limits: of sizes.
 
     Raises:
