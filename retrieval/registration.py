@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from ..errors import InputError
 from ..store.atlas import Atlas
@@ -174,6 +174,8 @@ def _correlation(warped: NDArray[np.float32], atlas: Atlas, counted: NDArray[np.
     a, b = warped[inside], atlas.t1[inside]
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
+    from scipy import stats  # takes half a second to import
+
     return float(stats.spearmanr(a, b).statistic)
 
 

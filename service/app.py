@@ -24,12 +24,8 @@ from ..errors import GliodexError
 from .context import Context
 from .example import Example
 from .guard import Guard
-from .jobs import Jobs
-from .problems import MEDIA_TYPE, Problem, RefusedError, problem_of
+from .problems import MEDIA_TYPE, UNUSABLE, Problem, RefusedError, problem_of
 from .query_routes import query_routes
-from .queue import Queue
-from .settings import ServiceSettings
-from .shelf import Shelf
 from .store_routes import store_routes
 
 log = logging.getLogger("gliodex.service")
@@ -38,18 +34,15 @@ _LOOK_S = 2.0
 _PAGE = Path(__file__).parent / "page" / "static"
 
 
-def make_app(settings: ServiceSettings, token: str | None = None, hosts: tuple[str, ...] | None = None) -> Guard:
+def make_app(context: Context, token: str | None = None, hosts: tuple[str, ...] | None = None) -> Guard:
     """Make the service, ready to be served.
 
     Args:
-        settings: of the service.
+        context: what its routes share.
         token: see `Guard`.
         hosts: likewise.
-
-    Raises:
-        GliodexError: a store cannot be opened.
     """
-    context = Context(settings, Shelf(settings.stores), Jobs(settings.folder), Queue(settings))
+    settings = context.settings
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -121,7 +114,7 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
         field = ".".join(str(part) for part in first["loc"][1:])
         cause = f"{field or 'the request'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         remedy = "see /v1/openapi.json for what it may be"
-        return answer(Problem("the request cannot be used", 422, f"{cause}; {remedy}", field, cause, remedy))
+        return answer(Problem(UNUSABLE, 422, f"{cause}; {remedy}", field, cause, remedy))
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:

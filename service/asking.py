@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import InputError
@@ -13,10 +14,6 @@ from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest
 from ..retrieval.segmentation import labels_of
 from ..retrieval.spaces import Space
-
-FILES = ("segmentation", "core_mask", "whole_mask", "t1", "t1c", "white", "grey", "pet")
-"""Fields of a form that are files."""
-
 
 Method = Literal["dice", "ds64", "ds32", "ae", "vae", "hash", "radiomics", "radiomics-standardised"]
 Measure = Literal["dice", "jaccard", "l2", "hausdorff", "bernoulli"]
@@ -48,6 +45,25 @@ class Options(BaseModel):
     samples: int | None = Field(None, ge=1, le=1_000_000, description="Samples of each stage of tmcmc.")
     simulations: int | None = Field(None, ge=1, le=1_000_000, description="Simulations of each round of npe.")
     rounds: int | None = Field(None, ge=1, le=100, description="Rounds of npe.")
+
+
+class QueryForm(Options):
+    """A query: one segmentation or two masks, what places them, and options."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    segmentation: UploadFile | None = Field(None, description="Label map, NIfTI.")
+    core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
+    whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
+    t1: UploadFile | None = Field(None, description="Skull-stripped T1 to register to the atlas.")
+    t1c: UploadFile | None = Field(None, description="Skull-stripped T1 with contrast, if there is no T1.")
+    white: UploadFile | None = Field(None, description="Map of the patient's own white matter.")
+    grey: UploadFile | None = Field(None, description="Map of grey matter, with it.")
+    pet: UploadFile | None = Field(None, description="FET-PET from 0 to 1 (tmcmc).")
+
+
+FILES = tuple(name for name in QueryForm.model_fields if name not in Options.model_fields)
+"""Fields of a query that are files."""
 
 
 def request_of(asked: dict[str, Any], folder: Path, store: str, out: Path) -> QueryRequest:

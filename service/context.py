@@ -33,6 +33,9 @@ class Context:
         jobs: its jobs.
         queue: where workers hear of them.
         counters: of what it does.
+
+    Attributes:
+        stopping: answers that wait for something are to end.
     """
 
     settings: ServiceSettings
@@ -40,6 +43,16 @@ class Context:
     jobs: Jobs
     queue: Queue
     counters: Counters = field(default_factory=Counters)
+    stopping: bool = field(default=False, init=False)
+
+    @classmethod
+    def begin(cls, settings: ServiceSettings) -> Context:
+        """Open the stores and the queue.
+
+        Raises:
+            GliodexError: a store cannot be opened.
+        """
+        return cls(settings, Shelf(settings.stores), Jobs(settings.folder), Queue(settings))
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(available_cores(), "search")

@@ -82,6 +82,9 @@ class Guard:
                 await _answer(send_safely, error.problem, error.headers)
         except ClientDisconnect:
             log.debug("a client went away")
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            if not begun:
+                await _answer(send_safely, Problem("stopping", 503, "the service stops: ask again in a minute"), {})
         except Exception as error:
             log.error("a fault: %s", type(error).__name__)
             if not begun:

@@ -6,15 +6,11 @@ import base64
 import io
 from typing import Any
 
-import matplotlib as mpl
 import nibabel as nib
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..retrieval.segmentation import Segmentation
-
-mpl.use("Agg")
 
 _SIDE = 160
 
@@ -42,6 +38,9 @@ def preview_of(given: Segmentation) -> dict[str, Any]:
 
 def _thumbnail(given: Segmentation) -> bytes:
     """Three planes through the middle of the tumour, seen as radiologists do; core over whole."""
+    from matplotlib.colors import ListedColormap  # a service is to be ready sooner than matplotlib is
+    from matplotlib.figure import Figure
+
     codes = given.whole.astype(np.uint8) + given.core
     turned = np.asarray(nib.orientations.apply_orientation(codes, nib.io_orientation(given.frame.affine)))
     order = np.abs(nib.io_orientation(given.frame.affine)[:, 0].argsort())
@@ -54,7 +53,7 @@ def _thumbnail(given: Segmentation) -> bytes:
     ]
     figure = Figure(figsize=(3 * _SIDE / 100, _SIDE / 100), dpi=100)
     axes = figure.subplots(1, 3)
-    colours = mpl.colors.ListedColormap(["#10151c", "#56b4e9", "#e69f00"])
+    colours = ListedColormap(["#10151c", "#56b4e9", "#e69f00"])
     for ax, (plane, aspect) in zip(axes, planes, strict=True):
         ax.imshow(plane, origin="lower", cmap=colours, vmin=0, vmax=2, interpolation="nearest", aspect=aspect)
         ax.axis("off")

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import GliodexError, InputError, NotAStoreError, OutputError, StoreError, UnknownTumourError
 
 MEDIA_TYPE = "application/problem+json"
+UNUSABLE = "the request cannot be used"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class RefusedError(InputError):
         super().__init__(detail)
         self.problem = Problem(title, status, detail, field, *_parts(detail))
         self.headers = headers or {}
+
+
+def unusable(detail: str, field: str = "", status: int = 422) -> RefusedError:
+    """Say that something in a request cannot be used."""
+    return RefusedError(status, UNUSABLE, detail, field)
 
 
 def problem_of(
@@ -85,7 +91,7 @@ def _kind(error: GliodexError) -> tuple[int, str]:
         return 507, "no room"
     if isinstance(error, (NotAStoreError, StoreError)):
         return 503, "the store cannot be used"
-    return 422, "the request cannot be used"
+    return 422, UNUSABLE
 
 
 def _parts(detail: str) -> tuple[str, str]:

@@ -15,37 +15,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ..errors import GliodexError
 from ..retrieval.request import check_options
 from ..retrieval.segmentation import Segmentation, from_files
-from .asking import FILES, Options, request_of
+from .asking import FILES, Options, QueryForm, request_of
 from .context import Context
 from .jobs import ENDED, Job, State
 from .previews import preview_of
-from .problems import RefusedError, problem_of
+from .problems import RefusedError, problem_of, unusable
 from .uploads import save_upload, suffix_of
 
 _POLL_S, _KEEP_ALIVE_S = 0.2, 15.0
 _MEDIA = {".json": "application/json", ".html": "text/html", ".png": "image/png", ".gz": "application/gzip"}
 
 _REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"
-
-
-class QueryForm(Options):
-    """A query: one segmentation or two masks, what places them, and options."""
-
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-    segmentation: UploadFile | None = Field(None, description="Label map, NIfTI.")
-    core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
-    whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
-    t1: UploadFile | None = Field(None, description="Skull-stripped T1 to register to the atlas.")
-    t1c: UploadFile | None = Field(None, description="Skull-stripped T1 with contrast, if there is no T1.")
-    white: UploadFile | None = Field(None, description="Map of the patient's own white matter.")
-    grey: UploadFile | None = Field(None, description="Map of grey matter, with it.")
-    pet: UploadFile | None = Field(None, description="FET-PET from 0 to 1 (tmcmc).")
 
 
 class Progress(BaseModel):
@@ -124,7 +109,7 @@ def query_routes(context: Context) -> APIRouter:
     )
     def events(name: str) -> StreamingResponse:
         """Send a server-sent event each time a job comes further, until it ends."""
-        return StreamingResponse(_events(context.jobs[name]), media_type="text/event-stream")
+        return StreamingResponse(_events(context, context.jobs[name]), media_type="text/event-stream")
 
     @router.get("/queries/{name}/result")
     def result(name: str) -> Response:
@@ -182,12 +167,7 @@ def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> 
             check_options(request)
             job.ask(asked)
         elif request.seg is None and request.core_mask is None and request.whole_mask is None:
-            raise RefusedError(
-                422,
-                "the request cannot be used",
-                "segmentation is missing: send a label map, or two masks",
-                "segmentation",
-            )
+            raise unusable("segmentation is missing: send a label map, or two masks", "segmentation")
         return from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
 
 
@@ -215,9 +195,9 @@ def _file(job: Job, name: str) -> Response:
     return FileResponse(there[name], media_type=_MEDIA.get(there[name].suffix, "application/octet-stream"), headers=own)
 
 
-async def _events(job: Job) -> AsyncIterator[str]:
+async def _events(context: Context, job: Job) -> AsyncIterator[str]:
     last, sent_at = "", 0.0
-    while True:
+    while not context.stopping:
         try:
             state = job.read()
         except RefusedError:

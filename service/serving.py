@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..errors import InputError, OutputError
 from .app import make_app
+from .context import Context
 from .guard import LOOPBACK
 from .settings import ServiceSettings
 
@@ -65,7 +66,8 @@ def serve(
         settings.save()
     except OSError as error:
         raise OutputError(f"cannot write to {settings.folder}: {error.strerror}; choose another --folder") from error
-    app = make_app(settings, token, LOOPBACK if loopback else None)
+    context = Context.begin(settings)
+    app = make_app(context, token, LOOPBACK if loopback else None)
     _allow_many_connections()
     config = uvicorn.Config(
         app,
@@ -79,7 +81,7 @@ def serve(
         timeout_keep_alive=15,
         timeout_graceful_shutdown=5,
     )
-    server = _Server(config, ready)
+    server = _Server(config, context, ready)
     with _listening(host, port) as listener, _Workers(settings.folder):
         server.run([listener])
 
@@ -96,9 +98,9 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, context: Context, ready: Callable[[str], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._context, self._ready = context, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -106,6 +108,10 @@ class _Server(uvicorn.Server):
             address = self.servers[0].sockets[0].getsockname()
             name = f"[{address[0]}]" if ":" in address[0] else address[0]
             self._ready(f"http://{name}:{address[1]}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._context.stopping = True
+        await super().shutdown(sockets)
 
 
 class _Protocol(HttpToolsProtocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import GliodexError
 from ..index import DiceIndex
 from ..store.reader import TumorStore, open_store
-from .problems import RefusedError
+from .problems import RefusedError, unusable
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Shelf:
             name = next(iter(self._open))
         names = ", ".join(self._open)
         if name is None:
-            raise RefusedError(422, "the request cannot be used", f"store is missing: it is one of {names}", "store")
+            raise unusable(f"store is missing: it is one of {names}", "store")
         if name not in self._open:
             raise RefusedError(404, "no such store", f"there is no store of this name: it is one of {names}", "store")
         if name in self._faults:

@@ -16,7 +16,7 @@ from ..store.integers import level_of
 from ..store.nifti import as_bytes
 from ..store.parameters import UNITS
 from .context import Context
-from .problems import RefusedError
+from .problems import unusable
 from .shelf import Open
 
 StoreName = Annotated[str | None, Query(description="Name of the store; may be left out where there is one.")]
@@ -166,7 +166,7 @@ def tumour_of(one: Open, number: int) -> Tumour:
 def _found(one: Open, body: bytes, encoding: str, k: int) -> Matches:
     core, whole = _masks(one, body, encoding)
     if not (core.any() or whole.any()):
-        raise RefusedError(422, _UNUSABLE, "both masks are empty: there is nothing to search for", "body")
+        raise unusable("both masks are empty: there is nothing to search for", "body")
     hits: Hits = one.index.search(core, whole, k)
     matches = [
         Match(
@@ -203,15 +203,11 @@ def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarra
         try:
             body = decoder.decompress(body, 2 * each + 1)
         except zlib.error as error:
-            raise RefusedError(422, _UNUSABLE, f"the body is no {encoding} data: send it again", "body") from error
+            raise unusable(f"the body is no {encoding} data: send it again", "body") from error
     elif encoding != "identity":
-        raise RefusedError(
-            415, _UNUSABLE, f"the content encoding {encoding} is not known: send deflate or gzip", "body"
-        )
+        raise unusable(f"the content encoding {encoding} is not known: send deflate or gzip", "body", 415)
     if len(body) != 2 * each:
-        raise RefusedError(
-            422,
-            _UNUSABLE,
+        raise unusable(
             f"the body must hold {2 * each:,} bytes, {each:,} of each mask on {shape}: see the store's frame",
             "body",
         )
@@ -220,5 +216,4 @@ def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarra
     return core, whole
 
 
-_UNUSABLE = "the request cannot be used"
 _WINDOWS = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from .problems import RefusedError
+from .problems import RefusedError, unusable
 from .settings import Limits
 
 _PIECE = 1 << 20
@@ -63,9 +63,7 @@ def check_image(path: Path, field: str, limits: Limits) -> None:
                         field,
                     )
         except (OSError, EOFError, zlib.error) as error:
-            raise RefusedError(
-                422, "the request cannot be used", f"{field} is damaged or cut short: send it again", field
-            ) from error
+            raise unusable(f"{field} is damaged or cut short: send it again", field) from error
 
 
 def _check_header(head: bytes, field: str, limits: Limits) -> None:
@@ -75,12 +73,7 @@ def _check_header(head: bytes, field: str, limits: Limits) -> None:
     else:
         size = 0
     if not size or len(head) < size:
-        raise RefusedError(
-            422,
-            "the request cannot be used",
-            f"{field} is no NIfTI image: send a .nii or .nii.gz file",
-            field,
-        )
+        raise unusable(f"{field} is no NIfTI image: send a .nii or .nii.gz file", field)
     dims = struct.unpack(f"{order}8h", head[40:56]) if size == 348 else struct.unpack(f"{order}8q", head[16:80])
     voxels = 1
     for n in dims[1 : 1 + max(0, min(dims[0], 7))]:

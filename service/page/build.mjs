@@ -1,6 +1,6 @@
 // Bundles the page's scripts, and gathers the licences of what is in them.
 import { build } from "esbuild";
-import { readFileSync, readdirSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const result = await build({
@@ -28,9 +28,10 @@ for (const name of [...packages]) {
 const texts = [...packages].sort().map((name) => {
   const folder = join("node_modules", name);
   const { version, license } = JSON.parse(readFileSync(join(folder, "package.json")));
-  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
-  const kept = join("licences", `${name.replace("/", "__")}.txt`);
-  const text = file ? readFileSync(join(folder, file), "utf8") : existsSync(kept) ? readFileSync(kept, "utf8") : "";
-  return `${name} ${version}: ${license}\n\n${text}`;
+  const there = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  // some packages leave theirs out: it is kept here
+  const file = there ? join(folder, there) : join("licences", `${name.replace("/", "__")}.txt`);
+  const text = readFileSync(file, "utf8").trim();
+  return `${name} ${version}: ${license}\n\n${text}\n`;
 });
 writeFileSync("static/licences.txt", texts.join(`\n${"-".repeat(80)}\n`));

@@ -41,7 +41,7 @@ def serving(stores, folder, *options):
             process.stdout.close()
 
 
-def follow(client, job, until=("done", "failed", "cancelled"), seconds=90):
+def follow(client, job, until=("done", "failed", "cancelled"), seconds=240):
     """Poll a job until it is in one of these states."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

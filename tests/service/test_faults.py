@@ -70,7 +70,7 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
 
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
     process, client, _ = running
-    first = ask(client, refine="local", evaluations=3000).json()["id"]
+    first = ask(client, refine="local", evaluations=50).json()["id"]
     second = ask(client).json()["id"]
     follow(client, first, {"running"})
     (worker,) = children(process, "gliodex.service.worker")
@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
 def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path):
     stores, folder = [f"brain={brain_store.path}"], tmp_path / "folder"
     with serving(stores, folder) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
-        jobs = [ask(client, refine="local", evaluations=3000).json()["id"], ask(client).json()["id"]]
+        jobs = [ask(client, refine="local", evaluations=50).json()["id"], ask(client).json()["id"]]
         follow(client, jobs[0], {"running"})
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -92,6 +92,27 @@ def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path)
     assert not [p for p in psutil.process_iter(["cmdline"]) if str(folder) in (p.info["cmdline"] or [])]
     with serving(stores, folder) as (_, url), httpx.Client(base_url=url, timeout=60) as client:
         assert [follow(client, job)["status"] for job in jobs] == ["done", "done"]
+
+
+def test_a_stop_ends_what_is_being_answered_and_says_so(brain_store, ask, tmp_path, capfd):
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path) as (process, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        reaches(client, job, "search")
+        with client.stream("GET", f"/v1/queries/{job}/events") as followed:
+            events = followed.iter_lines()
+            next(events)
+            with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
+                slow.sendall(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500000\r\n\r\nabc")
+                process.send_signal(signal.SIGTERM)
+                assert list(events)[-1] == ""  # the stream is complete
+                told = slow.makefile("rb").read()
+                assert told.startswith(b"HTTP/1.1 503")
+                assert b"the service stops" in told
+        assert process.wait(30) == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_job_of_a_store_that_is_not_served_any_more_fails_and_says_so(brain_store, ask, tmp_path):
@@ -147,7 +168,7 @@ def test_a_store_that_grows_is_followed_and_jobs_keep_their_version(brain_store,
     shutil.copytree(brain_store.path, path)
     with serving([str(path)], tmp_path / "folder") as (_, url), httpx.Client(base_url=url, timeout=60) as client:
         before = client.get("/v1/stores/store").json()
-        job = ask(client, refine="local", evaluations=2000).json()["id"]
+        job = ask(client, refine="local", evaluations=50).json()["id"]
         with writing(path, "a test") as writer:
             writer.commit_tumours([make_tumour(brain_store.frame)], {"prior": "test"})
         wait_for(lambda: client.get("/v1/stores/store").json()["version"] > before["version"])

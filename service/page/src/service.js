@@ -43,10 +43,10 @@ export async function askJson(path, options) {
   return (await ask(path, options)).json();
 }
 
-/** Follow a job; calls `tell` each time it comes further, and returns how it ended. */
-export async function follow(job, tell) {
+/** Follow a job until it ends or the signal comes; calls `tell` each time it comes further, and returns how it ended. */
+export async function follow(job, tell, signal) {
   for (;;) {
-    const response = await ask(`v1/queries/${job}/events`);
+    const response = await ask(`v1/queries/${job}/events`, { signal });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let last = null;
@@ -63,7 +63,7 @@ export async function follow(job, tell) {
         }
       }
     } catch (error) {
-      if (error instanceof Problem) throw error; // otherwise the connection broke: look again
+      if (error instanceof Problem || signal.aborted) throw error; // otherwise the connection broke: look again
     }
     if (last && ["done", "failed", "cancelled"].includes(last.status)) return last;
     await new Promise((resume) => setTimeout(resume, 1000));

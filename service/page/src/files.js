@@ -1,0 +1,123 @@
+// A patient's files: taken, listed, and looked at by the service before anything is asked.
+import { $, ROLES, element, sayFaults } from "./dom.js";
+import { ask, askJson } from "./service.js";
+
+let chosen = []; // {file, role}
+
+export function anyChosen() {
+  return chosen.length > 0;
+}
+
+/** Guess what a file is from its name. */
+function roleOf(name) {
+  const plain = name.toLowerCase();
+  if (/seg|label|mask/.test(plain)) {
+    if (/core/.test(plain)) return "core_mask";
+    return /whole|flair/.test(plain) ? "whole_mask" : "segmentation";
+  }
+  if (/t1c|t1ce|t1gd|t1_?post/.test(plain)) return "t1c";
+  if (/t1/.test(plain)) return "t1";
+  return /pet/.test(plain) ? "pet" : "segmentation";
+}
+
+export function take(files) {
+  for (const file of files) {
+    const role = roleOf(file.name);
+    chosen = chosen.filter((one) => one.role !== role);
+    chosen.push({ file, role });
+  }
+  listFiles();
+  look();
+}
+
+function listFiles() {
+  $("chosen").replaceChildren(
+    ...chosen.map((one, n) => {
+      const item = document.createElement("li");
+      const name = element("span", { textContent: one.file.name, title: one.file.name });
+      const role = document.createElement("select");
+      role.setAttribute("aria-label", `What ${one.file.name} is`);
+      role.append(...Object.entries(ROLES).map(([value, text]) => new Option(text, value, false, value === one.role)));
+      role.addEventListener("change", () => {
+        one.role = role.value;
+        look();
+      });
+      const away = element("button", { type: "button", textContent: "Remove" });
+      away.setAttribute("aria-label", `Remove ${one.file.name}`);
+      away.addEventListener("click", () => {
+        chosen.splice(n, 1);
+        listFiles();
+        look();
+        $("files").focus();
+      });
+      item.append(name, role, away);
+      return item;
+    }),
+  );
+}
+
+export function form(fields) {
+  const data = new FormData();
+  for (const { file, role } of chosen) if (!fields.files || fields.files.includes(role)) data.set(role, file, role);
+  for (const name of fields.options) {
+    const value = $(name).value.trim();
+    if (value !== "") data.set(name, value);
+  }
+  return data;
+}
+
+let looking = 0;
+
+/** Have the service say what it understands, before anything is asked. */
+export async function look() {
+  const turn = ++looking;
+  sayFaults(null);
+  $("understood").hidden = true;
+  $("send").disabled = !anyChosen();
+  if (chosen.some((one) => one.role === "t1" || one.role === "t1c")) $("space").value = "";
+  if (!chosen.some((one) => ["segmentation", "whole_mask"].includes(one.role))) return;
+  try {
+    const files = ["segmentation", "core_mask", "whole_mask"];
+    const told = await askJson("v1/previews", { method: "POST", body: form({ files, options: ["core", "whole"] }) });
+    if (turn === looking) showUnderstood(told);
+  } catch (error) {
+    if (turn === looking) sayFaults(error);
+  }
+}
+
+function showUnderstood(told) {
+  const facts = [
+    ["Volume", `whole ${told.volumes_ml.whole} ml, core ${told.volumes_ml.core} ml`],
+    ["Grid", `${told.shape.join(" × ")} voxels of ${told.spacing_mm.join(" × ")} mm, ${told.orientation}`],
+  ];
+  if (Object.keys(told.labels).length) {
+    const meaning = (label) => (told.core_labels.includes(+label) ? "core" : told.whole_labels.includes(+label) ? "oedema" : "left out");
+    facts.unshift(["Labels", Object.keys(told.labels).map((label) => `${label} ${meaning(label)}`).join(", ")]);
+  }
+  $("facts").replaceChildren(
+    ...facts.flatMap(([name, text]) => [
+      element("dt", { textContent: name }),
+      element("dd", { textContent: text }),
+    ]),
+  );
+  $("thumbnail").src = `data:image/png;base64,${told.thumbnail_png}`;
+  $("thumbnail").alt = `Three planes through the tumour: ${facts.map((fact) => fact.join(" ")).join("; ")}`;
+  $("doubts").replaceChildren(...told.warnings.map((text) => element("li", { textContent: text })));
+  $("understood").hidden = false;
+}
+
+export async function takeExample() {
+  $("example").disabled = true;
+  $("files-hint").textContent = "Making the example: a few seconds, the first time …";
+  try {
+    const files = await Promise.all(
+      ["segmentation", "t1"].map(async (name) => new File([await (await ask(`v1/example/${name}`)).blob()], `example-${name}.nii.gz`)),
+    );
+    take(files);
+  } catch (error) {
+    sayFaults(error);
+  } finally {
+    $("example").disabled = false;
+    $("files-hint").textContent = "A segmentation, and a skull-stripped T1 or T1c if there is one.";
+  }
+}
