@@ -2,8 +2,7 @@
 
     python benchmarks/plausibility.py PATIENTS STORE... [--unseen 200]
 
-Runs what `gliodex plausibility` runs; the plot goes to docs/. Stores are told apart by the names of their folders, and
-should hold as many tumours.
+Runs what `gliodex plausibility` runs; the plot goes to docs/. Stores should hold as many tumours.
 """
 
 import argparse
@@ -14,6 +13,7 @@ from pathlib import Path
 from record import keep
 
 from gliodex.retrieval.benchmark import plausibility
+from gliodex.retrieval.benchmark.cohorts import short_names
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("patients", type=Path)
@@ -24,9 +24,9 @@ with tempfile.TemporaryDirectory() as folder:
     out = Path(folder) / "out"
     rows = plausibility(arguments.stores, arguments.patients, out, own=arguments.unseen)
     shutil.copy(out / "plausibility.png", Path(__file__).parent.parent / "docs")
-names = [Path(store).name for store in arguments.stores]
+names = short_names(arguments.stores)
 keep(
     "plausibility",
-    {"rows": [row | {"store": Path(row["store"]).name} for row in rows]},
-    f"python benchmarks/plausibility.py PATIENTS {' '.join(names)} --unseen {arguments.unseen}",
+    {"rows": [row | {"store": names[row["store"]]} for row in rows]},
+    f"python benchmarks/plausibility.py PATIENTS {' '.join(names.values())} --unseen {arguments.unseen}",
 )

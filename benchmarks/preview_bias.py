@@ -7,6 +7,7 @@ import argparse
 
 from record import keep
 
+from gliodex.errors import UnsolvedError
 from gliodex.simulate import MODELS, Prior, load_atlas, model_in, prior_for, without_mass_effect
 from gliodex.simulate.preview import SizePreview
 from gliodex.simulate.prior import tissue_voxels
@@ -20,11 +21,15 @@ arguments = parser.parse_args()
 atlas, settings = load_atlas(), MODELS[arguments.model]()
 solver, tissue, prior = model_in(atlas, settings), tissue_voxels(atlas), prior_for(settings, Prior())
 preview = SizePreview(atlas, without_mass_effect(settings), prior)
-kept = lost = turned_down = 0
+kept = lost = turned_down = unsolved = 0
 for index in range(arguments.draws):
     parameters = prior.draw(atlas, tissue, arguments.seed, index)
+    try:
+        run = solver.grow(parameters, stop_above_ml=3 * prior.whole_ml[1])  # so large a limit is not foreseen, only met
+    except UnsolvedError:  # which no store holds
+        unsolved += 1
+        continue
     hopeless = preview(parameters).hopeless
-    run = solver.grow(parameters, stop_above_ml=3 * prior.whole_ml[1])  # so large a limit is not foreseen, only met
     volumes = (float((run.density >= level).sum()) * atlas.frame.voxel_ml for level in (0.2, 0.6))
     keeps = not run.outgrew and prior.keeps(*volumes)
     kept += keeps
@@ -38,6 +43,7 @@ keep(
         "kept_by_simulation": kept,
         "turned_down_early": turned_down,
         "lost": lost,
+        "unsolved": unsolved,
         # rule of three where none is lost: Hanley & Lippman-Hand 1983
         "lost_share_upper_95": round(3 / kept if not lost else (lost + 2 * lost**0.5) / kept, 5),
     },

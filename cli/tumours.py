@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..errors import InputError
 from ..index import build_index
-from ..simulate import GrowthParameters, add_simulated, pushes
+from ..simulate import GrowthParameters, MassEffectSettings, add_simulated, pushes, settings_of
 from ..simulate.mass_effect.export import deformer
 from ..store import Manifest, open_store, writing
 from ..store.exchange import add_density
@@ -46,8 +46,7 @@ def add(
         raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
     build_index(open_store(store))  # a damaged index is to be said before the store has changed
     if density is not None:
-        if mass_effect and not pushes(open_store(store).manifest.model):
-            raise InputError(f"{store} was built without mass effect: leave out --mass-effect")
+        _check_mass_effect(store, mass_effect)
         added = add_density(store, load_image(density), parameters, {"kind": "added", "source": source})
     else:
         assert parameters is not None
@@ -55,6 +54,17 @@ def add(
     snapshot = open_store(store)
     build_index(snapshot)
     say(f"{store}: added tumour {added}; it now holds {len(snapshot):,}, version {snapshot.version}")
+
+
+def _check_mass_effect(path: str, mass_effect: float | None) -> None:
+    model = open_store(path).manifest.model
+    if not mass_effect:
+        return
+    if not pushes(model):
+        raise InputError(f"{path} was built without mass effect: leave out --mass-effect")
+    settings = settings_of(model, path, "add to it with the gliodex that built it")
+    assert isinstance(settings, MassEffectSettings)
+    settings.check(mass_effect)
 
 
 def delete(store: StoreFolder, ids: Ids, note: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:

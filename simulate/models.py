@@ -81,9 +81,5 @@ def prior_for(settings: ModelSettings, prior: Prior) -> Prior:
             raise InputError("the Fisher-Kolmogorov model has no mass effect: leave its range out, or choose the model")
         return prior
     low, high = prior.mass_effect or MASS_EFFECT_PA
-    if high > settings.largest_mass_effect_pa:
-        raise InputError(
-            f"the prior's mass effect of up to {high:.0f} Pa is beyond {settings.largest_mass_effect_pa:.0f} Pa, where "
-            "tissue folds: choose a narrower range"
-        )
+    settings.check(high)
     return replace(prior, mass_effect=(low, high))

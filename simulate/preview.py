@@ -61,7 +61,10 @@ class Preview:
 
 
 class SizePreview:
-    """Tells from a coarse run whether a tumour can have a realistic size, and where it will be."""
+    """Tells from a coarse run whether a tumour can have a realistic size, and where it will be.
+
+    The run pushes no tissue, whatever the tumour does: see docs/decisions.md.
+    """
 
     def __init__(self, atlas: Atlas, settings: FisherKolmogorovSettings, prior: Prior) -> None:
         self._prior = prior
@@ -76,10 +79,11 @@ class SizePreview:
             return Preview(hopeless=True)
         whole_grid = (0, 0, 0), self.coarse.atlas.frame.shape
         try:
-            run = self.coarse.grow(parameters, self.coarse_limit_ml(parameters), whole_grid)
+            self.coarse.seed_density(parameters.seed_mm)
         except InputError:  # the seed's tissue vanished on the coarse grid
             return Preview(hopeless=False)
-        return self.judged(run)
+        still = replace(parameters, mass_effect=0.0)
+        return self.judged(self.coarse.grow(still, self.coarse_limit_ml(parameters), whole_grid))
 
     def hopeless_at_a_glance(self, parameters: GrowthParameters) -> bool:
         """Whether growth alone or the way of the front says so."""

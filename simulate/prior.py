@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +76,12 @@ class Prior:
             "seed": "uniform over tissue",
             "units": {name: _UNITS[name] for name in ranges},
         }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Prior:
+        """Inverse of `as_record`; leaves out what a campaign keeps besides."""
+        ranges = {one.name: record[one.name] for one in fields(cls) if one.name in record}
+        return cls(**{name: (float(low), float(high)) for name, (low, high) in ranges.items()})
 
     def _ranges(self) -> dict[str, Range]:
         return {name: values for name, values in asdict(self).items() if values is not None}

@@ -88,7 +88,7 @@ _DENSITIES = 128  # that an interval is taken from
 
 
 def _posterior(problem: GrowthPosterior, points: NDArray[np.float64]) -> Posterior:
-    grown = [BoxedDensity(growth.density, growth.low) for growth in problem.tumours(points)]
+    grown = [BoxedDensity.grown(growth) for growth in problem.tumours(points)]
     samples = tuple(
         Sample(None, (problem.imaging_of(p).core, problem.imaging_of(p).whole), density, 0.0)
         for p, density in zip(points, grown, strict=True)

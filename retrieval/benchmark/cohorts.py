@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ...index import DiceIndex
 from ...store.reader import TumorStore, open_store
 from ..outputs import staged_folder
 from ..spaces import Space
-from .query_sets import QuerySet, patients, unseen
+from .query_sets import QuerySet, check_unseen, patients, unseen
 
 mpl.use("Agg")
 
@@ -68,14 +68,10 @@ def plausibility(
     Raises:
         GliodexError: anything the user can mend.
     """
-    if len(set(paths)) < len(paths):
-        raise InputError("each store can be compared once")
+    stores = _opened(paths, seed if own else None)
     rows: list[Row] = []
     with staged_folder(out) as folder:
-        for path in paths:
-            store = open_store(path)
-            if not len(store):
-                raise InputError(f"{path} holds no tumours yet: fill it with `gliodex build {path} --count N`")
+        for path, store in stores.items():
             asked = patients(store, cohort, space, partial(announce, f"{path}: patients"))
             rows += _best(store, path, asked)
             if own:
@@ -84,6 +80,29 @@ def plausibility(
         (folder / "table.md").write_text(table(rows) + "\n")
         plot(rows, folder / "plausibility.png")
     return rows
+
+
+def _opened(paths: list[str], seed: int | None) -> dict[str, TumorStore]:
+    """Open stores, and refuse at once what could not be compared in the end."""
+    stores = {path: open_store(path) for path in paths}
+    for path, store in stores.items():
+        if not len(store):
+            raise InputError(f"{path} holds no tumours yet: fill it with `gliodex build {path} --count N`")
+        if seed is not None:
+            check_unseen(store, seed)
+    if len({_place(path) for path in paths}) < len(paths):
+        raise InputError("each store can be compared once")
+    return stores
+
+
+def _place(path: str) -> str:
+    return path.rstrip("/") if "://" in path else str(Path(path).resolve())
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Names of stores for figures: those of their folders, where no two are alike."""
+    names = {path: path.rstrip("/").rpartition("/")[2] for path in paths}
+    return names if len(set(names.values())) == len(names) else {path: path for path in names}
 
 
 def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
@@ -139,10 +158,10 @@ def _verdict(first: list[Row], other: list[Row]) -> str:
         return ""
     low, high = interval
     names, sizes = [rows[0]["store"] for rows in (first, other)], [rows[0]["tumours"] for rows in (first, other)]
-    closer = "closer to" if low > 0 else "farther from" if high < 0 else "neither closer to nor farther from"
+    told = "closer to" if low > 0 else "farther from" if high < 0 else ""
+    verdict = f"its tumours are {told} the patients" if told else "which is closer to the patients cannot be told"
     said = (
-        f"{names[1]} against {names[0]}, core + whole: {apart.mean():+.3f} (95 % {low:+.3f} to {high:+.3f}): "
-        f"its tumours are {closer} the patients."
+        f"{names[1]} against {names[0]}, core + whole: {apart.mean():+.3f} (95 % {low:+.3f} to {high:+.3f}): {verdict}."
     )
     if max(sizes) > _ALIKE * min(sizes):
         said += f" They differ in size ({sizes[1]:,} against {sizes[0]:,}), by which alone the larger is closer."
@@ -171,7 +190,8 @@ def plot(rows: list[Row], path: Path) -> None:
 def _histogram(ax: Axes, values: dict[str, NDArray[np.float64]], mask: str) -> None:
     top = 2.0 if mask == "both" else 1.0
     colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(values))]
-    labels = [f"{Path(store).name}: mean {each.mean():.2f}" for store, each in values.items()]
+    names = short_names(values)
+    labels = [f"{names[store]}: mean {each.mean():.2f}" for store, each in values.items()]
     ax.hist(list(values.values()), np.linspace(0, top, 41).tolist(), color=colours, label=labels)
     for each, colour in zip(values.values(), colours, strict=True):
         ax.axvline(float(each.mean()), color=colour, linestyle="--", linewidth=1.2, zorder=0, ymax=1.04, clip_on=False)

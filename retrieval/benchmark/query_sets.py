@@ -95,13 +95,16 @@ def unseen(store: TumorStore, number: int, seed: int, progress: Progress | None 
 def unseen_tumours(store: TumorStore, seed: int) -> Iterator[tuple[GrowthParameters, NDArray[np.uint16]]]:
     """Simulate tumours of a campaign that a store does not hold, endlessly: their parameters and integers.
 
+    They are drawn as most of the store's; those that fold tissue are left out, as they are from searches.
+
     Raises:
         InputError: see `unseen`.
     """
-    if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
-        raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
+    check_unseen(store, seed)
     settings = settings_of(store.manifest.model, store.path, "compare with the gliodex that built it")
-    maker = TumourMaker(store.atlas, settings, prior_for(settings, Prior()), seed)
+    built = max(store.manifest.campaigns.values(), key=lambda campaign: campaign.count, default=None)
+    prior = Prior.from_record(built.prior) if built else Prior()
+    maker = TumourMaker(store.atlas, settings, prior_for(settings, prior), seed)
     cores = available_cores()
     with ThreadPoolExecutor(cores) as pool:
         for start in count(0, _DRAWS * cores):
@@ -109,7 +112,19 @@ def unseen_tumours(store: TumorStore, seed: int) -> Iterator[tuple[GrowthParamet
             for batch in pool.map(lambda block: maker.settle(block, _DRAWS), blocks):
                 for tumour in batch.tumours:
                     assert tumour.parameters is not None
+                    if tumour.least_jacobian <= 0:
+                        continue
                     yield tumour.parameters, decode(tumour.chunk, store.frame.shape)
+
+
+def check_unseen(store: TumorStore, seed: int) -> None:
+    """Refuse a seed whose tumours a store may hold.
+
+    Raises:
+        InputError: the store was built with it.
+    """
+    if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
+        raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
 
 
 def perturbed(given: QuerySet, seed: int) -> QuerySet:

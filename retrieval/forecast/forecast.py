@@ -184,7 +184,7 @@ def _path(problem: FollowUp, point: Numbers, days: Numbers, asked: Sequence[floa
             grown = problem.grow(point, float(day - days[n - 1]), grown)
         volumes[n] = [np.count_nonzero(grown.density >= np.float32(at)) * frame.voxel_ml for at in point[2:]]
         if day in asked:
-            densities[float(day)] = BoxedDensity(grown.density, grown.low)
+            densities[float(day)] = BoxedDensity.grown(grown)
         if day == problem.scan.days:
             density = grown.full()
             masks = problem.scan.core, problem.scan.whole

@@ -218,7 +218,7 @@ class GrowthPosterior:
             tumour = self.solver.grow(self.growth_of(point), self.largest_ml)
         except InputError:  # the seed is outside the tissue, or the equations were not solved
             return None
-        return None if tumour.outgrew else self.images.evidence(tumour)
+        return None if tumour.outgrew or tumour.least_jacobian <= 0 else self.images.evidence(tumour)
 
 
 _GROWTH = "seed_x_mm", "seed_y_mm", "seed_z_mm", "mu1_mm", "mu2", "duration"

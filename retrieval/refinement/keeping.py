@@ -50,7 +50,11 @@ def keep(store: TumorStore, posterior: Posterior, spatial: SpatialMap) -> tuple[
 
 def _encoded(store: TumorStore, posterior: Posterior, sample: Sample, spatial: SpatialMap) -> EncodedTumour:
     if posterior.space == "atlas":
-        density = sample.density
-        return EncodedTumour.from_box(density.values, density.low, store.frame, sample.parameters, store.thresholds)
-    carried = np.clip(spatial.to_atlas(sample.density.full(posterior.frame), posterior.frame, store.frame), 0.0, 1.0)
-    return EncodedTumour.from_density(carried, store.frame, None, store.thresholds)
+        density, low, parameters = sample.density.values, sample.density.low, sample.parameters
+    else:
+        carried = spatial.to_atlas(sample.density.full(posterior.frame), posterior.frame, store.frame)
+        density, low, parameters = np.clip(carried, 0.0, 1.0), (0, 0, 0), None
+    least_jacobian = sample.density.least_jacobian
+    return EncodedTumour.from_box(
+        density, low, store.frame, parameters, store.thresholds, least_jacobian=least_jacobian
+    )

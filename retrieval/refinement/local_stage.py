@@ -110,7 +110,7 @@ def _samples(fits: list[Fit], objective: DiceObjective, seed: int) -> tuple[tupl
     samples, kept = [], []
     for (fit, run), weight in zip(simulated, weights / weights.sum(), strict=True):
         if run is not None:
-            samples.append(Sample(fit.parameters, fit.thresholds, BoxedDensity(run.density, run.low), fit.score))
+            samples.append(Sample(fit.parameters, fit.thresholds, BoxedDensity.grown(run), fit.score))
             kept.append(weight)
     return tuple(samples), np.array(kept)
 

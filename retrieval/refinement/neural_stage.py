@@ -216,7 +216,7 @@ class OutlineProblem:
             tumour = self.site.solver.grow(self.growth_of(point), TOO_LARGE * self.site.whole_ml)
         except InputError:  # the seed is outside the tissue, or the equations were not solved
             return None
-        return None if tumour.outgrew or tumour.least_jacobian <= 0 else BoxedDensity(tumour.density, tumour.low)
+        return None if tumour.outgrew or tumour.least_jacobian <= 0 else BoxedDensity.grown(tumour)
 
     def growth_of(self, point: Numbers) -> GrowthParameters:
         """Growth that a point stands for."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...simulate import Growth
 from ...store.frame import Frame
 from ...store.parameters import GrowthParameters
 
@@ -28,10 +29,17 @@ class BoxedDensity:
     Args:
         values: float32 in [0, 1].
         low: first voxel of them on the frame.
+        least_jacobian: see `Growth`.
     """
 
     values: NDArray[np.float32]
     low: tuple[int, int, int]
+    least_jacobian: float = 1.0
+
+    @classmethod
+    def grown(cls, run: Growth) -> BoxedDensity:
+        """Keep what a simulation ended with."""
+        return cls(run.density, run.low, run.least_jacobian)
 
     @classmethod
     def of(cls, density: NDArray[np.float32]) -> BoxedDensity:

@@ -67,4 +67,4 @@ def _sample(objective: DiceObjective, tumour: GrowthParameters) -> Sample | None
     fit, run = objective.simulated(replace(tumour, seed_mm=objective.solver.nearest_seed(tumour.seed_mm)))
     if run is None:
         return None
-    return Sample(fit.parameters, fit.thresholds, BoxedDensity(run.density, run.low), fit.score)
+    return Sample(fit.parameters, fit.thresholds, BoxedDensity.grown(run), fit.score)

@@ -196,7 +196,7 @@ def _samples(
     samples = []
     for row, tumour in zip(chosen, problem.tumours(points[chosen]), strict=True):
         imaging = problem.imaging_of(points[row])
-        density = BoxedDensity(tumour.density, tumour.low)
+        density = BoxedDensity.grown(tumour)
         thresholds = imaging.core, imaging.whole
         samples.append(Sample(problem.growth_of(points[row]), thresholds, density, float(probable[row])))
     # the best was picked, not drawn: it stands for nothing but itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,17 +47,17 @@ class MassEffectSettings:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise InputError(f"form must be {' or '.join(FORMS)}, not {self.form!r}")
-        for name, low, high in (("young_pa", 0.0, math.inf), ("poisson", -1.0, 0.5)):
+        for name, low, high in (("young_pa", 0.0, math.inf), ("poisson", 0.0, 0.5)):
             values = tuple(float(v) for v in getattr(self, name))
             if len(values) != 4 or not all(math.isfinite(v) and low < v < high for v in values):
                 raise InputError(f"{name} must be four numbers above {low:g} and below {high:g}, not {values}")
             object.__setattr__(self, name, values)
-        if self.voxels_a_cell not in (1, 2):
-            raise InputError(f"voxels_a_cell must be 1 or 2, not {self.voxels_a_cell}")
-        if self.pushes < 1 or not 0 < self.tolerance < 1:
-            raise InputError(
-                f"pushes must be at least 1 and tolerance in (0, 1), not {self.pushes} and {self.tolerance}"
-            )
+        for name, most in (("voxels_a_cell", 2), ("pushes", _MOST_PUSHES)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise InputError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+        if not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
+            raise InputError(f"tolerance must be a number in (0, 1), not {self.tolerance!r}")
 
     @cached_property
     def materials(self) -> NDArray[np.float32]:
@@ -68,12 +68,26 @@ class MassEffectSettings:
 
     @property
     def largest_mass_effect_pa(self) -> float:
-        """Pressure of tumour at density 1 that would stretch it to twice its length, were it free along one axis.
+        """Pressure of tumour at density 1 under which it would be strained by 1, were it free along one axis.
 
-        Small strains are assumed throughout; beyond this one, tissue folds.
+        Small strains are assumed throughout, and this one is not small. Tumours may fold tissue at less, by where they
+        lie: that is looked at in each.
         """
         lame, shear = self.materials[:, 0] + self.materials[:, 3]  # of tumour in white matter
         return float(lame + 2 * shear)
+
+    def check(self, mass_effect: float) -> None:
+        """Refuse a mass effect that this model cannot take, Pa.
+
+        Raises:
+            InputError: it is beyond `largest_mass_effect_pa`.
+        """
+        largest = self.largest_mass_effect_pa
+        if mass_effect > largest:
+            raise InputError(
+                f"a mass effect of {mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where strains are no longer small: "
+                "choose a smaller one"
+            )
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -93,5 +107,11 @@ class MassEffectSettings:
                 f"{store} was built with the growth model {record.get('model')}, {MASS_EFFECT_VERSION} is wanted here: "
                 f"{instead}, or build the store anew"
             )
+        if unknown := choices.keys() ^ {one.name for one in fields(cls)}:
+            names = ", ".join(sorted(unknown))
+            raise InputError(f"{store} has other choices of its growth model than are known here ({names}): {instead}")
         growth = FisherKolmogorovSettings.from_record(choices.pop("growth"), store, instead)
         return cls(growth=growth, **choices)
+
+
+_MOST_PUSHES = 1000

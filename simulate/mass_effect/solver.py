@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ..active_box import ActiveBox, Reach, Workspace
@@ -88,12 +87,7 @@ class MassEffect:
         Raises:
             InputError: the mass effect is too large.
         """
-        largest = self.settings.largest_mass_effect_pa
-        if parameters.mass_effect > largest:
-            raise InputError(
-                f"a mass effect of {parameters.mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where tissue folds: "
-                "choose a smaller one"
-            )
+        self.settings.check(parameters.mass_effect)
         pushes = self.settings.pushes
         marks = [n / pushes for n in range(1, pushes)]
         longest_days = parameters.duration / pushes or math.inf

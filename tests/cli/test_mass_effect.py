@@ -140,7 +140,7 @@ class TestTumours:
         before = without_lock(pushing_store)
         wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
         ran = gliodex("add", pushing_store, *wanted, "--mass-effect", "50000", "--source", "test")
-        refused(ran, pushing_store, before, "50000 Pa is beyond 34845 Pa, where tissue folds")
+        refused(ran, pushing_store, before, "50000 Pa is beyond 34845 Pa, where strains are no longer small")
 
     def test_a_mass_effect_alone_is_no_tumour(self, gliodex, pushing_store, refused):
         before = without_lock(pushing_store)

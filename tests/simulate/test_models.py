@@ -51,6 +51,12 @@ def test_another_version_of_what_grows_is_refused_too():
         settings_of(record, "S", "do without")
 
 
+def test_choices_that_are_not_known_are_named():
+    record = MassEffectSettings().as_record() | {"viscosity": 1.0}
+    with pytest.raises(InputError, match=r"known here \(viscosity\): do without"):
+        settings_of(record, "S", "do without")
+
+
 @pytest.mark.parametrize(
     ("choices", "named"),
     [
@@ -58,9 +64,13 @@ def test_another_version_of_what_grows_is_refused_too():
         ({"young_pa": (1.0, 2.0, 3.0)}, "young_pa must be four numbers above 0"),
         ({"young_pa": (1.0, 2.0, 3.0, float("nan"))}, "young_pa must be four numbers above 0"),
         ({"poisson": (0.4, 0.4, 0.1, 0.5)}, "below 0.5"),
-        ({"voxels_a_cell": 3}, "voxels_a_cell must be 1 or 2, not 3"),
-        ({"pushes": 0}, "pushes must be at least 1"),
-        ({"tolerance": 0.0}, r"tolerance in \(0, 1\)"),
+        ({"poisson": (0.4, 0.4, 0.0, 0.45)}, "poisson must be four numbers above 0"),
+        ({"voxels_a_cell": 3}, "voxels_a_cell must be a whole number from 1 to 2, not 3"),
+        ({"voxels_a_cell": 2.0}, "voxels_a_cell must be a whole number"),
+        ({"pushes": 0}, "pushes must be a whole number from 1 to 1000, not 0"),
+        ({"pushes": 2.5}, "pushes must be a whole number"),
+        ({"tolerance": 0.0}, r"tolerance must be a number in \(0, 1\)"),
+        ({"tolerance": "a"}, r"tolerance must be a number in \(0, 1\), not 'a'"),
     ],
 )
 def test_choices_that_cannot_be_are_refused(choices, named):
@@ -88,7 +98,7 @@ class TestPrior:
             prior_for(FisherKolmogorovSettings(), Prior(mass_effect=(1.0, 2.0)))
 
     def test_a_range_beyond_what_the_model_can_take_is_refused(self):
-        with pytest.raises(InputError, match="up to 40000 Pa is beyond 34845 Pa, where tissue folds"):
+        with pytest.raises(InputError, match="40000 Pa is beyond 34845 Pa, where strains are no longer small"):
             prior_for(MassEffectSettings(), Prior(mass_effect=(0.0, 40000.0)))
 
     def test_its_draws_are_those_of_the_other_model_and_a_mass_effect(self, ellipsoid_atlas):

@@ -134,6 +134,15 @@ class TestLooks:
         assert preview(GrowthParameters((0, 0, 0), 1.5, 0.01, 300)) == Preview(hopeless=True)
         assert preview(GrowthParameters((0, 0, 0), 1.0, 0.06, 300)) == Preview(hopeless=True)
 
+    def test_a_tumour_that_pushes_is_looked_at_as_if_it_did_not(self, atlas):
+        preview = SizePreview(atlas, SETTINGS, PRIOR)
+        for still in (
+            GrowthParameters((0, 0, 0), 0.2, 0.05, 150),
+            GrowthParameters((0, 0, 0), 1.5, 0.01, 300),
+            GrowthParameters((0, 0, 0), 1.0, 0.06, 300),
+        ):
+            assert preview(replace(still, mass_effect=8000.0)) == preview(still)
+
     def test_a_seed_whose_tissue_vanishes_on_the_coarse_grid_is_given_its_chance(self, make_atlas):
         white, csf = np.zeros((24, 24, 24)), np.ones((24, 24, 24))
         white[:8] = 1

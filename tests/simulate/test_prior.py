@@ -24,6 +24,11 @@ def draws(atlas):
     return [PRIOR.draw(atlas, tissue, 17, index) for index in range(2000)]
 
 
+def test_a_record_gives_it_back():
+    for prior in (Prior(), Prior(whole_ml=(1.0, 9.0), mass_effect=(0.0, 5.0))):
+        assert Prior.from_record(json.loads(json.dumps(prior.as_record())) | {"snapshots": 3}) == prior
+
+
 class TestDraw:
     def test_depends_on_seed_and_index_alone(self, atlas, draws):
         tissue = tissue_voxels(atlas)

@@ -86,7 +86,7 @@ class ElasticBodies:
         left = top.residual(parts[0], found) + wanted
         directions: list[tuple[Tensor, Tensor, Tensor]] = []
         for made in range(MOST_ITERATIONS + 1):
-            missing = _norm(left) > tolerance * scale
+            missing = ~(_norm(left) <= tolerance * scale)  # what is no number is missing, too
             if made == MOST_ITERATIONS or not missing.any():
                 break
             step = self._cycle(parts, 0, left)

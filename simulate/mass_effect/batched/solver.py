@@ -79,6 +79,8 @@ class BatchedMassEffect:
     ) -> list[Growth | None]:
         """Simulate tumours side by side; each is that of `MassEffect.grow`, to rounding and to its cut tails.
 
+        One without mass effect makes its steps as if it pushed, no longer than between two pushes.
+
         Args:
             wanted: parameters of each.
             stop_above_ml: of each, see `FisherKolmogorov.grow`; looked at where the tissue is pushed.

@@ -6,8 +6,8 @@ from scipy.stats import ttest_1samp
 
 from gliodex.errors import InputError
 from gliodex.retrieval import dice
-from gliodex.retrieval.benchmark import plausibility
-from gliodex.retrieval.benchmark.cohorts import table
+from gliodex.retrieval.benchmark import cohorts, plausibility
+from gliodex.retrieval.benchmark.cohorts import short_names, table
 from gliodex.retrieval.benchmark.query_sets import unseen
 
 from ..anatomy import brats_labels, write_nifti
@@ -84,13 +84,26 @@ def rows(store, values, tumours=1):
     [
         ([1.2, 1.3, 1.5, 1.2, 1.3, 1.4], "are closer to the patients"),
         ([0.8, 0.9, 0.7, 0.6, 0.9, 0.8], "are farther from the patients"),
-        ([1.2, 0.7, 1.1, 1.3, 0.9, 1.1], "are neither closer to nor farther from the patients"),
+        ([1.2, 0.7, 1.1, 1.3, 0.9, 1.1], "which is closer to the patients cannot be told"),
     ],
 )
 def test_the_verdict_follows_from_the_interval_of_the_paired_differences(other, verdict):
     told = table(rows("a", [1.0, 1.1, 1.2, 1.0, 1.1, 1.2]) + rows("b", other))
     assert verdict in told
     assert "differ in size" not in told
+
+
+def test_figures_name_stores_by_their_folders_where_that_tells_them_apart():
+    assert short_names(["/a/x/", "s3://b/y"]) == {"/a/x/": "x", "s3://b/y": "y"}
+    assert short_names(["/a/x", "/b/x"]) == {"/a/x": "/a/x", "/b/x": "/b/x"}
+
+
+def test_what_cannot_be_compared_is_said_before_anything_is_searched(small_store, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(cohorts, "patients", lambda *_: 1 / 0)
+    with pytest.raises(InputError, match="nothing"):
+        plausibility([str(small_store), str(tmp_path / "nothing")], cohort, tmp_path / "out", "atlas")
+    with pytest.raises(InputError, match="once"):
+        plausibility([str(small_store), f"{small_store}/"], cohort, tmp_path / "out", "atlas")
 
 
 def test_of_stores_that_differ_in_size_it_is_said():

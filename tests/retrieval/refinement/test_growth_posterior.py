@@ -51,6 +51,15 @@ def test_the_mass_effect_is_that_which_is_given(solver, images):
     assert grown.least_jacobian < 1
 
 
+def test_a_tumour_that_folds_the_tissue_is_impossible(solver, images, monkeypatch):
+    pushing = GrowthPosterior(MassEffect(solver.atlas), images, WIDE, seed_box(solver.atlas, images), mass_effect=9e3)
+    (point,) = pushing.draw(1, np.random.default_rng(2))
+    assert pushing._evidence(point) is not None
+    plain = MassEffect.grow
+    monkeypatch.setattr(MassEffect, "grow", lambda self, *a: dataclasses.replace(plain(self, *a), least_jacobian=0.0))
+    assert pushing._evidence(point) is None
+
+
 @pytest.mark.parametrize(
     ("missing", "left"),
     [

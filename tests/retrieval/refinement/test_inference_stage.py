@@ -10,6 +10,7 @@ from gliodex.errors import InputError
 from gliodex.index import DiceIndex
 from gliodex.learn.growth import Estimate, GrowthReader
 from gliodex.retrieval.refinement import InferenceRefinement, Patient, inference_stage, keep
+from gliodex.retrieval.refinement.posterior import BoxedDensity, Posterior, Sample
 from gliodex.retrieval.segmentation import Segmentation
 from gliodex.retrieval.spatial import AffineMap
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
@@ -81,6 +82,17 @@ def test_the_match_is_kept_where_it_fits_better_and_not_added_again(store, told,
     assert warning is None
     added = open_store(copy.path)
     assert [added.parameters(n).duration for n in ids] == [150.0, 140.0]
+
+
+@pytest.mark.parametrize("space", ["atlas", "patient"])
+def test_how_far_tissue_was_squeezed_is_kept_with_the_tumour(store, tmp_path, space):
+    copy = open_store(shutil.copytree(store.path, tmp_path / "copy"))
+    density = replace(BoxedDensity.of(copy.density(int(copy.ids[7]))), least_jacobian=0.4)
+    sample = Sample(TRUTH, (0.6, 0.2), density, 1.0)
+    (number,), _ = keep(copy, Posterior("lmi", space, copy.frame, (sample,), np.ones(1), 1, (), {}), SAME)
+    added = open_store(copy.path)
+    assert added.segment(added.segments[-1]).column("least_jacobian").tolist() == [pytest.approx(0.4)]
+    assert (added.known_parameters(number) is None) == (space == "patient")
 
 
 def test_growth_that_cannot_be_is_left_out(store, told):

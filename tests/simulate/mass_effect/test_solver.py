@@ -304,7 +304,7 @@ class TestJacobian:
 @pytest.mark.parametrize("form", ["textbook", "as_published"])
 def test_more_than_the_model_can_take_is_refused(brain, tumour, form):
     solver = MassEffect(brain, MassEffectSettings(form=form))
-    with pytest.raises(InputError, match=r"35000 Pa is beyond 34845 Pa, where tissue folds: choose a smaller one"):
+    with pytest.raises(InputError, match="35000 Pa is beyond 34845 Pa, where strains are no longer small"):
         solver.grow(replace(tumour, mass_effect=35000.0))
 
 

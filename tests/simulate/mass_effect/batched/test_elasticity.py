@@ -77,6 +77,18 @@ def test_a_pressure_that_is_not_finite_is_told_and_spoils_no_other(body, stiffne
     np.testing.assert_array_equal(found[0], right[0])
 
 
+def test_a_stiffness_or_a_start_that_is_no_number_is_told(body, stiffness):
+    lame, shear = (torch.from_numpy(values).clone() for values in stiffness)
+    pressure, start = torch.from_numpy(pressures(body)), torch.zeros((2, 3, *body.shape))
+    bodies = batched.ElasticBodies(body, SPACING, "textbook", CPU)
+    start[0, 0, 10, 9, 7] = np.nan
+    _, there = bodies.yield_to(pressure, lame, shear, start, 1e-3)
+    assert there.tolist() == [False, True]
+    lame[1, 10, 9, 7] = np.nan
+    _, there = bodies.yield_to(pressure, lame, shear, start, 1e-3)
+    assert there.tolist() == [False, False]
+
+
 def test_transfers_are_those_of_the_compiled_solver(body):
     fine, coarse = (grid.astype(bool) for grid in grids_of(body)[:2])
     rng = np.random.default_rng(4)
