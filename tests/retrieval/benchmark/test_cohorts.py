@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from gliodex.errors import InputError
+from gliodex.errors import InputError, NotAStoreError
 from gliodex.retrieval import dice
 from gliodex.retrieval.benchmark import cohorts, plausibility
 from gliodex.retrieval.benchmark.cohorts import short_names, table
@@ -100,7 +100,7 @@ def test_figures_name_stores_by_their_folders_where_that_tells_them_apart():
 
 def test_what_cannot_be_compared_is_said_before_anything_is_searched(small_store, cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(cohorts, "patients", lambda *_: 1 / 0)
-    with pytest.raises(InputError, match="nothing"):
+    with pytest.raises(NotAStoreError, match="nothing"):
         plausibility([str(small_store), str(tmp_path / "nothing")], cohort, tmp_path / "out", "atlas")
     with pytest.raises(InputError, match="once"):
         plausibility([str(small_store), f"{small_store}/"], cohort, tmp_path / "out", "atlas")
