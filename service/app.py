@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
@@ -16,14 +15,14 @@ from typing import Any, Literal
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from ..errors import GliodexError
 from .context import Context
+from .counters import Counted
 from .example import Example
-from .guard import Guard
+from .guard import STYLED, Guard
 from .problems import MEDIA_TYPE, UNUSABLE, Problem, RefusedError, problem_of
 from .query_routes import query_routes
 from .store_routes import store_routes
@@ -65,10 +64,9 @@ def make_app(context: Context, token: str | None = None, hosts: tuple[str, ...] 
     app.include_router(store_routes(context))
     app.include_router(query_routes(context))
     _service_routes(app, context)
-    app.mount("/", StaticFiles(directory=_PAGE, html=True))
+    _page(app)
     _problems(app, settings.stores)
-    _counted(app, context)
-    return Guard(app, settings.limits, token, hosts)
+    return Guard(Counted(app, context.counters), settings.limits, token, hosts)
 
 
 def _service_routes(app: FastAPI, context: Context) -> None:
@@ -79,7 +77,7 @@ def _service_routes(app: FastAPI, context: Context) -> None:
     @app.get("/v1/example/{name}", tags=["service"], response_class=FileResponse, responses={200: {"content": sent}})
     async def example_file(name: Literal["segmentation", "t1"]) -> Response:
         """Send a file of the built-in example, a synthetic patient."""
-        return FileResponse(await context.work(example.file, name), media_type="application/gzip")
+        return FileResponse(await asyncio.to_thread(example.file, name), media_type="application/gzip")
 
     @app.get("/healthz", tags=["service"])
     def health() -> Response:
@@ -90,12 +88,31 @@ def _service_routes(app: FastAPI, context: Context) -> None:
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     def metrics() -> Response:
         """Tell Prometheus what the service does."""
-        counted = Counter(job.read().status for job in context.jobs)
+        counted: Counter[str] = Counter()
+        for job in context.jobs:
+            with contextlib.suppress(RefusedError):  # deleted meanwhile
+                counted[job.read().status] += 1
         for status in ("queued", "running", "done", "failed", "cancelled"):
             context.counters.jobs.labels(status).set(counted[status])
         for one in context.shelf:
             context.counters.tumours.labels(one.name).set(len(one.store))
         return Response(generate_latest(context.counters.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _page(app: FastAPI) -> None:
+    """Serve the page's files, each under its name: what is none of them is answered as what is not there."""
+
+    def served(file: Path, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+        async def send(_: Request) -> Response:
+            return FileResponse(file, headers=headers)
+
+        return send
+
+    for file in sorted(_PAGE.iterdir()):
+        # Swagger UI styles its elements itself
+        own = {"content-security-policy": STYLED} if file.name == "docs.html" else {}
+        name = {"index.html": "", "docs.html": "docs"}.get(file.name, file.name)
+        app.add_route(f"/{name}", served(file, own))
 
 
 def _problems(app: FastAPI, stores: dict[str, str]) -> None:
@@ -118,9 +135,12 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
-        return answer(
-            Problem(str(error.detail).lower(), error.status_code, str(error.detail)), dict(error.headers or {})
-        )
+        if isinstance(error.__cause__, RefusedError):  # raised by the guard while a form was read
+            return refused(_, error.__cause__)
+        cause, remedy = _OF_HTTP.get(error.status_code, (str(error.detail).lower(), ""))
+        detail = f"{cause}: {remedy}" if remedy else cause
+        problem = Problem(str(error.detail).lower(), error.status_code, detail, "", cause, remedy)
+        return answer(problem, dict(error.headers or {}))
 
     @app.exception_handler(OSError)
     def no_room(_: Request, error: OSError) -> JSONResponse:
@@ -128,21 +148,10 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
             raise error
         return answer(Problem("no room", 507, "the service's disk is full: ask again later"), {"retry-after": "600"})
 
-
-def _counted(app: FastAPI, context: Context) -> None:
-    @app.middleware("http")
-    async def count(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        begun = time.perf_counter()
-        response = await call(request)
-        route = _route(request)
-        context.counters.requests.labels(request.method, route, str(response.status_code)).inc()
-        context.counters.seconds.labels(route).observe(time.perf_counter() - begun)
-        return response
-
-
-def _route(request: Request) -> str:
-    """Pattern of the route, so that ids of jobs appear nowhere."""
-    return str(getattr(request.scope.get("route"), "path", "unknown"))
+    @app.exception_handler(Exception)
+    def fault(_: Request, error: Exception) -> JSONResponse:
+        told = f"a fault of the service ({type(error).__name__}): please report it"
+        return answer(Problem("a fault of the service", 500, told))
 
 
 async def _follow(context: Context) -> None:
@@ -153,6 +162,13 @@ async def _follow(context: Context) -> None:
         except Exception as error:
             log.error("stores could not be looked at: %s", type(error).__name__)
 
+
+_OF_HTTP = {
+    400: ("the request cannot be understood", "see /v1/openapi.json"),
+    404: ("there is nothing at this address", "see /v1/openapi.json for those that there are"),
+    405: ("this address is not asked in this way", "see the header Allow, and /v1/openapi.json"),
+}
+"""What is said of errors that no route raised: cause and remedy."""
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",

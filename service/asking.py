@@ -27,7 +27,9 @@ class Options(BaseModel):
     store: str | None = Field(None, description="Name of the store; may be left out where there is one.")
     core: str | None = Field(None, description="Labels of the core, e.g. 1,4; `none` for no core.", examples=["1,4"])
     whole: str | None = Field(None, description="Labels of the whole tumour.", examples=["1,2,4"])
-    space: Space | None = Field(None, description="Space of the segmentation, where there is no MRI.")
+    space: Space | None = Field(
+        None, description="Space of the segmentation, where there is no MRI.", examples=["sri24"]
+    )
     registration: Registration = Field("fast", description="How an MRI is registered.")
     top_k: int = Field(15, ge=1, le=1000, description="How many matches to list.")
     distinct: bool = Field(False, description="No more than the best tumour of each simulation.")

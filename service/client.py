@@ -30,6 +30,7 @@ Files = Mapping[str, str | Path | None]
 
 _ENDED = ("done", "failed", "cancelled")
 _POLL_S = 0.5
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServiceError(GliodexError):
@@ -66,6 +67,8 @@ class Client:
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        own = urllib.parse.urlsplit(url).hostname in _LOOPBACK  # no proxy is to see what stays on this machine
+        self._opener = urllib.request.build_opener(*[urllib.request.ProxyHandler({})] * own)
 
     def stores(self) -> list[dict[str, Any]]:
         """Tell what each store is: name, version, tumours, shape and affine of its frame, methods."""
@@ -138,17 +141,38 @@ class Client:
         }
         body, kind = _multipart({name: str(value) for name, value in options.items() if value is not None}, files)
         told = json.loads(self._ask("POST", "/v1/queries", body, {"content-type": kind}))
-        answer, stage = RemoteAnswer(self, told["id"]), ""
-        while told["status"] not in _ENDED:
-            time.sleep(_POLL_S)
-            told = json.loads(self._ask("GET", f"/v1/queries/{answer.id}"))
+        return self.answer(told["id"], announce)
+
+    def answer(self, job: str, announce: Callable[[str], None] = lambda stage: None) -> RemoteAnswer:
+        """Wait for a query that was asked before.
+
+        Args:
+            job: its id.
+            announce: told of each stage as it begins.
+
+        Raises:
+            ServiceError: it failed, has been deleted, or nobody has answered for as long as `timeout_s`.
+        """
+        stage, heard = "", time.monotonic()
+        while True:
+            try:
+                told = json.loads(self._ask("GET", f"/v1/queries/{job}"))
+                heard = time.monotonic()
+            except ServiceError as error:  # a service that is started again still has the job
+                if "status" in error.problem or time.monotonic() - heard > self._timeout_s:
+                    raise
+                told = {"status": "queued", "stage": ""}
+            if told["status"] in _ENDED:
+                break
             if told["stage"] not in {"", stage}:
                 stage = told["stage"]
                 announce(stage)
+            time.sleep(_POLL_S)
         if told["status"] != "done":
             raise ServiceError(told["problem"] or {"title": f"the query was {told['status']}"})
-        answer.files = told["files"]
-        return answer
+        found = RemoteAnswer(self, job)
+        found.files = told["files"]
+        return found
 
     def fetch(self, path: str) -> bytes:
         """Fetch what lies at a path of the service."""
@@ -165,7 +189,7 @@ class Client:
             request = urllib.request.Request(
                 f"{self._url}{path}", body, dict(headers or {}) | self._headers, method=method
             )
-            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
+            with self._opener.open(request, timeout=self._timeout_s) as response:
                 content: bytes = response.read()
                 return content
         except urllib.error.HTTPError as error:
@@ -174,6 +198,8 @@ class Client:
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             told = f"{self._url} does not answer ({reason}): is `gliodex serve` running there?"
+            if body is not None and isinstance(reason, (BrokenPipeError, ConnectionResetError)):
+                told = f"{self._url} stopped reading ({reason}): what was sent may be larger than it takes"
             raise ServiceError({"title": "no answer", "detail": told}) from error
 
 

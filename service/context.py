@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -55,25 +56,64 @@ class Context:
         return cls(settings, Shelf(settings.stores), Jobs(settings.folder), Queue(settings))
 
     def __post_init__(self) -> None:
-        self._pool = ThreadPoolExecutor(available_cores(), "search")
+        self._searches = ThreadPoolExecutor(available_cores(), "search")
+        self._images = ThreadPoolExecutor(1, "image")  # each may take a gigabyte
         self._under_way = 0
+        self._accepting = 0
 
-    async def work(self, what: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do what takes a processor's time in a thread, as many at a time as there are cores.
+    async def search(self, what: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what takes some milliseconds in a thread, as many at a time as there are cores.
 
         Raises:
             RefusedError: too many wait already.
         """
+        return await self._work(self._searches, lambda: what(*args, **kwargs))
+
+    async def look(self, what: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what takes seconds and memory in a thread, one at a time.
+
+        Raises:
+            RefusedError: too many wait already.
+        """
+        return await self._work(self._images, lambda: what(*args, **kwargs))
+
+    async def _work(self, pool: ThreadPoolExecutor, what: Callable[[], T]) -> T:
         if self._under_way >= _AT_ONCE:
             raise RefusedError(
                 429, "too many requests", "too many requests wait: ask again in a second", headers={"retry-after": "1"}
             )
         self._under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: what(*args, **kwargs))
+            return await asyncio.get_running_loop().run_in_executor(pool, what)
         finally:
             self._under_way -= 1
 
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Keep a place in the queue for a job while it is being accepted.
+
+        Raises:
+            RefusedError: as many jobs wait as may.
+        """
+        self._accepting += 1
+        try:
+            waiting = await asyncio.to_thread(self._waiting)
+            if waiting + self._accepting > self.settings.limits.waiting:
+                told = f"{waiting} jobs wait already: ask again in a minute"
+                raise RefusedError(429, "too many jobs", told, headers={"retry-after": "60"})
+            yield
+        finally:
+            self._accepting -= 1
+
+    def _waiting(self) -> int:
+        """Count the jobs in the queue that are still to be worked on."""
+        count = 0
+        for name in self.queue.waiting():
+            with contextlib.suppress(RefusedError):  # deleted meanwhile
+                count += self.jobs[name].read().status == "queued"
+        return count
+
     def close(self) -> None:
         """End its threads."""
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._searches, self._images):
+            pool.shutdown(cancel_futures=True)

@@ -23,12 +23,16 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("gliodex.service")
 
+_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob:; worker-src 'self' blob:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+STYLED = _POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+"""Of a page whose scripts style its elements."""
+
 HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob:; worker-src 'self' blob:; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
+    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -109,6 +113,8 @@ class Guard:
                     "the token is missing or wrong: send the header `Authorization: Bearer TOKEN`",
                     headers={"www-authenticate": "Bearer"},
                 )
+        if scope["method"] not in _SAFE and _is_foreign(headers):
+            raise RefusedError(403, "not from here", "pages of other sites may not ask this service: use its own page")
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.upload_bytes:
             raise self._too_large()
@@ -140,6 +146,17 @@ class Guard:
             return message
 
         return receive_some
+
+
+def _is_foreign(headers: dict[bytes, bytes]) -> bool:
+    """Whether a browser asks on behalf of another site's page; programs send neither of these headers."""
+    if headers.get(b"sec-fetch-site", b"none") not in {b"same-origin", b"none"}:
+        return True
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
+
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 async def _answer(send: Send, problem: Problem, headers: dict[str, str]) -> None:

@@ -1,12 +1,14 @@
 """Jobs as folders: what was asked, how far it has come, and what came out, for any process to read.
 
 A state is a small file that is replaced whole, so that a reader never sees half of it, and a job that is killed at any
-moment is found as it was. Only who claims an attempt works on it: entries of a queue may be lost or doubled.
+moment is found as it was. Who works on a job holds its lock, and so do the processes that it starts: a lock that is
+free is one whose holders are gone, and entries of a queue may be lost or doubled.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -15,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +36,8 @@ class State:
         stage: that is worked on.
         stages: that have begun, each with the seconds since the epoch when it did.
         attempt: how often it has been begun.
+        deaths: how often who worked on it died.
         queued_at, started_at, ended_at: seconds since the epoch.
-        beat_at: when its worker last gave a sign of life.
         problem: why it failed, a problem document.
     """
 
@@ -43,10 +45,10 @@ class State:
     stage: str = ""
     stages: list[tuple[str, float]] = field(default_factory=list)
     attempt: int = 0
+    deaths: int = 0
     queued_at: float = field(default_factory=time.time)
     started_at: float | None = None
     ended_at: float | None = None
-    beat_at: float | None = None
     problem: dict[str, Any] | None = None
 
 
@@ -59,7 +61,21 @@ class Jobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "jobs"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def clear(self) -> None:
+        """Delete what interrupted requests have left; nobody may be at one."""
+        for left in self._folder.glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Make a folder that is gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=self._folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def making(self) -> Iterator[Job]:
@@ -69,6 +85,7 @@ class Jobs:
         try:
             job = Job(name, staged)
             job.uploads.mkdir()
+            (staged / _LOCK).touch()
             yield job
             job.write(State())
             staged.rename(self._folder / name)
@@ -97,10 +114,11 @@ class Jobs:
         """Delete jobs that ended longer ago than this, and what interrupted requests left; tells how many."""
         now, count = time.time(), 0
         for job in self:
-            ended = job.read().ended_at
-            if ended is not None and now - ended > kept_s:
-                job.delete()
-                count += 1
+            with contextlib.suppress(RefusedError):  # deleted meanwhile
+                ended = job.read().ended_at
+                if ended is not None and now - ended > kept_s:
+                    job.delete()
+                    count += 1
         for left in self._folder.glob(".*"):
             with contextlib.suppress(OSError):
                 if now - left.stat().st_mtime > _ABANDONED_S:
@@ -148,54 +166,78 @@ class Job:
         """Tell how far it has come.
 
         Raises:
-            RefusedError: it has just been deleted.
+            RefusedError: it has just been deleted, or its state is damaged.
         """
         try:
             record = json.loads((self.folder / "state.json").read_text())
+            known = {one.name: record[one.name] for one in fields(State) if one.name in record}
+            return State(**known | {"stages": [(name, at) for name, at in record["stages"]]})
         except FileNotFoundError:
             raise RefusedError(404, "no such job", "the job has been deleted") from None
-        return State(**record | {"stages": [(name, at) for name, at in record["stages"]]})
+        except (ValueError, KeyError, TypeError) as error:
+            raise RefusedError(500, "a fault of the service", "the job's record is damaged: ask again") from error
 
     def write(self, state: State) -> None:
         """Replace the state."""
         handle, path = tempfile.mkstemp(prefix=".state-", dir=self.folder)
-        with os.fdopen(handle, "w") as file:
-            json.dump(asdict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path, self.folder / "state.json")
-
-    def claim(self) -> State | None:
-        """Begin the next attempt; None where it is not to be begun, or someone else has."""
-        state = self.read()
-        if state.status != "queued" or self.cancelled:
-            return None
         try:
-            (self.folder / f"claim-{state.attempt + 1}").touch(exist_ok=False)
-        except FileExistsError:
-            return None
-        now = time.time()
-        state = replace(
-            state, status="running", stage="", stages=[], attempt=state.attempt + 1, started_at=now, beat_at=now
+            with os.fdopen(handle, "w") as file:
+                json.dump(asdict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(path, self.folder / "state.json")
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[int | None]:
+        """Hold its lock, for as long as this is entered or a process lives that was given the handle.
+
+        Yields:
+            The handle; None where someone else holds the lock, or the job has gone.
+        """
+        try:
+            handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield None
+            return
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            yield None
+            return
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def begin(self) -> None:
+        """Begin an attempt; for who holds the lock."""
+        shutil.rmtree(self.result, ignore_errors=True)
+        state = self.read()
+        self.write(
+            replace(state, status="running", stage="", stages=[], attempt=state.attempt + 1, started_at=time.time())
         )
-        self.write(state)
-        return state
 
     def end(self, status: Status, problem: dict[str, Any] | None = None) -> None:
-        """Say that it has ended; what was sent is not needed any more."""
+        """Say that it has ended, and delete what was sent; for who holds the lock."""
         self.write(replace(self.read(), status=status, stage="", ended_at=time.time(), problem=problem))
         shutil.rmtree(self.uploads, ignore_errors=True)
 
-    def requeue(self) -> None:
-        """Say that its worker is gone, and another may begin anew."""
-        shutil.rmtree(self.result, ignore_errors=True)
-        self.write(replace(self.read(), status="queued", stage="", stages=[], beat_at=None))
+    def put_back(self, *, died: bool = False) -> None:
+        """Say that it waits to be begun anew; for who holds the lock."""
+        state = self.read()
+        self.write(replace(state, status="queued", stage="", stages=[], deaths=state.deaths + died))
 
     def cancel(self) -> None:
         """Ask for it to be stopped; at once where nobody works on it."""
         (self.folder / "cancel").touch()
-        if self.read().status == "queued":
-            self.end("cancelled")
+        with self.held() as handle:
+            if handle is not None and self.read().status not in ENDED:
+                self.end("cancelled")
 
     @property
     def cancelled(self) -> bool:
@@ -204,10 +246,18 @@ class Job:
 
     def delete(self) -> None:
         """Delete it with all its files."""
-        away = self.folder.with_name(f".gone-{self.name}")
         with contextlib.suppress(FileNotFoundError):
-            self.folder.rename(away)
-        shutil.rmtree(away, ignore_errors=True)
+            self.folder.rename(self._away)
+        self.clear_away()
+
+    def clear_away(self) -> None:
+        """Delete what is left of it; who worked on it may have written while it was deleted."""
+        shutil.rmtree(self._away, ignore_errors=True)
+
+    @property
+    def _away(self) -> Path:
+        return self.folder.with_name(f".gone-{self.name}")
 
 
+_LOCK = "lock"
 _ABANDONED_S = 3600.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -13,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, UploadFile
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import GliodexError
+from ..errors import GliodexError, InputError
+from ..index import what_is_missing
 from ..retrieval.request import check_options
 from ..retrieval.segmentation import Segmentation, from_files
 from .asking import FILES, Options, QueryForm, request_of
@@ -35,6 +34,25 @@ _REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; 
 
 class Progress(BaseModel):
     """How far a job has come."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "3AhgZv4-l55_oBi_Ab4LAg",
+                    "status": "running",
+                    "stage": "search",
+                    "stages": [["starting", 1795416562.2], ["read", 1795416562.4], ["search", 1795416570.9]],
+                    "attempt": 1,
+                    "queued_at": 1795416560.4,
+                    "started_at": 1795416561.4,
+                    "ended_at": None,
+                    "problem": None,
+                    "files": [],
+                }
+            ]
+        }
+    )
 
     id: str
     status: str = Field(description="queued, running, done, failed or cancelled.")
@@ -66,32 +84,25 @@ def query_routes(context: Context) -> APIRouter:
     """Make these routes."""
     router = APIRouter(prefix="/v1", tags=["queries"])
 
-    @router.post("/previews")
+    @router.post("/previews", dependencies=[Depends(_a_form)])
     async def preview(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Preview:
         """Say what is understood of a segmentation; nothing is kept."""
-        folder = Path(tempfile.mkdtemp(prefix=".preview-", dir=context.settings.folder))
-        try:
-            given = await context.work(_taken, context, form, folder, None)
-            return Preview(**await context.work(preview_of, given))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with context.jobs.scratch() as folder:
+            given = await context.look(_taken, context, form, folder, None)
+            return Preview(**await context.look(preview_of, given))
 
-    @router.post("/queries", status_code=202)
+    @router.post("/queries", status_code=202, dependencies=[Depends(_a_form)])
     async def ask(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Response:
         """Accept a query; it is worked on as a job."""
-        waiting = len(context.queue.waiting())
-        if waiting >= context.settings.limits.waiting:
-            raise RefusedError(
-                429,
-                "too many jobs",
-                f"{waiting} jobs wait already: ask again in a minute",
-                headers={"retry-after": "60"},
-            )
-        store = context.shelf[form.store]
-        with context.jobs.making() as job:
-            await context.work(_taken, context, form, job.uploads, job)
-            job.ask(job.asked | {"store": store.name, "version": store.store.version})
-        context.queue.put(job.name)
+        one = context.shelf[form.store]
+        if missing := await context.look(what_is_missing, one.store, form.method):
+            raise unusable(problem_of(InputError(missing), stores=context.settings.stores).detail, "method")
+        about = {"store": one.name, "version": one.store.version, "digest": one.store.manifest.digest}
+        async with context.place():
+            with context.jobs.making() as job:
+                await context.look(_taken, context, form, job.uploads, job)
+                job.ask(job.asked | about)
+            await asyncio.to_thread(context.queue.put, job.name)
         context.counters.accepted.inc()
         told = progress_of(job, job.read()).model_dump()
         return JSONResponse(told, 202, {"location": f"/v1/queries/{job.name}"})
@@ -118,15 +129,14 @@ def query_routes(context: Context) -> APIRouter:
 
     @router.get("/queries/{name}/files/{file}", response_class=FileResponse)
     def file(name: str, file: str) -> Response:
-        """Send a file of the result, or what was sent."""
+        """Send a file of the result."""
         return _file(context.jobs[name], file)
 
     @router.post("/queries/{name}/cancel", status_code=202)
     def cancel(name: str) -> Progress:
         """Stop a job."""
         job = context.jobs[name]
-        if job.read().status not in ENDED:
-            job.cancel()
+        job.cancel()
         return progress_of(job, job.read())
 
     @router.delete("/queries/{name}", status_code=204)
@@ -137,10 +147,17 @@ def query_routes(context: Context) -> APIRouter:
     return router
 
 
+def _a_form(request: Request) -> None:
+    """Refuse a body that is none, rather than find it empty."""
+    sent = request.headers.get("content-type", "")
+    if not sent.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
+        raise RefusedError(415, "not a form", "the request is no form with files: send multipart/form-data")
+
+
 def progress_of(job: Job, state: State) -> Progress:
     """Tell how far a job has come."""
     record = asdict(state)
-    record.pop("beat_at")
+    record.pop("deaths")
     files = sorted(p.name for p in job.result.iterdir() if p.is_file()) if state.status == "done" else []
     return Progress(id=job.name, **record, files=files)
 
@@ -184,10 +201,12 @@ def _told_of(files: dict[str, str], folder: Path) -> Iterator[None]:
 
 
 def _file(job: Job, name: str) -> Response:
-    if job.read().status != "done":
-        raise RefusedError(
-            409, "not ready", "the job has no result: follow it until it is done", headers={"retry-after": "2"}
-        )
+    status = job.read().status
+    if status not in ENDED:
+        told = "the job has no result yet: follow it until it is done"
+        raise RefusedError(409, "not ready", told, headers={"retry-after": "2"})
+    if status != "done":
+        raise RefusedError(410, "no result", f"the job is {status} and has no result: its progress tells why")
     there = {p.name: p for p in job.result.iterdir() if p.is_file()}
     if name not in there:
         raise RefusedError(404, "no such file", f"the result has these files: {', '.join(sorted(there))}")

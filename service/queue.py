@@ -5,6 +5,7 @@ It holds names of jobs alone; what a job is lies in its folder, which all machin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from huey import RedisHuey, SqliteHuey
@@ -12,6 +13,8 @@ from huey.consumer import Consumer
 
 from ..errors import InputError
 from .settings import ServiceSettings
+
+log = logging.getLogger("gliodex.service")
 
 
 class Queue:
@@ -43,8 +46,11 @@ class Queue:
         self._task = self._huey.task(name="work")(one)
 
     def put(self, name: str) -> None:
-        """Let a worker know of a job."""
-        self._task(name)
+        """Let a worker know of a job; one that this could not be done for is found by workers in time."""
+        try:
+            self._task(name)
+        except Exception as error:  # of SQLite or Redis
+            log.error("the queue cannot be written (%s)", type(error).__name__)
 
     def waiting(self) -> set[str]:
         """Names of the jobs that no worker has taken yet."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
 import resource
 import secrets
 import signal
@@ -22,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ..errors import InputError, OutputError
 from .app import make_app
 from .context import Context
-from .guard import LOOPBACK
+from .guard import LOOPBACK, Guard
 from .settings import ServiceSettings
 
 log = logging.getLogger("gliodex.service")
@@ -30,6 +32,7 @@ log = logging.getLogger("gliodex.service")
 _SHORTEST_TOKEN = 16
 _HEADERS_S = 20.0
 _STOP_S = 15.0
+_LOCK = "service.lock"
 
 
 def serve(
@@ -60,19 +63,17 @@ def serve(
             f"--host {host} lets others ask this service: give a secret with --token-file, for example one made by "
             f"`python3 -c 'import secrets; print(secrets.token_urlsafe())'`"
         )
-    try:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        settings.folder.chmod(0o700)
-        settings.save()
-    except OSError as error:
-        raise OutputError(f"cannot write to {settings.folder}: {error.strerror}; choose another --folder") from error
-    context = Context.begin(settings)
-    app = make_app(context, token, LOOPBACK if loopback else None)
+    with _own(settings), _listening(host, port) as listener:
+        context = Context.begin(settings)
+        if settings.redis is None:  # otherwise others may be at them
+            context.jobs.clear()
+        _run(context, make_app(context, token, LOOPBACK if loopback else None), listener, ready)
+
+
+def _run(context: Context, app: Guard, listener: socket.socket, ready: Callable[[str], None]) -> None:
     _allow_many_connections()
     config = uvicorn.Config(
         app,
-        host,
-        port,
         http=_Protocol,
         lifespan="on",
         access_log=False,
@@ -82,8 +83,34 @@ def serve(
         timeout_graceful_shutdown=5,
     )
     server = _Server(config, context, ready)
-    with _listening(host, port) as listener, _Workers(settings.folder):
+    with _Workers(context.settings):
         server.run([listener])
+
+
+@contextlib.contextmanager
+def _own(settings: ServiceSettings) -> Iterator[None]:
+    """Make the service's folder, and keep other services from it; those that share a queue on Redis share it.
+
+    Raises:
+        InputError: it holds something else, or others may read it.
+        OutputError: it cannot be written, or another service has it.
+    """
+    folder, lock = settings.folder, settings.folder / _LOCK
+    try:
+        if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} holds other things: give --folder a new or an empty one")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        handle = lock.open("w")
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --folder") from error
+    with handle:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if settings.redis else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            said = f"another service works in {folder}: stop it, or choose another --folder"
+            raise OutputError(said) from error
+        yield
 
 
 class _Server(uvicorn.Server):
@@ -121,6 +148,11 @@ class _Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._patience = self.loop.call_later(_HEADERS_S, transport.close)
 
+    def on_message_begin(self) -> None:  # of every request, where a connection has several
+        self._patience.cancel()
+        self._patience = self.loop.call_later(_HEADERS_S, self.transport.close)
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._patience.cancel()
         super().on_headers_complete()
@@ -133,14 +165,14 @@ class _Protocol(HttpToolsProtocol):
 class _Workers:
     """A process with workers, while this is entered; another one where it dies."""
 
-    def __init__(self, folder: Path) -> None:
-        self._command = [sys.executable, "-m", "gliodex.service.worker", str(folder)]
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep_up, daemon=True)
 
     def __enter__(self) -> _Workers:
-        self._process = subprocess.Popen(self._command)
+        self._process = self._started()
         self._thread.start()
         return self
 
@@ -161,7 +193,15 @@ class _Workers:
             if self._process.poll() is not None:
                 log.error("the workers died (%s): others take over", self._process.returncode)
                 time.sleep(0.5)
-                self._process = subprocess.Popen(self._command)
+                self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gliodex.service.worker", str(os.getpid())]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # one that dies at once is replaced
+            process.stdin.write(self._settings.as_json().encode())
+        return process
 
 
 def _listening(host: str, port: int) -> socket.socket:

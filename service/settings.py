@@ -24,12 +24,12 @@ class Limits:
         kept_s: how long uploads and results are kept after a job has ended.
         silence_s: how long a client may send nothing while it sends.
         upload_s: how long a request may take to arrive.
-        attempts: how often a job is begun whose worker dies.
+        attempts: how often a job may be begun that kills who works on it.
     """
 
     upload_bytes: int = 256 * MIB
     unpacked_bytes: int = 1024 * MIB
-    voxels: int = 1 << 27
+    voxels: int = 1 << 26
     waiting: int = 32
     job_s: float = 3600.0
     kept_s: float = 7 * 24 * 3600.0
@@ -65,16 +65,12 @@ class ServiceSettings:
             if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
                 raise InputError(f"a store cannot be called `{name}`: letters, digits, - and _ make a name")
 
-    def save(self) -> None:
-        """Write them where workers find them."""
-        record = asdict(self) | {"folder": str(self.folder)}
-        (self.folder / _NAME).write_text(json.dumps(record))
+    def as_json(self) -> str:
+        """Tell them to another process."""
+        return json.dumps(asdict(self) | {"folder": str(self.folder)})
 
     @classmethod
-    def load(cls, folder: Path) -> ServiceSettings:
-        """Read what `save` wrote."""
-        record = json.loads((folder / _NAME).read_text())
-        return cls(**record | {"folder": folder, "limits": Limits(**record["limits"])})
-
-
-_NAME = "service.json"
+    def from_json(cls, told: str) -> ServiceSettings:
+        """Inverse of `as_json`."""
+        record = json.loads(told)
+        return cls(**record | {"folder": Path(record["folder"]), "limits": Limits(**record["limits"])})

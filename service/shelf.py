@@ -69,12 +69,12 @@ class Shelf:
         return dict(self._faults)
 
     def refresh(self) -> None:
-        """Look which stores have grown, and open these anew; requests go on with what they have."""
+        """Look which stores have changed, and open these anew; requests go on with what they have."""
         with self._lock:
             for name, path in self._paths.items():
                 try:
                     store = open_store(path)
-                    if store.version != self._open[name].store.version:
+                    if store.manifest.digest != self._open[name].store.manifest.digest:
                         self._open[name] = _opened(name, path)
                     self._faults.pop(name, None)
                 except (GliodexError, OSError):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import UnknownParametersError
 from ..index import METHODS, what_is_missing
@@ -16,14 +16,39 @@ from ..store.integers import level_of
 from ..store.nifti import as_bytes
 from ..store.parameters import UNITS
 from .context import Context
-from .problems import unusable
+from .problems import RefusedError, unusable
 from .shelf import Open
 
 StoreName = Annotated[str | None, Query(description="Name of the store; may be left out where there is one.")]
 
 
+_GROWN = {
+    "seed_mm": [52.1, -18.4, -6.0],
+    "diffusivity": 0.638,
+    "proliferation": 0.0965,
+    "duration": 212.0,
+    "mass_effect": 0.0,
+}
+
+
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
 class StoreFacts(BaseModel):
     """What a store is."""
+
+    model_config = _example(
+        name="brain",
+        version=264,
+        tumours=50000,
+        atlas="icbm152",
+        model="fisher-kolmogorov 1",
+        shape=[128, 128, 128],
+        affine=[[2.0, 0, 0, -127.0], [0, 2.0, 0, -145.0], [0, 0, 2.0, -109.0], [0, 0, 0, 1]],
+        thresholds={"core": 0.6, "whole": 0.2},
+        methods=["dice", "ds64", "ds32"],
+    )
 
     name: str
     version: int
@@ -50,6 +75,15 @@ class Match(BaseModel):
 class Matches(BaseModel):
     """Answer of a search."""
 
+    model_config = _example(
+        store="brain",
+        version=264,
+        matches=[
+            {"rank": 1, "id": 49663, "score": 1.671, "dice_core": 0.827, "dice_whole": 0.844, "parameters": _GROWN}
+        ],
+        units=UNITS,
+    )
+
     store: str
     version: int
     matches: list[Match]
@@ -58,6 +92,14 @@ class Matches(BaseModel):
 
 class Tumour(BaseModel):
     """A tumour of a store."""
+
+    model_config = _example(
+        id=49663,
+        parameters=_GROWN,
+        provenance={"kind": "prior", "campaign": "seed-0-1f0a2b3c"},
+        volumes_ml={"core": 23.1, "whole": 46.2},
+        units=UNITS,
+    )
 
     id: int
     parameters: dict[str, Any] | None
@@ -93,7 +135,7 @@ def store_routes(context: Context) -> APIRouter:
     async def density(number: int, store: StoreName = None) -> Response:
         """Send the density of a tumour on the store's frame, NIfTI."""
         one = context.shelf[store]
-        content = await context.work(
+        content = await context.search(
             lambda: as_bytes(one.store.density(number), one.store.frame, "tumour cell density")
         )
         name = f"tumour-{number}.nii.gz"
@@ -121,9 +163,9 @@ def store_routes(context: Context) -> APIRouter:
         most significant first, as `numpy.packbits` makes them; it may be sent with `Content-Encoding: deflate` or gzip.
         """
         one = context.shelf[store]
-        body = await request.body()
+        body = await _body(request, 2 * _mask_bytes(one))
         encoding = request.headers.get("content-encoding", "identity").lower()
-        return await context.work(_found, one, body, encoding, k)
+        return await context.search(_found, one, body, encoding, k)
 
     return router
 
@@ -189,6 +231,26 @@ def _parameters(one: Open, number: int) -> dict[str, Any] | None:
         return None
 
 
+def _mask_bytes(one: Open) -> int:
+    return -(-int(np.prod(one.store.frame.shape)) // 8)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Receive a body, no further than it may be long; what cannot be packed grows a little.
+
+    Raises:
+        RefusedError: it is longer.
+    """
+    most += most // 100 + 1024
+    pieces, received = [], 0
+    async for piece in request.stream():
+        received += len(piece)
+        if received > most:
+            raise RefusedError(413, "too large", f"the body may have {most:,} bytes: see the store's frame", "body")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarray]:
     """Unpack both masks, no further than their size.
 
@@ -196,14 +258,15 @@ def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarra
         RefusedError: the body has another size, or encoding.
     """
     shape = one.store.frame.shape
-    voxels = int(np.prod(shape))
-    each = -(-voxels // 8)
+    voxels, each = int(np.prod(shape)), _mask_bytes(one)
     if encoding in _WINDOWS:
         decoder = zlib.decompressobj(_WINDOWS[encoding])
         try:
             body = decoder.decompress(body, 2 * each + 1)
         except zlib.error as error:
             raise unusable(f"the body is no {encoding} data: send it again", "body") from error
+        if not decoder.eof and len(body) <= 2 * each:
+            raise unusable(f"the body's {encoding} data are cut short: send it again", "body")
     elif encoding != "identity":
         raise unusable(f"the content encoding {encoding} is not known: send deflate or gzip", "body", 415)
     if len(body) != 2 * each:

@@ -114,6 +114,11 @@ class Manifest:
         body = {"format": _FORMAT, "schema": self.schema, "sha256": _digest(record), "manifest": record}
         files.create(_key(self.version), json.dumps(body, indent=1).encode())
 
+    @property
+    def digest(self) -> str:
+        """Checksum of all that it says: two stores of the same version have two."""
+        return _digest(asdict(self))
+
     @classmethod
     def versions(cls, files: StoreFiles) -> list[int]:
         """Versions present, oldest first.

@@ -50,7 +50,7 @@ def load_image(path: str | Path) -> Image:
     try:
         _check_gzip(path)
         image = nib.load(path)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
         raise InputError(f"{path} is not a readable NIfTI file ({_first_line(error)})") from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"{path} is {type(image).__name__}, not NIfTI: convert it to .nii.gz first")
@@ -61,7 +61,7 @@ def load_image(path: str | Path) -> Image:
     frame = Frame(size, _affine(image, path, size))
     try:
         data = np.asanyarray(image.dataobj).reshape(size)
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, MemoryError) as error:
+    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path} is damaged or cut short ({_first_line(error)}): copy it again") from error
     if data.dtype.kind not in "iufb":
         raise InputError(f"{path} holds {data.dtype} values: give a scalar image")

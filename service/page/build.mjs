@@ -1,10 +1,10 @@
 // Bundles the page's scripts, and gathers the licences of what is in them.
 import { build } from "esbuild";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const result = await build({
-  entryPoints: { page: "src/page.js", viewer: "src/viewer.js" },
+  entryPoints: { page: "src/page.js", viewer: "src/viewer.js", docs: "src/docs.js" },
   outdir: "static",
   bundle: true,
   minify: true,
@@ -15,7 +15,11 @@ const result = await build({
   legalComments: "none",
 });
 
-const packages = new Set();
+const swagger = "node_modules/swagger-ui-dist";
+copyFileSync(join(swagger, "swagger-ui-bundle.js"), "static/swagger-ui.js");
+copyFileSync(join(swagger, "swagger-ui.css"), "static/swagger-ui.css");
+
+const packages = new Set(["swagger-ui-dist"]);
 for (const path of Object.keys(result.metafile.inputs)) {
   const found = path.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/);
   if (found) packages.add(found[1]);
@@ -24,6 +28,7 @@ for (const path of Object.keys(result.metafile.inputs)) {
 for (const name of [...packages]) {
   const described = JSON.parse(readFileSync(join("node_modules", name, "package.json")));
   for (const other of Object.keys(described.dependencies ?? {})) packages.add(other);
+  packages.delete("@scarf/scarf"); // counts installations; nothing of it is in the page
 }
 const texts = [...packages].sort().map((name) => {
   const folder = join("node_modules", name);

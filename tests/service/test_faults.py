@@ -1,9 +1,14 @@
 """What happens to a service, and it goes on: killed workers, a stop in the middle of a job, a store that is gone."""
 
+import contextlib
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import httpx
 import psutil
@@ -78,6 +83,99 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
     assert follow(client, second)["status"] == "done"
     told = follow(client, first)
     assert (told["status"], told["attempt"]) == ("done", 2)
+
+
+def test_a_job_whose_worker_dies_is_cancelled_by_another(running, ask):
+    process, client, folder = running
+    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    follow(client, job, {"running"})
+    (worker,) = children(process, "gliodex.service.worker")
+    worker.kill()
+    client.post(f"/v1/queries/{job}/cancel")
+    assert follow(client, job)["status"] == "cancelled"
+    assert not (folder / "jobs" / job / "uploads").exists()
+
+
+def test_a_worker_that_hangs_does_not_share_its_job(running, ask):
+    process, client, _ = running
+    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    follow(client, job, {"running"})
+    (worker,) = children(process, "gliodex.service.worker")
+    (worked,) = children(process, "gliodex.service.job_process")
+    for one in (worker, worked):
+        one.suspend()
+    try:
+        time.sleep(5)
+        assert client.get(f"/v1/queries/{job}").json()["attempt"] == 1
+    finally:
+        for one in (worked, worker):
+            one.resume()
+    assert client.delete(f"/v1/queries/{job}").status_code == 204
+    wait_for(lambda: not children(process, "gliodex.service.job_process"))
+
+
+def test_damaged_records_hold_nobody_up(running, ask):
+    _, client, folder = running
+    name = "D" * 22
+    (folder / "jobs" / name).mkdir()
+    (folder / "jobs" / name / "state.json").write_text("{")
+    try:
+        assert client.get(f"/v1/queries/{name}").status_code == 500
+        assert client.get("/metrics").status_code == 200
+        assert follow(client, ask(client).json()["id"])["status"] == "done"
+    finally:
+        assert client.delete(f"/v1/queries/{name}").status_code == 204
+
+
+def test_one_folder_has_one_service(running, brain_store, tmp_path):
+    process, _, folder = running
+    command = [sys.executable, "-m", "gliodex.cli.main", "serve", str(brain_store.path), "--port", "0", "--folder"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    for place, said in ((folder, "another service works in"), (tmp_path / "full", "holds other things")):
+        done = subprocess.run([*command, str(place)], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, said in done.stderr) == (2, True)
+    assert process.poll() is None
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 40 MB, where this user may make one."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", path], check=False).returncode:
+        pytest.skip("a small disk can be mounted by root alone")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def fill(path):
+    with path.open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert shutil.disk_usage(path).free == 0
+
+
+def test_a_full_disk_is_said_and_loses_nothing(brain_store, ask, small_disk, capfd):
+    with (
+        serving([f"brain={brain_store.path}"], small_disk / "folder") as (process, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        first = ask(client, refine="local", evaluations=50).json()["id"]
+        follow(client, first, {"running"})
+        second = ask(client).json()["id"]
+        fill(small_disk / "filler")
+        refusal = ask(client)
+        assert (refusal.status_code, refusal.json()["title"]) == (507, "no room")
+        assert client.get("/v1/stores").status_code == 200
+        time.sleep(8)
+        assert client.get(f"/v1/queries/{first}").json()["status"] in {"running", "queued", "failed"}
+        (small_disk / "filler").unlink()
+        told = follow(client, first)
+        assert told["status"] == "done" or told["problem"]["status"] == 507
+        assert follow(client, second)["status"] == "done"
+        assert process.poll() is None
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path):
@@ -195,16 +293,24 @@ def test_a_thousand_slow_clients_hold_nobody_up(running):
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(running):
-    _, client, folder = running
-    before = set((folder / "jobs").iterdir())
+    process, client, folder = running
+    before, at_rest = set((folder / "jobs").iterdir()), spooled(process)
     with socket.create_connection((client.base_url.host, client.base_url.port)) as one:
         one.sendall(
             b"POST /v1/queries HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; boundary=x\r\n"
-            b"content-length: 100000\r\n\r\n--x\r\n"
-            b"content-disposition: form-data; name=segmentation; filename=a\r\n\r\n"
+            b"content-length: 9000000\r\n\r\n--x\r\n"
+            b"content-disposition: form-data; name=segmentation; filename=a\r\n\r\n" + bytes(2_000_000)
         )
+        wait_for(lambda: spooled(process) > at_rest)  # it is on its way
+    wait_for(lambda: spooled(process) == at_rest)
     assert client.get("/healthz").status_code == 200
     assert set((folder / "jobs").iterdir()) == before
+
+
+def spooled(process):
+    """Temporary files that a service holds."""
+    links = Path(f"/proc/{process.pid}/fd").iterdir()
+    return sum("(deleted)" in os.readlink(link) for link in links if link.is_symlink())
 
 
 def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):

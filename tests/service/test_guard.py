@@ -22,7 +22,7 @@ async def plain(scope, receive, send):
     await send({"type": "http.response.body", "body": str(count).encode()})
 
 
-def ask(guard, path="/v1/stores", headers=None, pieces=(b"",), wait_s=0.0):
+def ask(guard, path="/v1/stores", headers=None, pieces=(b"",), wait_s=0.0, method="POST"):
     """Send a request piece by piece; returns status, headers and body."""
     sent, rest = [], list(pieces)
 
@@ -35,7 +35,7 @@ def ask(guard, path="/v1/stores", headers=None, pieces=(b"",), wait_s=0.0):
         sent.append(message)
 
     given = [(k.encode(), v.encode()) for k, v in ({"host": "localhost:8080"} | (headers or {})).items()]
-    asyncio.run(guard({"type": "http", "path": path, "headers": given}, receive, send))
+    asyncio.run(guard({"type": "http", "method": method, "path": path, "headers": given}, receive, send))
     start, body = sent
     return start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, body["body"]
 
@@ -126,3 +126,25 @@ def test_browsers_are_told_what_they_may_do():
     assert headers["cache-control"] == "no-store"
     assert "access-control-allow-origin" not in headers
     assert "cache-control" not in ask(Guard(plain, Limits()), "/page.js")[1]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://localhost:8080", "sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"origin": "https://evil.example", "sec-fetch-site": "cross-site"}, 403),
+        ({"origin": "http://localhost:9999", "sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_pages_of_others_may_look_but_not_ask(headers, status):
+    guard = Guard(plain, Limits())
+    answer = ask(guard, headers=headers)
+    if status == 200:
+        assert answer[0] == 200
+    else:
+        refused(answer, status)
+    assert ask(guard, headers=headers, method="GET")[0] == 200

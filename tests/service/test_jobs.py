@@ -1,8 +1,12 @@
+import errno
 import json
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -53,40 +57,92 @@ def test_names_cannot_be_guessed_or_lead_elsewhere(jobs, job, tmp_path):
         assert caught.value.problem.status == 404
 
 
-def test_one_of_many_claims_a_job(job):
+def test_one_of_many_holds_a_job(job):
+    together = Barrier(8)
+
+    def hold(_):
+        with job.held() as handle:
+            together.wait()  # all have tried while the first still holds it
+            return handle is not None
+
     with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda _: job.claim(), range(24)))
-    (state,) = [claim for claim in claims if claim is not None]
-    assert (state.status, state.attempt) == ("running", 1)
-    assert job.read() == state
+        assert sum(pool.map(hold, range(8))) == 1
+    with job.held() as handle:
+        assert handle is not None
 
 
-def test_a_job_that_was_put_back_is_claimed_again(job):
-    job.claim()
-    assert job.claim() is None
+def test_a_process_that_was_given_the_lock_holds_it_when_its_giver_is_gone(job):
+    with job.held() as handle:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(handle,))
+    with job.held() as handle:
+        assert handle is None
+    child.communicate(b"\n")
+    with job.held() as handle:
+        assert handle is not None
+
+
+def test_a_job_that_was_put_back_begins_anew_and_what_it_had_made_is_gone(job):
+    job.begin()
     job.result.mkdir()
-    job.requeue()
+    job.put_back()
+    assert (job.read().status, job.read().attempt, job.read().deaths) == ("queued", 1, 0)
+    job.begin()
     assert not job.result.exists()
-    assert job.claim().attempt == 2
+    job.put_back(died=True)
+    assert (job.read().attempt, job.read().deaths) == (2, 1)
 
 
 def test_what_was_sent_is_deleted_when_it_ends(job):
-    job.claim()
+    job.begin()
     job.end("failed", {"title": "why"})
     assert not job.uploads.exists()
     assert (job.read().status, job.read().problem) == ("failed", {"title": "why"})
-    assert job.claim() is None
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(jobs, job):
-    job.cancel()
+def test_a_job_that_nobody_works_on_is_cancelled_at_once_and_another_is_asked_to_stop(job, jobs):
+    job.begin()
+    job.cancel()  # whoever began it has died
     assert job.read().status == "cancelled"
     with jobs.making() as other:
         other.ask({})
-    other.claim()
-    other.cancel()
-    assert other.read().status == "running"
-    assert other.cancelled
+    with other.held():
+        other.begin()
+        other.cancel()
+        assert other.read().status == "running"
+        assert other.cancelled
+
+
+def test_a_job_that_has_ended_stays_as_it_is_when_it_is_cancelled(job):
+    job.begin()
+    job.end("done")
+    job.cancel()
+    assert job.read().status == "done"
+
+
+def test_a_state_that_cannot_be_written_leaves_the_last_one(job, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="full"):
+        job.begin()
+    assert job.read().status == "queued"
+    assert not list(job.folder.glob(".state-*"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"stages": 3}'])
+def test_a_damaged_state_is_said(job, content):
+    (job.folder / "state.json").write_text(content)
+    with pytest.raises(RefusedError) as caught:
+        job.read()
+    assert caught.value.problem.status == 500
+
+
+def test_a_state_of_another_version_is_read_as_far_as_it_is_known(job):
+    record = json.loads((job.folder / "state.json").read_text())
+    record["mood"] = record.pop("deaths")
+    (job.folder / "state.json").write_text(json.dumps(record))
+    assert job.read().deaths == 0
 
 
 def test_a_reader_never_sees_half_a_state(job):
@@ -106,7 +162,7 @@ def test_a_reader_never_sees_half_a_state(job):
 
 def test_old_jobs_and_what_was_abandoned_are_swept(jobs, job, tmp_path):
     assert jobs.sweep(0) == 0, "it has not ended"
-    job.claim()
+    job.begin()
     job.end("done")
     job.write(replace(job.read(), ended_at=time.time() - 100))
     left = tmp_path / "jobs" / ".new-abc"
@@ -119,7 +175,25 @@ def test_old_jobs_and_what_was_abandoned_are_swept(jobs, job, tmp_path):
 
 
 def test_a_state_survives_as_json(job):
-    state = State("running", "search", [("read", 1.0), ("search", 2.0)], 2, 0.5, 1.0, None, 2.5)
+    state = State("running", "search", [("read", 1.0), ("search", 2.0)], 2, 1, 0.5, 1.0, None)
     job.write(state)
     assert job.read() == state
     assert json.loads((job.folder / "state.json").read_text())["stage"] == "search"
+
+
+def test_scratch_and_what_interrupted_requests_left_are_gone_afterwards(jobs, job, tmp_path):
+    with jobs.scratch() as folder:
+        (folder / "seg").touch()
+    left = tmp_path / "jobs" / ".scratch-abc"
+    left.mkdir()
+    jobs.clear()
+    assert list((tmp_path / "jobs").iterdir()) == [job.folder]
+
+
+def test_what_is_written_while_a_job_is_deleted_is_cleared_away(job, tmp_path):
+    away = tmp_path / "jobs" / f".gone-{job.name}"
+    job.delete()
+    away.mkdir()
+    (away / "late").touch()
+    job.clear_away()
+    assert not away.exists()

@@ -3,7 +3,10 @@
 import base64
 import gzip
 import json
+import struct
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import nibabel as nib
 import numpy as np
 import pytest
@@ -83,6 +86,8 @@ def test_a_running_job_is_stopped(service, ask):
     assert service.post(f"/v1/queries/{job}/cancel").status_code == 202
     assert follow(service, job, seconds=10)["status"] == "cancelled"
     assert service.post(f"/v1/queries/{job}/cancel").json()["status"] == "cancelled"
+    answer = service.get(f"/v1/queries/{job}/result")
+    assert (answer.status_code, "is cancelled and has no result" in answer.json()["detail"]) == (410, True)
 
 
 def test_what_was_understood_is_shown_before_anything_is_asked(service, segmentation):
@@ -171,7 +176,28 @@ class TestRefused:
 
     def test_another_content_type(self, service):
         answer = service.post("/v1/queries", content=b"{}", headers={"content-type": "application/json"})
-        assert answer.status_code in {415, 422}
+        assert (answer.status_code, answer.json()["remedy"]) == (415, "send multipart/form-data")
+
+    def test_a_method_that_the_store_lacks(self, service, segmentation):
+        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", method="ae")
+        assert problem["field"] == "method"
+        assert "gliodex train" in problem["detail"]
+
+    def test_a_number_in_the_header_that_is_none(self, service, segmentation):
+        image = nib.load(segmentation)
+        content = bytearray(nib.Nifti1Image(np.asarray(image.dataobj), image.affine).to_bytes())
+        content[108:112] = struct.pack("<f", float("inf"))
+        assert refused(service, {"segmentation": bytes(content)}, space="atlas")["field"] == "segmentation"
+
+    def test_more_than_a_request_may_have(self, service):
+        def sent():  # without a content-length, so that it is noticed on the way
+            yield b'--x\r\ncontent-disposition: form-data; name="segmentation"; filename="a"\r\n\r\n'
+            for _ in range(257):
+                yield bytes(1 << 20)
+
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = service.post("/v1/previews", content=sent(), headers=headers)
+        assert (answer.status_code, answer.json()["remedy"]) == (413, "send smaller files")
 
 
 def test_what_only_the_work_finds_is_told_of_the_job(service, segmentation):
@@ -189,8 +215,6 @@ def test_what_only_the_work_finds_is_told_of_the_job(service, segmentation):
 
 
 def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
-    import httpx
-
     with (
         serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "1") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
@@ -202,3 +226,20 @@ def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 0
         assert answer.json()["title"] == "too many jobs"
+
+
+def test_many_at_once_are_no_way_around_it_and_deleted_ones_do_not_wait(brain_store, ask, tmp_path):
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "2") as (_, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        first = ask(client, refine="local", evaluations=100000).json()["id"]
+        follow(client, first, {"running"})
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: ask(client), range(8)))
+        accepted = [answer.json()["id"] for answer in answers if answer.status_code == 202]
+        assert 1 <= len(accepted) <= 2
+        assert {answer.status_code for answer in answers} == {202, 429}
+        for job in accepted:
+            client.delete(f"/v1/queries/{job}")
+        assert ask(client).status_code == 202

@@ -47,8 +47,11 @@ def test_a_search_finds_what_the_index_finds(service, brain_store, masks, encodi
         (b"no zlib", "deflate", 422, "is no deflate data"),
         (b"abc", "br", 415, "send deflate or gzip"),
         (bytes(524288), None, 422, "empty"),
+        (bytes(600000), None, 413, "may have 530,554 bytes"),
+        (zlib.compress(bytes(524288))[:-1], "deflate", 422, "cut short"),
+        (gzip.compress(bytes(524288))[:-4], "gzip", 422, "cut short"),
     ],
-    ids=["short", "nothing", "bomb", "no deflate", "brotli", "empty masks"],
+    ids=["short", "nothing", "bomb", "no deflate", "brotli", "empty masks", "long", "cut deflate", "cut gzip"],
 )
 def test_what_is_no_pair_of_masks_is_refused(service, body, encoding, status, said):
     answer = service.post("/v1/search", content=body, headers={"content-encoding": encoding} if encoding else {})
@@ -95,3 +98,23 @@ def test_a_tumour_that_is_not_there_is_not_found(service, brain_store, path):
     assert answer.status_code == 404
     assert answer.json()["title"] == "no such tumour"
     assert str(brain_store.path) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/search", 405),
+        ("PUT", "/v1/queries", 405),
+        ("DELETE", "/v1/stores", 405),
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/page.cs", 404),
+        ("GET", "/../store_routes.py", 404),
+    ],
+)
+def test_what_is_asked_in_another_way_or_not_there_is_said(service, method, path, status):
+    answer = service.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["cause"]
+    assert answer.json()["remedy"]
+    assert (status == 405) == ("allow" in answer.headers)

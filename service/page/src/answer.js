@@ -9,7 +9,12 @@ let turn = 0; // of what is to be shown; what comes too late is not
 
 async function fileOf(name) {
   maps[name] ??= ask(`v1/queries/${job}/files/${name}`).then((response) => response.arrayBuffer());
-  return maps[name];
+  try {
+    return await maps[name];
+  } catch (error) {
+    delete maps[name]; // so that it can be tried again
+    throw error;
+  }
 }
 
 /** Show what a job has found; `told` is its last progress. */

@@ -8,7 +8,7 @@ export function anyChosen() {
   return chosen.length > 0;
 }
 
-/** Guess what a file is from its name. */
+/** Guess what a file is from its name; nothing for an MRI that is of no use. */
 function roleOf(name) {
   const plain = name.toLowerCase();
   if (/seg|label|mask/.test(plain)) {
@@ -17,16 +17,28 @@ function roleOf(name) {
   }
   if (/t1c|t1ce|t1gd|t1_?post/.test(plain)) return "t1c";
   if (/t1/.test(plain)) return "t1";
-  return /pet/.test(plain) ? "pet" : "segmentation";
+  if (/pet/.test(plain)) return "pet";
+  return /t2|flair/.test(plain) ? null : "segmentation";
 }
 
 export function take(files) {
+  const left = [];
   for (const file of files) {
     const role = roleOf(file.name);
+    if (!role) {
+      left.push(file.name);
+      continue;
+    }
     chosen = chosen.filter((one) => one.role !== role);
     chosen.push({ file, role });
   }
+  if (chosen.some((one) => one.role === "t1")) {
+    // one image is registered
+    left.push(...chosen.filter((one) => one.role === "t1c").map((one) => one.file.name));
+    chosen = chosen.filter((one) => one.role !== "t1c");
+  }
   listFiles();
+  $("left-out").textContent = left.length ? `Not needed, and left out: ${left.join(", ")}.` : "";
   look();
 }
 

@@ -99,7 +99,9 @@ async function start() {
   $("example").addEventListener("click", takeExample);
   $("ask").addEventListener("submit", send);
   for (const name of ["core", "whole"]) $(name).addEventListener("change", look);
-  $("cancel").addEventListener("click", () => ask(`v1/queries/${job}/cancel`, { method: "POST" }).catch(backTo));
+  $("cancel").addEventListener("click", () => {
+    ask(`v1/queries/${job}/cancel`, { method: "POST" }).catch((error) => ($("now").textContent = error.message));
+  });
   startAnswer();
   addEventListener("hashchange", route);
   try {

@@ -1,6 +1,6 @@
 // What the page asks of the service; a problem document becomes a `Problem`.
 
-const TOKEN = "gliodex-token";
+export const TOKEN = "gliodex-token";
 
 export class Problem extends Error {
   constructor(document) {
@@ -46,11 +46,11 @@ export async function askJson(path, options) {
 /** Follow a job until it ends or the signal comes; calls `tell` each time it comes further, and returns how it ended. */
 export async function follow(job, tell, signal) {
   for (;;) {
-    const response = await ask(`v1/queries/${job}/events`, { signal });
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let last = null;
     try {
+      const response = await ask(`v1/queries/${job}/events`, { signal });
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
@@ -63,7 +63,7 @@ export async function follow(job, tell, signal) {
         }
       }
     } catch (error) {
-      if (error instanceof Problem || signal.aborted) throw error; // otherwise the connection broke: look again
+      if (error.status || signal.aborted) throw error; // otherwise the connection broke: look again
     }
     if (last && ["done", "failed", "cancelled"].includes(last.status)) return last;
     await new Promise((resume) => setTimeout(resume, 1000));

@@ -1,0 +1,1 @@
+var s="gliodex-token";window.SwaggerUIBundle({url:"v1/openapi.json",dom_id:"#docs",deepLinking:!0,validatorUrl:null,requestInterceptor:t=>{let e=sessionStorage.getItem(s);return e&&(t.headers.authorization=`Bearer ${e}`),t}});
