@@ -28,7 +28,8 @@ def _lmi(name: str, title: str) -> list[str]:
     own = found["trained"][found["rows"][0]["way"]][0]
     about = (
         f"{title} (`{found['command']}`): tumours that no store holds, outlined at random "
-        "densities, told, simulated again and held against the truth. Means with 95 % intervals, medians of "
+        "densities, told, simulated again and held against the truth. Means with 95 % intervals (Dice: of those "
+        "tumours where the truth or what is told is so dense), medians of "
         f"what is off and of ms (one query on 2 cores). {_densest(found['rows'][0])}First the network "
         "that queries take: "
         f"{own['weights'] / 1e6:.1f} million weights, trained with {own['tumours']:,} tumours, {own['epochs']} "
@@ -141,7 +142,7 @@ def _densest(row: dict[str, Any]) -> str:
     (small, few), (large, many) = row["densest"]["small"], row["densest"]["large"]
     return (
         f"The first network's Dice at 0.8 is {large:.3f} on the {many:,} tumours with at least {SMALL_ML:g} ml so "
-        f"dense, {small:.2f} on the {few:,} with less or none. "
+        f"dense, {small:.2f} on {few:,} with less, told or true. "
     )
 
 

@@ -18,7 +18,7 @@ BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of f
 
 def figures() -> str:
     """Return the table, one row a figure that has been measured."""
-    rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows(), *_posterior_rows()]
+    rows = [*_solver_rows(), *_search_rows(), *_set_rows(), *_patient_rows(), *_posterior_rows(), *_service_rows()]
     lines = ["| what | figure | measured |", "|---|---|---|"]
     lines += [f"| {what} | {figure} | {how} |" for what, figure, how in rows]
     return "\n".join(lines) + _bench() + _refinement() + networks() + _plausibility()
@@ -96,10 +96,9 @@ def _solver_rows() -> list[tuple[str, str, str]]:
         figure = f"{middle} mm ({low} to {high}), at most {most} mm"
         rows.append(("how far tissue is pushed, at most in each: median (90 %)", figure, "the same"))
         whole, core = pushing["rows"]["default"]
-        how = f"{pushing['converged']} tumours against 100 pushes and finer steps"
-        rows.append(
-            ("agreement with a finer simulation, mass effect", f"Dice {whole:.3f} at 0.2, {core:.3f} at 0.6", how)
-        )
+        how = f"{pushing['converged']} tumours against 100 pushes, shorter steps, a tighter tolerance; the same cells"
+        what = "agreement with more steps, mass effect"
+        rows.append((what, f"Dice {whole:.3f} at 0.2, {core:.3f} at 0.6", how))
     if bias := latest("preview_bias"):
         what = "draws lost by early rejection"
         figure = f"{bias['lost']} of {bias['kept_by_simulation']:,} (95 % at most {bias['lost_share_upper_95']:.1%})"
@@ -148,6 +147,24 @@ def _search_rows() -> list[tuple[str, str, str]]:
             what = f"mean best Dice sum of unseen simulations, {found['tumours']:,} tumours"
             figure = f"{found['mean_best_dice_sum']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
             rows.append((what, figure, f"{found['unseen']:,} draws of the prior"))
+    return rows
+
+
+def _service_rows() -> list[tuple[str, str, str]]:
+    if not (found := latest("service")):
+        return []
+    sent = f"{found['searches']:,} in {found['seconds']:g} s, {found['failed']} failed"
+    rows = [
+        (
+            f"searches over HTTP, {found['tumours']:,} tumours, {found['per_second']:g} a second",
+            f"{found['median_ms']} ms median, {found['p99_ms']} ms p99",
+            f"{sent}; asked from another process on the same {found['cores']} cores",
+        ),
+        ("service, start to ready", f"{found['ready_s']} s", "imports counted"),
+    ]
+    if "jobs" in found:
+        figure = f"{found['jobs_done']} done in {found['jobs_s']} s, {found['memory_gb']} GB at most"
+        rows.append((f"{found['jobs']} queries with registration, queued at once", figure, "one worker; all processes"))
     return rows
 
 

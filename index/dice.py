@@ -7,6 +7,7 @@ the same order, and rounding is monotone, so no tolerance is needed: ids and fp6
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -14,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, UnknownTumourError
+from ..errors import DamagedStoreError, InputError, UnknownTumourError
 from ..store.cores import available_cores
 from ..store.integers import level_of
 from ..store.reader import TumorStore
@@ -86,6 +87,18 @@ class DiceIndex:
         """
         check_query(self._store.frame.shape, core, whole, k)
         return self.search_encoded(self.encode(core, whole), k, distinct=distinct)
+
+    def search_packed(self, core: NDArray[np.uint8], whole: NDArray[np.uint8], k: int = 15) -> Hits:
+        """Search for masks on the store's frame that are given as `numpy.packbits` makes them; see `search`.
+
+        Raises:
+            InputError: the index is of a coarser grid, or these are not the bits of its frame, or k < 1.
+            DamagedStoreError: see `search`.
+        """
+        shape = self._store.frame.shape
+        if self._grid != FULL or {len(core), len(whole)} != {-(-math.prod(shape) // 8)} or k < 1:
+            raise InputError(f"give the bits of two masks on the whole grid of {shape}, and k of at least 1")
+        return self.search_encoded((DenseMask.from_packed(core, shape), DenseMask.from_packed(whole, shape)), k)
 
     def search_encoded(self, queries: tuple[DenseMask, ...], k: int, *, distinct: bool = False) -> Hits:
         """Search for masks that `encode` has packed; see `search`."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from ..errors import GliodexError
 from ..index import DiceIndex
+from ..store.locations import files_at
+from ..store.manifest import Manifest
 from ..store.reader import TumorStore, open_store
 from .problems import RefusedError, unusable
 
@@ -39,6 +41,7 @@ class Shelf:
 
     def __init__(self, stores: dict[str, str]) -> None:
         self._paths = stores
+        self._seals = {name: Manifest.seal(files_at(path)) for name, path in stores.items()}
         self._open = {name: _opened(name, path) for name, path in stores.items()}
         self._faults: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -73,9 +76,9 @@ class Shelf:
         with self._lock:
             for name, path in self._paths.items():
                 try:
-                    store = open_store(path)
-                    if store.manifest.digest != self._open[name].store.manifest.digest:
-                        self._open[name] = _opened(name, path)
+                    seal = Manifest.seal(files_at(path))
+                    if seal != self._seals[name]:
+                        self._open[name], self._seals[name] = _opened(name, path), seal
                     self._faults.pop(name, None)
                 except (GliodexError, OSError):
                     self._faults[name] = f"the store {name} cannot be read at the moment: ask again later"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import UnknownParametersError
 from ..index import METHODS, what_is_missing
 from ..index.protocol import Hits
 from ..store.integers import level_of
@@ -145,6 +146,7 @@ def store_routes(context: Context) -> APIRouter:
 
     @router.post(
         "/search",
+        response_model=Matches,
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -156,7 +158,7 @@ def store_routes(context: Context) -> APIRouter:
         request: Request,
         store: StoreName = None,
         k: Annotated[int, Query(ge=1, le=1000, description="How many matches.")] = 15,
-    ) -> Matches:
+    ) -> Response:
         """Search for two masks on the store's frame, exactly, and answer at once.
 
         The body holds the bits of the core and then those of the whole, each voxel one bit in C order of (x, y, z),
@@ -165,7 +167,7 @@ def store_routes(context: Context) -> APIRouter:
         one = context.shelf[store]
         body = await _body(request, 2 * _mask_bytes(one))
         encoding = request.headers.get("content-encoding", "identity").lower()
-        return await context.search(_found, one, body, encoding, k)
+        return Response(await context.search(_found, one, body, encoding, k), media_type="application/json")
 
     return router
 
@@ -205,30 +207,29 @@ def tumour_of(one: Open, number: int) -> Tumour:
     )
 
 
-def _found(one: Open, body: bytes, encoding: str, k: int) -> Matches:
-    core, whole = _masks(one, body, encoding)
+def _found(one: Open, body: bytes, encoding: str, k: int) -> str:
+    core, whole = _packed(one, body, encoding)
     if not (core.any() or whole.any()):
         raise unusable("both masks are empty: there is nothing to search for", "body")
-    hits: Hits = one.index.search(core, whole, k)
+    hits: Hits = one.index.search_packed(core, whole, k)
+    numbers = (column.tolist() for column in (hits.ids, hits.scores, hits.dice_core, hits.dice_whole))
     matches = [
-        Match(
-            rank=n + 1,
-            id=int(hits.ids[n]),
-            score=float(hits.scores[n]),
-            dice_core=float(hits.dice_core[n]),
-            dice_whole=float(hits.dice_whole[n]),
-            parameters=_parameters(one, int(hits.ids[n])),
-        )
-        for n in range(len(hits))
+        {
+            "rank": rank,
+            "id": tumour,
+            "score": score,
+            "dice_core": core_dice,
+            "dice_whole": whole_dice,
+            "parameters": _parameters(one, tumour),
+        }
+        for rank, (tumour, score, core_dice, whole_dice) in enumerate(zip(*numbers, strict=True), 1)
     ]
-    return Matches(store=one.name, version=one.store.version, matches=matches)
+    return json.dumps({"store": one.name, "version": one.store.version, "matches": matches, "units": UNITS})
 
 
 def _parameters(one: Open, number: int) -> dict[str, Any] | None:
-    try:
-        return one.store.parameters(number).as_record()
-    except UnknownParametersError:
-        return None
+    known = one.store.known_parameters(number)
+    return None if known is None else known.as_record()
 
 
 def _mask_bytes(one: Open) -> int:
@@ -251,14 +252,13 @@ async def _body(request: Request, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarray]:
-    """Unpack both masks, no further than their size.
+def _packed(one: Open, body: bytes, encoding: str) -> NDArray[np.uint8]:
+    """Decompress both masks, no further than their size; their bits, (2, bytes).
 
     Raises:
         RefusedError: the body has another size, or encoding.
     """
-    shape = one.store.frame.shape
-    voxels, each = int(np.prod(shape)), _mask_bytes(one)
+    each = _mask_bytes(one)
     if encoding in _WINDOWS:
         decoder = zlib.decompressobj(_WINDOWS[encoding])
         try:
@@ -271,12 +271,10 @@ def _masks(one: Open, body: bytes, encoding: str) -> tuple[np.ndarray, np.ndarra
         raise unusable(f"the content encoding {encoding} is not known: send deflate or gzip", "body", 415)
     if len(body) != 2 * each:
         raise unusable(
-            f"the body must hold {2 * each:,} bytes, {each:,} of each mask on {shape}: see the store's frame",
+            f"the body must hold {2 * each:,} bytes, {each:,} of each mask: see the frame of {one.name}",
             "body",
         )
-    bits = np.frombuffer(body, np.uint8).reshape(2, each)
-    core, whole = (np.unpackbits(mask, count=voxels).reshape(shape).view(np.bool_) for mask in bits)
-    return core, whole
+    return np.frombuffer(body, np.uint8).reshape(2, each)
 
 
 _WINDOWS = {"deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}

@@ -1,6 +1,7 @@
-"""What the page shows beside the files of an answer: the scan, the patient's outlines, and the other matches.
+"""What the page shows of an answer: the scan, the patient's outlines, the maps, and the other matches.
 
-All lie on the segmentation's grid, as small integers, so that a browser can draw them at once.
+All lie on one grid, the part of the segmentation's that the head fills, as small integers: a browser without a graphics
+card takes seconds to draw all of it.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ from numpy.typing import NDArray
 
 from ..retrieval.answer import Answer
 from ..store.cores import available_cores
-from ..store.frame import Frame
+from ..store.nifti import load_image
 from ..store.reader import TumorStore
 
 MOST_MATCHES = 15
+MAPS = ("density", "deviation", "exceedance")
+"""Files of a result that are shown, where they are there."""
 
 _STEPS = 250  # of a density in a byte
 _BRIGHTEST = 0.998  # share of voxels below the brightest that is told apart
+_DARKEST = 0.02  # of the brightest, that is taken to be of the head
+_MARGIN = 3
 
 
 def write_views(found: Answer, background: NDArray[np.float32], store: TumorStore, folder: Path) -> None:
-    """Write scan.nii.gz, patient.nii.gz (1 whole, 2 core) and match-RANK.nii.gz.
+    """Write view-NAME.nii.gz: scan, patient (1 whole, 2 core), each of `MAPS`, and match-RANK.
 
     Args:
         found: the answer.
@@ -33,23 +38,39 @@ def write_views(found: Answer, background: NDArray[np.float32], store: TumorStor
         store: that was searched.
         folder: of the result.
     """
-    given, grid = found.segmentation, found.segmentation.frame
-    low, high = float(background.min()), float(np.quantile(background, _BRIGHTEST))
-    scan = np.clip((background - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    _save(folder / "scan.nii.gz", scan, grid)
-    _save(folder / "patient.nii.gz", given.whole.astype(np.uint8) + given.core, grid)
+    given = found.segmentation
+    dark, bright = float(background.min()), float(np.quantile(background, _BRIGHTEST))
+    scan = np.clip((background - dark) / max(bright - dark, 1e-6), 0, 1)
+    low, high = _box((scan > _DARKEST) | given.whole)
+    there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    grid = given.frame.crop(low, high)
 
-    def write(rank: int, tumour: int) -> None:
-        density = found.spatial.to_patient(store.density(tumour), store.frame, grid)
-        values = np.round(np.clip(density, 0, 1) * _STEPS).astype(np.uint8)
-        _save(folder / f"match-{rank}.nii.gz", values, grid, 1 / _STEPS)
+    def write(name: str, values: NDArray[np.uint8], slope: float = 1.0) -> None:
+        image = nib.Nifti1Image(values, grid.affine)
+        image.header.set_slope_inter(slope, 0)
+        image.set_sform(grid.affine, "scanner")
+        nib.save(image, folder / f"view-{name}.nii.gz")
 
+    def write_share(name: str, values: NDArray[np.float32]) -> None:
+        write(name, np.round(np.clip(values, 0, 1) * _STEPS).astype(np.uint8), 1 / _STEPS)
+
+    def write_match(rank: int, tumour: int) -> None:
+        write_share(f"match-{rank}", found.spatial.to_patient(store.density(tumour), store.frame, grid))
+
+    write("scan", (scan[there] * 255).astype(np.uint8))
+    write("patient", (given.whole.astype(np.uint8) + given.core)[there])
+    for name in MAPS:
+        path = folder / f"{name}.nii.gz"
+        if path.exists():
+            write_share(name, np.asarray(load_image(path).data, np.float32)[there])
     with ThreadPoolExecutor(available_cores()) as pool:
-        list(pool.map(write, itertools.count(1), found.hits.ids[:MOST_MATCHES].tolist()))
+        list(pool.map(write_match, itertools.count(1), found.hits.ids[:MOST_MATCHES].tolist()))
 
 
-def _save(path: Path, values: NDArray[np.uint8], frame: Frame, slope: float = 1.0) -> None:
-    image = nib.Nifti1Image(values, frame.affine)
-    image.header.set_slope_inter(slope, 0)
-    image.set_sform(frame.affine, "scanner")
-    nib.save(image, path)
+def _box(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    low, high = [], []
+    for axis, n in enumerate(mask.shape):
+        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        low.append(max(int(inside[0]) - _MARGIN, 0))
+        high.append(min(int(inside[-1]) + 1 + _MARGIN, n))
+    return low, high

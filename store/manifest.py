@@ -133,6 +133,16 @@ class Manifest:
         return found
 
     @classmethod
+    def seal(cls, files: StoreFiles) -> tuple[int, str]:
+        """Newest version, and a checksum of its file: changes whenever the store does, and takes no reading of it.
+
+        Raises:
+            NotAStoreError: no store here.
+        """
+        version = cls.versions(files)[-1]
+        return version, hashlib.sha256(files.read(_key(version))).hexdigest()
+
+    @classmethod
     def history(cls, files: StoreFiles) -> list[Manifest]:
         """Read every version present, oldest first.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ..errors import InputError
 
@@ -75,6 +75,4 @@ class GrowthParameters:
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON: the fields and the derived mu1, mu2."""
-        record: dict[str, object] = asdict(self)
-        record["seed_mm"] = list(self.seed_mm)
-        return record | {"mu1_mm": self.mu1, "mu2": self.mu2}
+        return vars(self) | {"seed_mm": list(self.seed_mm), "mu1_mm": self.mu1, "mu2": self.mu2}

@@ -182,8 +182,8 @@ def density_errors(density: NDArray[np.float32], truth: NDArray[np.float32], atl
     """Compare a density with the truth as paper 001's authors do.
 
     Returns:
-        Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where
-        any is told; Dice at `LEVELS`, None where neither reaches the level.
+        Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where any is told,
+        which is nowhere but where tissue is pushed; Dice at `LEVELS`, None where neither reaches the level.
     """
     off, there = np.abs(density - truth), truth > _TINY
     csf = ~atlas.tissue & (atlas.csf > _TINY) & (density > _TINY)

@@ -82,7 +82,7 @@ class ElasticBody:
         for name, values in (("lambda", lame), ("mu", shear)):
             if not (np.isfinite(values[inside]).all() and values[inside].min(initial=1) > 0):
                 raise InputError(f"{name} must be finite and above 0 everywhere in an elastic body")
-        top.lame[self._within], top.shear[self._within] = lame, shear
+        top.lame[self._within], top.shear[self._within] = (np.where(inside, values, 0) for values in (lame, shear))
         top.prepare()
         for fine, coarse in itertools.pairwise(self._levels):
             for a, b in ((fine.lame, coarse.lame), (fine.shear, coarse.shear)):

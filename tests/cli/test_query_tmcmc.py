@@ -96,6 +96,7 @@ def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, snapshots_st
     assert (last["kind"], last["method"]) == ("refined", "tmcmc"), "what was simulated goes into the store"
 
 
+@pytest.mark.slow
 def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, plain, tmp_path):
     wide = plain
     near = sample("--around-matches", "--repeats", "2", to=tmp_path / "near")
@@ -130,6 +131,7 @@ def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots
     assert not list(out.glob(f"{NAME}*")), "what is complete needs no checkpoint"
 
 
+@pytest.mark.slow
 def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path):
     own = sample("--white", scans["white"], "--grey", scans["grey"], to=tmp_path / "own")
     atlas = plain
@@ -142,6 +144,7 @@ def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path)
     assert density.max() > 0.5
 
 
+@pytest.mark.slow
 def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
     options = "--refine", "tmcmc", "--refine-in", "atlas", "--samples", "256", "--no-keep"
     ran = ask(*options, store=snapshots_store, seg=scans["seg"])

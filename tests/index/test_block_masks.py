@@ -49,6 +49,16 @@ def test_every_voxel_has_its_bit(shape, seed):
 
 @given(shapes, st.integers(0, 1000))
 @SETTINGS
+def test_packed_bits_give_the_same_blocks(shape, seed):
+    mask = random_mask(shape, seed)
+    dense, packed = DenseMask.from_mask(mask), DenseMask.from_packed(np.packbits(mask), shape)
+    np.testing.assert_array_equal(packed.words, dense.words)
+    np.testing.assert_array_equal(packed.counts, dense.counts)
+    assert packed.size == dense.size
+
+
+@given(shapes, st.integers(0, 1000))
+@SETTINGS
 def test_counts_are_the_voxels_of_each_block(shape, seed):
     mask = random_mask(shape, seed)
     dense = DenseMask.from_mask(mask)

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gliodex.errors import InputError
 from gliodex.index import DiceIndex, build_index
+from gliodex.index.grids import DS32
 from gliodex.store import open_store
 
 from .brute_force import assert_same_hits, commit_drawn, expect_exact, grow, masks_of, population, queries
@@ -154,6 +156,17 @@ def test_frames_of_any_size_give_what_brute_force_gives(make_atlas, make_store, 
     index = DiceIndex.open(store)
     for core, whole in queries(store):
         expect_exact(index, store, core, whole, 4)
+        assert_same_hits(index.search_packed(np.packbits(core), np.packbits(whole), 4), index.search(core, whole, 4))
+
+
+def test_packed_masks_of_another_frame_and_on_another_grid_are_refused(crowd):
+    store, index = crowd
+    bits = np.packbits(masks_of(store, 0)[0])
+    for core, whole, k in ((bits[:-1], bits, 5), (bits, np.append(bits, 0), 5), (bits, bits, 0)):
+        with pytest.raises(InputError, match="give the bits of two masks"):
+            index.search_packed(core, whole, k)
+    with pytest.raises(InputError, match="on the whole grid"):
+        DiceIndex.open(store, grid=DS32).search_packed(bits, bits, 5)
 
 
 def box_atlas(make_atlas, shape):

@@ -13,11 +13,12 @@ import httpx
 import numpy as np
 import pytest
 
+from gliodex.service.views import MAPS
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, shared_store, tumour_on_the_right, write_nifti
 
-SERVED_FILES = RESULT_FILES | {"scan.nii.gz", "patient.nii.gz"}
+SERVED_FILES = RESULT_FILES | {f"view-{name}.nii.gz" for name in ("scan", "patient", *MAPS)}
 
 
 @contextmanager

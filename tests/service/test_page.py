@@ -138,7 +138,7 @@ def test_another_match_is_shown_at_a_click(browser, service, answered):
     rows = browser.find_elements(By.CSS_SELECTOR, "#matches tr")
     assert len(rows) == 1 + 5
     rows[3].find_element(By.TAG_NAME, "button").click()
-    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-3.nii.gz")
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-3")
     time.sleep(0.5)
     assert (np.abs(picture(browser) - before) > 30).any(axis=-1).mean() > 0.001
     assert rows[3].get_attribute("aria-current") == "true"
@@ -180,7 +180,7 @@ def test_the_keyboard_is_enough(browser, service, answered):
         reached.add(active.get_attribute("id") or active.get_attribute("aria-label") or active.text)
         if active.get_attribute("aria-label") == "Show match 2":
             webdriver.ActionChains(browser).send_keys(Keys.ENTER).perform()
-    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-2.nii.gz")
+    wait(browser, lambda: browser.execute_script("return document.body.dataset.map") == "match-2")
     assert {"shown", "opacity", "level", "outline-patient", "plane-x", "Show match 5", "report.html", "link"} <= reached
 
 

@@ -17,6 +17,9 @@ async function fileOf(name) {
   }
 }
 
+const viewOf = (name) => `view-${name}.nii.gz`;
+const mapOf = (name) => fileOf(viewOf(name));
+
 /** Show what a job has found; `told` is its last progress. */
 export async function showAnswer(told) {
   job = told.id;
@@ -34,7 +37,7 @@ export async function showAnswer(told) {
   listMatches(answer, told.files);
   listDownloads(told.files);
   $("level").value = answer.thresholds.whole;
-  for (const option of $("shown").options) option.hidden = option.disabled = !told.files.includes(`${option.value}.nii.gz`);
+  for (const option of $("shown").options) option.hidden = option.disabled = !told.files.includes(viewOf(option.value));
   $("shown").value = "density";
   tellSliders();
   $("view-told").textContent = "Loading the scan …";
@@ -44,11 +47,9 @@ export async function showAnswer(told) {
     await viewer.start();
     viewer.moved = tellPlanes;
   }
-  const files = await Promise.all(["scan.nii.gz", "density.nii.gz", "patient.nii.gz"].map(fileOf));
+  const files = await Promise.all(["scan", "density", "patient"].map(mapOf));
   if (mine !== turn) return;
-  await viewer.show(...files);
-  viewer.opacity = +$("opacity").value;
-  viewer.level = +$("level").value;
+  await viewer.show(...files, { opacity: +$("opacity").value, level: +$("level").value });
   tellPlanes(viewer.place);
   $("view-told").textContent = "";
   $("legend").hidden = false;
@@ -67,38 +68,38 @@ const COLUMNS = [
 function listMatches(answer, files) {
   const head = (text) => element("th", { textContent: text, scope: "col" });
   $("columns").replaceChildren(head("rank"), ...COLUMNS.map(([name]) => head(name)));
-  const row = (label, file, cells) => {
+  const row = (label, map, cells) => {
     const line = document.createElement("tr");
     const button = element("button", { type: "button", textContent: label });
     button.setAttribute("aria-label", `Show ${label === "answer" ? "the answer" : `match ${label}`}`);
-    button.disabled = !files.includes(file);
-    button.addEventListener("click", () => choose(line, file));
+    button.disabled = !files.includes(viewOf(map));
+    button.addEventListener("click", () => choose(line, map));
     const first = document.createElement("td");
     first.append(button);
     line.append(first, ...cells.map((text) => element("td", { textContent: text })));
     return line;
   };
-  const lines = answer.matches.map((m) => row(`${m.rank}`, `match-${m.rank}.nii.gz`, COLUMNS.map(([, of]) => of(m))));
-  lines.unshift(row("answer", "density.nii.gz", COLUMNS.map(() => "")));
+  const lines = answer.matches.map((m) => row(`${m.rank}`, `match-${m.rank}`, COLUMNS.map(([, of]) => of(m))));
+  lines.unshift(row("answer", "density", COLUMNS.map(() => "")));
   lines[0].setAttribute("aria-current", "true");
   $("matches").replaceChildren(...lines);
 }
 
-async function choose(line, file) {
+async function choose(line, map) {
   for (const other of $("matches").children) other.removeAttribute("aria-current");
   line.setAttribute("aria-current", "true");
   $("shown").value = "density";
-  await showMap(file);
+  await showMap(map);
 }
 
-const showMap = (file) =>
+const showMap = (map) =>
   attempt(async () => {
     const mine = ++turn;
-    const buffer = await fileOf(file);
+    const buffer = await mapOf(map);
     if (mine !== turn) return;
-    const look = file === "deviation.nii.gz" ? { colormap: "plasma", high: 0.3 } : { colormap: "viridis", high: 1 };
+    const look = map === "deviation" ? { colormap: "plasma", high: 0.3 } : { colormap: "viridis", high: 1 };
     await viewer.replace(buffer, look);
-    document.body.dataset.map = file;
+    document.body.dataset.map = map;
   });
 
 /** Do something with the answer, and say beside it what goes wrong. */
@@ -112,7 +113,7 @@ async function attempt(action) {
 }
 
 function listDownloads(files) {
-  const named = files.filter((name) => !/^(match-|scan|patient)/.test(name));
+  const named = files.filter((name) => !name.startsWith("view-"));
   $("downloads").replaceChildren(
     ...named.map((name) => {
       const item = document.createElement("li");
@@ -166,7 +167,7 @@ export function startAnswer() {
       viewer.place = ["x", "y", "z"].map((one) => +$(`plane-${one}`).value);
     }),
   );
-  $("shown").addEventListener("change", () => showMap(`${$("shown").value}.nii.gz`));
+  $("shown").addEventListener("change", () => showMap($("shown").value));
   $("link").addEventListener("click", async () => {
     // browsers lend the clipboard to pages of this machine and of https alone
     const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);

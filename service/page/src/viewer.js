@@ -19,6 +19,7 @@ export class Viewer {
       isColorbar: false,
       logLevel: "error",
     });
+    this.patientShown = this.modelShown = true;
     this.moved = () => {};
     this.niivue.onLocationChange = () => this.moved(this.place);
   }
@@ -29,45 +30,62 @@ export class Viewer {
     this.niivue.opts.multiplanarShowRender = 0;
   }
 
-  /** Show a scan with a map; buffers are NIfTI files. */
-  async show(scan, map, patient) {
-    this.niivue.volumes = [];
+  /** Show a scan with a map; buffers are NIfTI files of one grid. */
+  async show(scan, map, patient, { opacity, level }) {
     this.scan = await image(scan, "scan.nii.gz", { colormap: "gray" });
-    this.map = await image(map, "map.nii.gz", { colormap: "viridis", opacity: 0.5, cal_min: 0.02, cal_max: 1 });
+    this.map = await image(map, "map.nii.gz", { colormap: "viridis", opacity, cal_min: 0.02, cal_max: 1 });
     this.lines = await image(patient, "patient.nii.gz", { opacity: 1 });
+    this.isolevel = level;
     this.patient = Uint8Array.from(this.lines.img);
     this.lines.setColormapLabel({ ...COLOURS, I: [0, 1, 2, 3], labels: ["", "whole", "core", "isoline"] });
-    for (const one of [this.scan, this.map, this.lines]) this.niivue.addVolume(one);
-    this.patientShown = this.modelShown = true;
+    this.#drawLines();
+    this.#drawAll();
     this.#goToTumour();
-    this.drawLines();
   }
 
   /** Show another map in place of the one that is shown. */
   async replace(map, { colormap = "viridis", high = 1 } = {}) {
     const opacity = this.map.opacity;
     const next = await image(map, "map.nii.gz", { colormap, opacity, cal_min: 0.02 * high, cal_max: high });
-    this.niivue.removeVolume(this.map);
-    this.niivue.removeVolume(this.lines);
     this.map = next;
-    this.niivue.addVolume(this.map);
-    this.niivue.addVolume(this.lines);
-    this.drawLines();
+    this.#drawLines();
+    this.#drawAll();
   }
 
   set opacity(value) {
-    this.niivue.setOpacity(this.niivue.volumes.indexOf(this.map), value);
+    this.map.opacity = value;
+    this.#later();
   }
 
   set level(value) {
     this.isolevel = value;
-    this.drawLines();
+    this.#drawLines();
+    this.#later();
   }
 
   outline({ patient, model }) {
     this.patientShown = patient;
     this.modelShown = model;
-    this.drawLines();
+    this.#drawLines();
+    this.#later();
+  }
+
+  /** Draw once, however often a slider has moved since the last picture. */
+  #later() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.#drawAll();
+    });
+  }
+
+  /** Hand all volumes over at once: adding them one by one would draw each time. */
+  #drawAll() {
+    this.niivue.volumes = [this.scan, this.map, this.lines];
+    this.niivue.back = this.scan;
+    this.niivue.overlays = [this.map, this.lines];
+    this.niivue.updateGLVolume();
   }
 
   /** Place of the planes, as shares of the scan along x, y and z. */
@@ -80,7 +98,7 @@ export class Viewer {
     this.niivue.drawScene();
   }
 
-  drawLines() {
+  #drawLines() {
     const [, nx, ny, nz] = this.lines.hdr.dims;
     const out = this.lines.img;
     out.fill(0);
@@ -95,7 +113,6 @@ export class Viewer {
       border(out, PATIENT_WHOLE, nx, ny, nz, (n) => labels[n] >= 1);
       border(out, PATIENT_CORE, nx, ny, nz, (n) => labels[n] >= 2);
     }
-    this.niivue.updateGLVolume();
   }
 
   #goToTumour() {

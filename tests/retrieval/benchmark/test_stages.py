@@ -39,6 +39,7 @@ def test_voxels_that_no_tumour_reaches_do_not_count():
     assert coverage(posterior_of(0.005), 0 * truth, np.ones(FRAME.shape, bool))["coverage"] is None
 
 
+@pytest.mark.slow
 def test_truths_are_simulations_of_their_parameters_and_finer_ones_are_like_them(brain_store):
     truth, finer = next(truths_of(brain_store, 9)), next(finer_truths_of(brain_store, 9))
     assert truth.parameters == finer.parameters

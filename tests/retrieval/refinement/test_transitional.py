@@ -205,6 +205,7 @@ def test_samples_know_their_walks():
     assert steps < across, "neighbours in a walk are nearer than neighbours in two walks"
 
 
+@pytest.mark.slow
 def test_simulation_based_calibration_of_the_toy():
     """Ranks of truths among posterior samples are uniform (Talts and others 2018)."""
     rng, ranks = np.random.default_rng(7), []

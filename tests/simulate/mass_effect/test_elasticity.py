@@ -182,7 +182,12 @@ def test_a_body_without_stiffness_is_refused(bad):
     stiff, bent = np.where(inside, SHEAR, bad).astype(np.float32), np.full((8,) * 3, SHEAR, np.float32)
     bent[4, 4, 4] = bad
     body = ElasticBody(inside, (4.0,) * 3)
-    body.stiffen(stiff, stiff)  # what lies outside does not matter
+    body.stiffen(stiff, stiff)
+    pressure = np.random.default_rng(0).random((8,) * 3).astype(np.float32)
+    found = body.yield_to(pressure).displacement
+    body.stiffen(*[np.where(inside, SHEAR, 1.0).astype(np.float32)] * 2)
+    # what lies outside does not matter
+    np.testing.assert_array_equal(body.yield_to(pressure).displacement, found)
     for lame, shear, name in ((stiff, bent, "mu"), (bent, stiff, "lambda")):
         with pytest.raises(InputError, match=f"{name} must be finite and above 0"):
             body.stiffen(lame, shear)
