@@ -137,6 +137,8 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
     def http(_: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, RefusedError):  # raised by the guard while a form was read
             return refused(_, error.__cause__)
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:  # where forms are kept meanwhile
+            return no_room(_, error.__cause__)
         cause, remedy = _OF_HTTP.get(error.status_code, (str(error.detail).lower(), ""))
         detail = f"{cause}: {remedy}" if remedy else cause
         problem = Problem(str(error.detail).lower(), error.status_code, detail, "", cause, remedy)
@@ -144,7 +146,7 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
 
     @app.exception_handler(OSError)
     def no_room(_: Request, error: OSError) -> JSONResponse:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in _FULL:
             raise error
         return answer(Problem("no room", 507, "the service's disk is full: ask again later"), {"retry-after": "600"})
 
@@ -162,6 +164,8 @@ async def _follow(context: Context) -> None:
         except Exception as error:
             log.error("stores could not be looked at: %s", type(error).__name__)
 
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _OF_HTTP = {
     400: ("the request cannot be understood", "see /v1/openapi.json"),

@@ -178,6 +178,19 @@ def test_a_full_disk_is_said_and_loses_nothing(brain_store, ask, small_disk, cap
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_full_disk_of_temporary_files_is_said(brain_store, small_disk, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    with (
+        serving([f"brain={brain_store.path}"], tmp_path / "folder") as (_, url),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        large = {"segmentation": bytes(4_000_000)}  # kept on the disk while it comes
+        assert client.post("/v1/previews", files=large).status_code == 422
+        fill(small_disk / "filler")
+        answer = client.post("/v1/previews", files=large)
+        assert (answer.status_code, answer.json()["title"]) == (507, "no room")
+
+
 def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path):
     stores, folder = [f"brain={brain_store.path}"], tmp_path / "folder"
     with serving(stores, folder) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
