@@ -25,6 +25,7 @@ from .example import Example
 from .guard import STYLED, Guard
 from .problems import MEDIA_TYPE, UNUSABLE, Problem, RefusedError, problem_of
 from .query_routes import query_routes
+from .search_routes import search_routes
 from .store_routes import store_routes
 
 log = logging.getLogger("gliodex.service")
@@ -62,6 +63,7 @@ def make_app(context: Context, token: str | None = None, hosts: tuple[str, ...] 
         responses={"4XX": {"description": "Refused", "content": {MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}}},
     )
     app.include_router(store_routes(context))
+    app.include_router(search_routes(context))
     app.include_router(query_routes(context))
     _service_routes(app, context)
     _page(app)

@@ -28,6 +28,15 @@ class Open:
     store: TumorStore
     index: DiceIndex
 
+    def parameters(self, tumour: int) -> dict[str, object] | None:
+        """Plain values of what a tumour grew with; None where nobody knows.
+
+        Raises:
+            UnknownTumourError: there is none of that number.
+        """
+        known = self.store.known_parameters(tumour)
+        return None if known is None else known.as_record()
+
 
 class Shelf:
     """All stores of a service.
