@@ -60,7 +60,7 @@ class DenseMask:
 
     @classmethod
     def from_packed(cls, bits: NDArray[np.uint8], shape: tuple[int, int, int]) -> DenseMask:
-        """Cut a mask into blocks that is given as `numpy.packbits` makes it of all voxels: a tenth of the time."""
+        """Cut a mask into blocks that is given as `numpy.packbits` makes it of all voxels."""
         if shape[2] % 8:
             mask = np.unpackbits(bits, count=math.prod(shape)).reshape(shape)
             return cls.from_mask(mask.view(np.bool_))

@@ -136,11 +136,11 @@ def _problems(app: FastAPI, stores: dict[str, str]) -> None:
         return answer(Problem(UNUSABLE, 422, f"{cause}; {remedy}", field, cause, remedy))
 
     @app.exception_handler(HTTPException)
-    def http(_: Request, error: HTTPException) -> JSONResponse:
+    def http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, RefusedError):  # raised by the guard while a form was read
-            return refused(_, error.__cause__)
+            return refused(request, error.__cause__)
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:  # where forms are kept meanwhile
-            return no_room(_, error.__cause__)
+            return no_room(request, error.__cause__)
         cause, remedy = _OF_HTTP.get(error.status_code, (str(error.detail).lower(), ""))
         detail = f"{cause}: {remedy}" if remedy else cause
         problem = Problem(str(error.detail).lower(), error.status_code, detail, "", cause, remedy)

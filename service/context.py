@@ -57,7 +57,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self._searches = ThreadPoolExecutor(available_cores(), "search")
-        self._images = ThreadPoolExecutor(1, "image")  # each may take a gigabyte
+        self._images = ThreadPoolExecutor(1, "image")  # each may take much memory
         self._under_way = 0
         self._accepting = 0
 

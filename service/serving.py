@@ -52,8 +52,9 @@ def serve(
         ready: told the address once requests are answered.
 
     Raises:
-        InputError: the address is for others too and there is no token, or the token is too short.
-        OutputError: the folder or the port cannot be used.
+        InputError: the address is for others too and there is no token, the token is too short, or the folder holds
+            other things.
+        OutputError: the folder or the port cannot be used, or another service has them.
         GliodexError: a store cannot be opened.
     """
     token = _token(token_file)
@@ -93,7 +94,7 @@ def _own(settings: ServiceSettings) -> Iterator[None]:
     """Make the service's folder, and keep other services from it; those that share a queue on Redis share it.
 
     Raises:
-        InputError: it holds something else, or others may read it.
+        InputError: it holds something else.
         OutputError: it cannot be written, or another service has it.
     """
     folder, lock = settings.folder, settings.folder / _LOCK

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..retrieval.answer import Answer
 from ..store.cores import available_cores
+from ..store.integers import bounding_box
 from ..store.nifti import load_image
 from ..store.reader import TumorStore
 
@@ -41,7 +42,7 @@ def write_views(found: Answer, background: NDArray[np.float32], store: TumorStor
     given = found.segmentation
     dark, bright = float(background.min()), float(np.quantile(background, _BRIGHTEST))
     scan = np.clip((background - dark) / max(bright - dark, 1e-6), 0, 1)
-    low, high = _box((scan > _DARKEST) | given.whole)
+    low, high = _box(((scan > _DARKEST) | given.whole).astype(np.uint16))
     there = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     grid = given.frame.crop(low, high)
 
@@ -67,10 +68,6 @@ def write_views(found: Answer, background: NDArray[np.float32], store: TumorStor
         list(pool.map(write_match, itertools.count(1), found.hits.ids[:MOST_MATCHES].tolist()))
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-    low, high = [], []
-    for axis, n in enumerate(mask.shape):
-        inside = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        low.append(max(int(inside[0]) - _MARGIN, 0))
-        high.append(min(int(inside[-1]) + 1 + _MARGIN, n))
-    return low, high
+def _box(head: NDArray[np.uint16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    low, high = np.array(bounding_box(head)).reshape(2, 3)
+    return np.maximum(low - _MARGIN, 0), np.minimum(high + _MARGIN, head.shape)

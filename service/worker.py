@@ -64,6 +64,11 @@ class Worker:
             except OSError as error:  # its state could not be written: it is as it was, and found again
                 ended = f"put off ({error.strerror})"
                 self.stopping.wait(_AROUND_S)
+            except Exception as error:  # would be met again at each new beginning
+                log.error("job %s: a fault (%s)", name, type(error).__name__)
+                told = f"a fault of the service ({type(error).__name__}): please report it"
+                self._insist(lambda: job.end("failed", Problem("a fault of the service", 500, told).as_record()))
+                ended = "failed"
             if ended == "deleted":
                 job.clear_away()
         if ended:

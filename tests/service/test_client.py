@@ -5,6 +5,7 @@ import pytest
 import gliodex
 from gliodex.errors import GliodexError
 from gliodex.index import DiceIndex
+from gliodex.service.client import Client, ServiceError
 
 from .conftest import SERVED_FILES, serving
 
@@ -62,3 +63,23 @@ def test_nobody_there_and_a_wrong_token(brain_store, tmp_path):
         with pytest.raises(GliodexError, match="token is missing or wrong"):
             gliodex.connect(url)
         assert gliodex.connect(url, "a-secret-of-some-length").stores()
+
+
+def test_a_service_that_is_away_for_a_while_is_waited_for(client, segmentation, monkeypatch):
+    ask, gone = Client._ask, [True, True, False]
+
+    def away(self, method, path, *rest):
+        if method == "GET" and gone.pop():
+            raise ServiceError({"title": "no answer"})
+        return ask(self, method, path, *rest)
+
+    job = client.query(segmentation, space="atlas").id
+    gone.reverse()
+    monkeypatch.setattr(Client, "_ask", away)
+    assert client.answer(job).id == job
+    assert gone == []
+
+
+def test_no_proxy_sees_what_stays_on_this_machine(service, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert gliodex.connect(str(service.base_url)).stores()

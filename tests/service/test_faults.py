@@ -96,24 +96,6 @@ def test_a_job_whose_worker_dies_is_cancelled_by_another(running, ask):
     assert not (folder / "jobs" / job / "uploads").exists()
 
 
-def test_a_worker_that_hangs_does_not_share_its_job(running, ask):
-    process, client, _ = running
-    job = ask(client, refine="local", evaluations=100000).json()["id"]
-    follow(client, job, {"running"})
-    (worker,) = children(process, "gliodex.service.worker")
-    (worked,) = children(process, "gliodex.service.job_process")
-    for one in (worker, worked):
-        one.suspend()
-    try:
-        time.sleep(5)
-        assert client.get(f"/v1/queries/{job}").json()["attempt"] == 1
-    finally:
-        for one in (worked, worker):
-            one.resume()
-    assert client.delete(f"/v1/queries/{job}").status_code == 204
-    wait_for(lambda: not children(process, "gliodex.service.job_process"))
-
-
 def test_damaged_records_hold_nobody_up(running, ask):
     _, client, folder = running
     name = "D" * 22

@@ -83,9 +83,14 @@ def picture(browser):
     return np.asarray(Image.open(io.BytesIO(one(browser, "#canvas").screenshot_as_png)).convert("RGB")).astype(int)
 
 
+def afresh(browser, address):
+    """Open a page, although its address may differ from the present one by what follows # alone."""
+    browser.get("about:blank")
+    browser.get(str(address))
+
+
 def drawn(browser, service, job):
-    browser.get(f"{service.base_url}/#{job}")
-    browser.refresh()
+    afresh(browser, f"{service.base_url}/#{job}")
     wait(browser, lambda: browser.execute_script("return document.body.dataset.shown") == "answer")
     time.sleep(0.5)
 
@@ -130,6 +135,19 @@ def test_a_file_that_is_dropped_is_taken(browser, service, segmentation):
     )
     wait(browser, lambda: shown(browser, "#understood"))
     assert "patient_seg.nii.gz" in one(browser, "#chosen").text
+
+
+def test_of_a_whole_case_what_is_not_needed_is_left_out(browser, service, segmentation, tmp_path):
+    afresh(browser, service.base_url)
+    names = ("case_seg", "case_t1", "case_t1ce", "case_t2", "case_flair")
+    for name in names:
+        (tmp_path / f"{name}.nii.gz").write_bytes(segmentation.read_bytes())
+    one(browser, "#files").send_keys("\n".join(str(tmp_path / f"{name}.nii.gz") for name in names))
+    wait(browser, lambda: shown(browser, "#understood"))
+    taken = [entry.text for entry in browser.find_elements(By.CSS_SELECTOR, "#chosen li span")]
+    assert taken == ["case_seg.nii.gz", "case_t1.nii.gz"]
+    told = one(browser, "#left-out").text
+    assert all(name in told for name in ("case_t1ce", "case_t2", "case_flair"))
 
 
 def test_another_match_is_shown_at_a_click(browser, service, answered):
@@ -185,8 +203,7 @@ def test_the_keyboard_is_enough(browser, service, answered):
 
 
 def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentation):
-    browser.get(str(service.base_url))
-    browser.refresh()
+    afresh(browser, service.base_url)
     junk = tmp_path / "seg.nii.gz"
     junk.write_bytes(b"no image")
     one(browser, "#files").send_keys(str(junk))
@@ -220,8 +237,7 @@ def test_it_is_accessible(browser, service, answered, scheme):
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     for job in ("", answered):
-        browser.get(f"{service.base_url}/#{job}")
-        browser.refresh()
+        afresh(browser, f"{service.base_url}/#{job}")
         wait(browser, lambda job=job: shown(browser, "#answer" if job else "#ask"))
         time.sleep(0.5)
         found = axe.Axe().run(browser)["violations"]
