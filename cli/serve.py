@@ -35,7 +35,11 @@ def serve(
     ] = None,
     redis: Annotated[
         str | None,
-        typer.Option(metavar="redis://...", help="Queue of several machines, which all see --folder and the stores."),
+        typer.Option(
+            metavar="redis://...",
+            envvar="GLIODEX_REDIS",
+            help="Queue of several machines, which all see --folder and the stores; a database of its own.",
+        ),
     ] = None,
     waiting: Annotated[int, typer.Option(min=1, help="Jobs that may wait; more are refused.")] = 32,
     job_minutes: Annotated[float, typer.Option(min=0.1, help="After which a job is stopped.")] = 60.0,

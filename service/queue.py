@@ -8,13 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import redis
 from huey import RedisHuey, SqliteHuey
 from huey.consumer import Consumer
 
 from ..errors import InputError
+from .problems import RefusedError
 from .settings import ServiceSettings
 
 log = logging.getLogger("gliodex.service")
+
+_TIMES = {"socket_connect_timeout": 5, "socket_timeout": 10}
+"""Seconds after which a Redis server that says nothing counts as gone."""
 
 
 class Queue:
@@ -25,7 +30,7 @@ class Queue:
         work: what to do with the name of a job, in a worker.
 
     Raises:
-        InputError: the Redis client is not installed.
+        InputError: the address of the Redis server is none.
     """
 
     def __init__(self, settings: ServiceSettings, work: Callable[[str], None] | None = None) -> None:
@@ -34,10 +39,10 @@ class Queue:
             self._huey = SqliteHuey("gliodex", filename=str(path), fsync=True, results=False)
         else:
             try:
-                import redis  # noqa: F401 - without it, huey fails with an AttributeError
-            except ImportError as error:
-                raise InputError("a queue on Redis needs another package: pip install redis") from error
-            self._huey = RedisHuey("gliodex", url=settings.redis, results=False)
+                pool = redis.ConnectionPool.from_url(settings.redis, **_TIMES)
+            except ValueError as error:  # not quoted: it may hold a password
+                raise InputError("--redis is no address of a Redis server: give redis://HOST:PORT/NUMBER") from error
+            self._huey = RedisHuey("gliodex", connection_pool=pool, results=False)
 
         def one(name: str) -> None:
             assert work is not None
@@ -53,8 +58,17 @@ class Queue:
             log.error("the queue cannot be written (%s)", type(error).__name__)
 
     def waiting(self) -> set[str]:
-        """Names of the jobs that no worker has taken yet."""
-        return {str(task.args[0]) for task in self._huey.pending() if task.args}
+        """Names of the jobs that no worker has taken yet.
+
+        Raises:
+            RefusedError: the queue cannot be read.
+        """
+        try:
+            return {str(task.args[0]) for task in self._huey.pending() if task.args}
+        except Exception as error:  # of SQLite or Redis
+            log.error("the queue cannot be read (%s)", type(error).__name__)
+            told = "the service's queue cannot be reached: ask again later"
+            raise RefusedError(503, "no queue", told, headers={"retry-after": "30"}) from error
 
     def consumer(self, workers: int) -> Consumer:
         """Make the threads that take jobs, so many at a time."""

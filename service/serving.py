@@ -25,6 +25,8 @@ from ..errors import InputError, OutputError
 from .app import make_app
 from .context import Context
 from .guard import LOOPBACK, Guard
+from .problems import RefusedError
+from .queue import Queue
 from .settings import ServiceSettings
 
 log = logging.getLogger("gliodex.service")
@@ -54,7 +56,7 @@ def serve(
     Raises:
         InputError: the address is for others too and there is no token, the token is too short, or the folder holds
             other things.
-        OutputError: the folder or the port cannot be used, or another service has them.
+        OutputError: the folder, the port or the queue cannot be used, or another service has them.
         GliodexError: a store cannot be opened.
     """
     token = _token(token_file)
@@ -66,6 +68,7 @@ def serve(
         )
     with _own(settings), _listening(host, port) as listener:
         context = Context.begin(settings)
+        _reach(context.queue)
         if settings.redis is None:  # otherwise others may be at them
             context.jobs.clear()
         _run(context, make_app(context, token, LOOPBACK if loopback else None), listener, ready)
@@ -87,6 +90,20 @@ def _run(context: Context, app: Guard, listener: socket.socket, ready: Callable[
     server = _Server(config, context, ready)
     with _Workers(context.settings):
         server.run([listener])
+
+
+def _reach(queue: Queue) -> None:
+    """Look whether the queue is there before anything is accepted.
+
+    Raises:
+        OutputError: it is not.
+    """
+    try:
+        queue.waiting()
+    except RefusedError as error:
+        cause = type(error.__cause__).__name__
+        said = f"the queue cannot be reached ({cause}): see that the server given with --redis runs, or leave it out"
+        raise OutputError(said) from error
 
 
 @contextlib.contextmanager

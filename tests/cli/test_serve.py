@@ -56,3 +56,16 @@ def test_stores_have_names():
     }
     with pytest.raises(InputError, match="two stores are called a"):
         _named(["/data/a", "/other/a"])
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense:a-password", "no address of a Redis server"),
+        ("redis://:a-password@127.0.0.1:9/0", "cannot be reached"),
+    ],
+)
+def test_a_queue_that_is_not_there_is_said_without_its_password(small_store, tmp_path, url, said):
+    told = refused(str(small_store), "--folder", str(tmp_path / "folder"), "--redis", url)
+    assert said in told
+    assert "a-password" not in told
