@@ -66,7 +66,6 @@ class Queue:
         try:
             return {str(task.args[0]) for task in self._huey.pending() if task.args}
         except Exception as error:  # of SQLite or Redis
-            log.error("the queue cannot be read (%s)", type(error).__name__)
             told = "the service's queue cannot be reached: ask again later"
             raise RefusedError(503, "no queue", told, headers={"retry-after": "30"}) from error
 

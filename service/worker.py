@@ -243,7 +243,7 @@ def main() -> None:
             try:
                 worker.look_around()
             except Exception as error:  # of the disk, or of the queue's database: they may be well again
-                log.error("jobs cannot be looked after (%s)", type(error).__name__)
+                log.error("jobs cannot be looked after (%s)", type(error.__cause__ or error).__name__)
     consumer.stop(graceful=True)
 
 
