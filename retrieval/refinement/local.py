@@ -37,7 +37,7 @@ class LocalSettings:
     """How long and how widely to search.
 
     Args:
-        evaluations: tumours to simulate, over all starts; at least `POPULATION` for each.
+        evaluations: tumours to simulate besides the starts, over all of these; at least `POPULATION` for each.
         starts: matches to begin from.
         seed: of the random numbers.
         updates: cells to compute; large tumours end the search by it.
@@ -80,11 +80,12 @@ def refine_locally(
         progress: told how far it has come.
 
     Returns:
-        All tumours tried, the best first.
+        All tumours tried and the starts, the best first.
     """
     settings = settings or LocalSettings()
     numbers = pushing_numbers if objective.pushing else as_numbers
-    searches = [_search(numbers(start), settings.seed + n) for n, start in enumerate(starts[: settings.starts], 1)]
+    began_from = [numbers(start) for start in starts[: settings.starts]]
+    searches = [_search(start, settings.seed + n) for n, start in enumerate(began_from, 1)]
     best = [0.0] * len(searches)
     tried: list[Fit] = []
     updates = 0
@@ -102,13 +103,15 @@ def refine_locally(
                 progress(len(tried), settings.evaluations)
 
     with ThreadPoolExecutor(available_cores()) as pool:
+        at_starts = list(pool.map(lambda numbers: objective(from_numbers(numbers)), began_from))
         share = _TRIAL * len(searches)
         for n in range(len(searches)):
             end = max((n + 1) * settings.evaluations // share, len(tried) + POPULATION)
             advance(n, end, (n + 1) * settings.updates // share, pool)
         for n in sorted(range(len(searches)), key=lambda n: -best[n]):  # others get what the better one leaves
             advance(n, settings.evaluations, settings.updates, pool)
-    return sorted(tried, key=lambda fit: -fit.score)
+    # a search may leave its start and find nothing as good
+    return sorted(tried + at_starts, key=lambda fit: -fit.score)
 
 
 _TRIAL = 4  # all simulations are so many times those in which the starts compete

@@ -40,7 +40,7 @@ def test_it_fits_better_than_any_match_and_says_how_sure_that_is(refine, snapsho
     assert {p.name for p in out.iterdir()} == RESULT_FILES
     found = record["refinement"]
     assert (found["method"], found["anatomy"], record["settings"]["refine"]) == ("local", anatomy, "local")
-    assert 80 + 64 <= found["evaluations"] <= 160 + 64, "64 tumours are drawn from the posterior"
+    assert 80 + 64 <= found["evaluations"] <= 2 + 160 + 64, "2 starts; 64 tumours are drawn from the posterior"
     assert record["patient_space"]["score"] > record["matches"][0]["score"] + 0.02
     density = nib.load(out / "density.nii.gz").get_fdata(dtype=np.float32)
     for name in ("core", "whole"):
