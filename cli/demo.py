@@ -9,12 +9,13 @@ import numpy as np
 import typer
 
 from ..retrieval.answer import dice
-from ..retrieval.request import QueryRequest, run_query
+from ..retrieval.query import run_query
+from ..retrieval.request import QueryRequest
 from ..retrieval.synthetic_patient import make_patient
 from ..store import open_store
+from .answers import show
 from .build import build
 from .console import say, stages
-from .query import show
 
 
 def demo(

@@ -5,19 +5,21 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from ..errors import InputError
 from ..retrieval.ants_map import Method as RegistrationMethod
+from ..retrieval.query import run_query
 from ..retrieval.refinement import StageChoice
-from ..retrieval.request import QueryRequest, run_query
+from ..retrieval.request import QueryRequest
 from ..retrieval.segmentation import labels_of
+from ..retrieval.several import run_queries
 from ..retrieval.spaces import Space
+from .answers import show, show_several
 from .build import Device
-from .console import errors, out, say, stages
+from .console import stages
 from .stores import Engine, Method
 from .train_lmi import Arch
 
@@ -70,7 +72,14 @@ _patient, _place, _search, _stage = (
 
 
 def query(
-    store: Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")],
+    stores: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STORE",
+            help="Folder of the store; STORE@3 is its version 3. Several of one atlas, such as of both growth models, "
+            "are compared.",
+        ),
+    ],
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
     seg: Annotated[Path | None, _patient(help="Segmentation with labels, NIfTI.")] = None,
     core: Annotated[
@@ -201,7 +210,7 @@ def query(
     if t1 is not None and t1c is not None:
         raise InputError("give --t1 or --t1c, not both: one image is registered")
     request = QueryRequest(
-        store,
+        stores[0],
         out_folder,
         seg,
         core_mask,
@@ -244,56 +253,11 @@ def query(
         keep,
         folded,
     )
+    if len(stores) == 1:
+        with stages() as announce:
+            _, record = run_query(request, announce)
+        show(record, out_folder)
+        return
     with stages() as announce:
-        _, record = run_query(request, announce)
-    show(record, out_folder)
-
-
-def show(record: dict[str, Any], folder: Path) -> None:
-    """Print the answer in a few lines."""
-    best = record["matches"][0]
-    there = record["patient_space"]
-    table = Table(box=None, pad_edge=False)
-    pushing = any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"])
-    names = ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day", *(["γ kPa"] * pushing))
-    for name in names:
-        table.add_column(name, justify="right")
-    for m in record["matches"][:5]:
-        p = m["parameters"]
-        known = ["-"] * (len(names) - 5)
-        if p:
-            known = [f"{p['diffusivity']:.3f}", f"{p['proliferation']:.4f}", f"{p['duration']:.0f}"]
-            known += [f"{p['mass_effect'] / 1000:.1f}"] * pushing
-        table.add_row(
-            str(m["rank"]),
-            str(m["id"]),
-            f"{m['score']:.3f}",
-            f"{m['dice_whole']:.3f}",
-            f"{m['dice_core']:.3f}",
-            *known,
-        )
-    out.print(table)
-    if refined := record["refinement"]:
-        say(
-            f"refined ({refined['method']}, {refined['evaluations']} simulations in {refined['seconds']:.0f} s): Dice "
-            f"sum in the patient {refined['before']['score']:.3f} before, {there['score']:.3f} now"
-        )
-        if kept := record["posterior"]["diagnostics"].get("kept"):
-            say(f"kept: {_KEPT[kept]}")
-    if record["settings"]["thresholds"] == "search" or refined:
-        say("outlines at density " + ", ".join(f"{n} {record['thresholds'][n]:.3g}" for n in ("whole", "core")))
-    say(
-        f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
-        f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
-    )
-    for warning in record["warnings"]:
-        errors.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
-    say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
-
-
-_KEPT = {
-    "match": "the best match",
-    "network": "what the network told",
-    "draw": "a draw of the network's doubt",
-    "middle": "the middle of the best draws of the network's doubt",
-}
+        compared, records = run_queries(request, stores, announce)
+    show_several(compared, records, out_folder)

@@ -1,8 +1,10 @@
 """Patient in, patient out: masks, registration, query, the way back, and the report."""
 
 from .answer import Answer, Stopwatch, answer, dice
-from .request import QueryRequest, run_query
+from .query import run_query
+from .request import QueryRequest
 from .segmentation import Segmentation, from_labels, from_masks
+from .several import run_queries
 from .spaces import SPACES, space_map
 from .spatial import AffineMap, SpatialMap, mask_to_atlas
 
@@ -19,6 +21,7 @@ __all__ = [
     "from_labels",
     "from_masks",
     "mask_to_atlas",
+    "run_queries",
     "run_query",
     "space_map",
 ]

@@ -1,30 +1,17 @@
-"""One query from beginning to end: files in, files out."""
+"""What a user asks of a store: the options of a query, and whether they go together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..errors import InputError
-from ..index import Retriever, check_search, cluster_index, open_retriever
-from ..store.nifti import Image, load_image
-from ..store.reader import TumorStore, open_store
-from .answer import Answer, Stopwatch, answer
-from .ants_map import AntsMap, Method
-from .expectation import least_expected
-from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
+from ..index import check_search
+from .ants_map import Method
 from .placement import Placement
-from .refinement import Refinement, StageChoice, keep
-from .refinement.imaging import check_pet
-from .segmentation import Segmentation, from_files
+from .refinement import Refinement, StageChoice
 from .spaces import Space
-from .tissue import Tissue, load_tissue
 
 
 @dataclass(frozen=True)
@@ -106,103 +93,27 @@ class QueryRequest:
         registered = self.image is not None or own
         return Placement(registered, self.space, self.transform, self.registration, self.seed, self.threads)
 
+    @property
+    def exact(self) -> bool:
+        """Whether it is ranked by exact Dice at the store's thresholds."""
+        return self.method == self.measure == "dice" and not self.search_thresholds
 
-def run_query(request: QueryRequest, announce: Callable[[str], None] | None = None) -> tuple[Answer, dict[str, object]]:
-    """Answer a query and write its files: matches.json, images, report, and the transform if one was made.
-
-    Args:
-        request: what to do.
-        announce: told of each stage as it begins.
-
-    Returns:
-        The answer and the content of matches.json.
-
-    Raises:
-        GliodexError: anything the user can mend; nothing is written then.
-    """
-    watch = Stopwatch(announce)
-    refinement = check_options(request)
-    with watch.stage("read"):
-        segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
-        image = load_image(request.image) if request.image else None
-        tissue = _tissue(request)
-        pet = _pet(request, segmentation)
-        store = open_store(request.store)
-        store = store.with_folded() if request.folded else store
-        _ = store.atlas
-    with staged_folder(request.out) as folder:
-        with watch.stage("registration"):
-            shown = tissue.picture() if image is None and tissue is not None else image
-            spatial = request.placement.map_to(store.atlas, segmentation, shown, folder)
-        with ExitStack() as opened:
-            with watch.stage("open index"):
-                retriever: Retriever = (
-                    opened.enter_context(cluster_index(store, request.scheduler))
-                    if request.scheduler
-                    else open_retriever(
-                        store,
-                        request.method,
-                        measure=request.measure,
-                        rerank=request.rerank,
-                        search_thresholds=request.search_thresholds,
-                        engine=request.engine,
-                        device=request.device,
-                        progress=announce and _making_of(announce),
-                    )
-                )
-            found = answer(
-                store,
-                retriever,
-                segmentation,
-                spatial,
-                top_k=request.top_k,
-                distinct=request.distinct,
-                refinement=refinement,
-                pet=pet,
-                tissue=tissue,
-                watch=watch,
-            )
-            if found.before is not None and _exact(request):
-                with watch.stage("expectation"):
-                    found = _judged(found, store, retriever)
-        with watch.stage("write images"):
-            maps = write_images(found, store, folder)
-        if found.before is not None and request.keep and not store.pinned:
-            with watch.stage("keep"):
-                found = _kept(found, store)
-        record = as_record(found, store, _settings(request), watch.seconds)
-        with watch.stage("report"):
-            from .report import write_report  # matplotlib takes a second to import
-
-            background, anatomy = background_of(found, shown, store)
-            write_report(found, record, background, anatomy, maps, folder)
-        record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
-        write_record(posterior_record(found.posterior), folder, "posterior")
-        write_record(record, folder)
-    if isinstance(spatial, AntsMap) and request.transform is None:
-        spatial.folder = request.out / "transform"  # where it has just moved
-    return found, record
-
-
-def _judged(found: Answer, store: TumorStore, retriever: Retriever) -> Answer:
-    """Warn where the best match is worse than those of tumours of the prior are."""
-    expected, score = least_expected(store, retriever), float(found.hits.scores[0])
-    if expected is None or score >= expected:
-        return found
-    doubt = (
-        f"no tumour of the prior explains these masks well: the best match's Dice sum is {score:.2f}, and of simulated "
-        f"tumours 99 % reach {expected:.2f}. What was refined fits as this growth model can"
-    )
-    return replace(found, warnings=(*found.warnings, doubt))
-
-
-def _kept(found: Answer, store: TumorStore) -> Answer:
-    ids, doubt = keep(store, found.posterior, found.spatial)
-    return replace(found, kept=tuple(ids), warnings=(*found.warnings, *([doubt] if doubt else [])))
-
-
-def _making_of(announce: Callable[[str], None]) -> Callable[[int, int], None]:
-    return lambda done, total: announce(f"making the index: {done:,} of {total:,} tumours")
+    def as_record(self) -> dict[str, object]:
+        """How it searches, as plain values."""
+        settings: dict[str, object] = {
+            "method": self.method,
+            "measure": self.measure,
+            "engine": self.engine,
+            "device": self.device,
+            "rerank": self.rerank,
+            "thresholds": "search" if self.search_thresholds else "fixed",
+            "top_k": self.top_k,
+            "distinct": self.distinct,
+            "refine": self.stage.name,
+        }
+        if self.image is not None:
+            settings["registration"] = self.registration
+        return settings
 
 
 def check_options(request: QueryRequest) -> Refinement | None:
@@ -243,59 +154,7 @@ def _check_search(request: QueryRequest) -> None:
         request.engine,
         request.device,
     )
-    if request.scheduler is not None and not _exact(request):
+    if request.scheduler is not None and not request.exact:
         raise InputError(
             "a cluster searches by exact Dice alone: leave out --scheduler, or --method, --measure and --thresholds"
         )
-
-
-def _exact(request: QueryRequest) -> bool:
-    return request.method == request.measure == "dice" and not request.search_thresholds
-
-
-def _tissue(request: QueryRequest) -> Tissue | None:
-    if request.white is None or request.grey is None:
-        return None
-    return load_tissue(request.white, request.grey)
-
-
-def _pet(request: QueryRequest, segmentation: Segmentation) -> NDArray[np.float32] | None:
-    if request.pet is None:
-        return None
-    image = load_image(request.pet)
-    if not image.frame.same_as(segmentation.frame):
-        raise InputError(f"{request.pet} is not on the segmentation's grid: resample it there first")
-    values = np.asarray(image.data, np.float32)
-    check_pet(values, str(request.pet))
-    return values
-
-
-def background_of(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:
-    """Find what an answer can be shown on: the patient's MRI, or else the atlas's, on the segmentation's grid.
-
-    Returns:
-        The image, and what it is in words.
-    """
-    grid = found.segmentation.frame
-    if image is None:
-        return found.spatial.to_patient(store.atlas.t1, store.frame, grid), "the atlas's T1, as no MRI was given"
-    if image.frame.same_as(grid):
-        return np.asarray(image.data, dtype=np.float32), f"the patient's {image.path.name}"
-    return grid.resample(image.data, image.frame), f"the patient's {image.path.name}"
-
-
-def _settings(request: QueryRequest) -> dict[str, object]:
-    settings: dict[str, object] = {
-        "method": request.method,
-        "measure": request.measure,
-        "engine": request.engine,
-        "device": request.device,
-        "rerank": request.rerank,
-        "thresholds": "search" if request.search_thresholds else "fixed",
-        "top_k": request.top_k,
-        "distinct": request.distinct,
-        "refine": request.stage.name,
-    }
-    if request.image is not None:
-        settings["registration"] = request.registration
-    return settings

@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _work(asked: dict[str, Any], folder: Path, store: str, tell: Any) -> None:
-    from ..retrieval.request import background_of, run_query
+    from ..retrieval.query import background_of, run_query
     from ..store.nifti import load_image
     from ..store.reader import open_store
     from .asking import request_of

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from gliodex.cli.query import _KEPT
+from gliodex.cli.answers import _KEPT
 from gliodex.cli.train_lmi import Arch, ScaleName, TargetName
 from gliodex.learn.growth import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, network_file
 from gliodex.learn.growth.targets import Targets
@@ -119,6 +119,7 @@ def test_a_query_keeps_what_fits_best_and_writes_it_to_the_store(ask, store, seg
     assert "A network that has" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_network_competes_with_the_best_match_at_any_thresholds(ask, store, seg, out):
     """Or a query might answer worse with the stage than `--thresholds search` does without."""
     records = []

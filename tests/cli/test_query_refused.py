@@ -182,9 +182,7 @@ def test_older_results_stay_when_a_query_is_refused(ask, tmp_path, out):
     assert files_below(out) == before
 
 
-@pytest.mark.parametrize(
-    "place", ["retrieval.request.write_images", "retrieval.report.draw", "retrieval.request.answer"]
-)
+@pytest.mark.parametrize("place", ["retrieval.query.write_images", "retrieval.report.draw", "retrieval.query.answer"])
 def test_a_fault_in_the_middle_is_said_and_leaves_nothing(ask, out, monkeypatch, place):
     def fail(*_, **__):
         raise RuntimeError("boom")
@@ -201,7 +199,7 @@ def test_an_interrupted_query_leaves_nothing(ask, out, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliodex.retrieval.request.write_images", stop)
+    monkeypatch.setattr("gliodex.retrieval.query.write_images", stop)
     ran = ask()
     assert ran.code == 130
     assert ran.said

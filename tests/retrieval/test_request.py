@@ -301,7 +301,7 @@ def test_a_fault_in_the_middle_leaves_nothing(asked, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("fault")
 
-    monkeypatch.setattr("gliodex.retrieval.request.as_record", fail)
+    monkeypatch.setattr("gliodex.retrieval.query.as_record", fail)
     with pytest.raises(RuntimeError, match="fault"):
         run_query(replace(asked.request, out=tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []

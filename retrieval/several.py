@@ -1,0 +1,113 @@
+"""One patient, asked of several stores: which growth model, or which size, explains this tumour best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+from ..errors import InputError
+from ..store.reader import TumorStore
+from .answer import Stopwatch
+from .outputs import DISCLAIMER, staged_folder, write_record
+from .query import Case, settle, store_of, write_answer
+from .request import QueryRequest, check_options
+
+
+def run_queries(
+    request: QueryRequest, stores: list[str], announce: Callable[[str], None] | None = None
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Ask several stores of one patient, who is registered once; each answer has a folder of the store's name.
+
+    Args:
+        request: what to do; `request.store` is not looked at.
+        stores: paths, each as `QueryRequest.store`.
+        announce: told of each stage as it begins.
+
+    Returns:
+        The content of stores.json, which compares them: of each its name, model, size, and the Dice sums in the
+        patient, and the name of the best; and by name, of each store, the content of its matches.json.
+
+    Raises:
+        GliodexError: anything the user can mend; nothing is written then, though what earlier stores have refined may
+            have been kept in them.
+    """
+    requests = {
+        name: replace(request, store=path, out=request.out / name) for name, path in distinct_names(stores).items()
+    }
+    stages = {name: check_options(one) for name, one in requests.items()}
+    watch = Stopwatch(announce)
+    with watch.stage("read"):
+        case = Case.read(request)
+        opened = {name: store_of(one) for name, one in requests.items()}
+        check_atlases(opened)
+    records: dict[str, dict[str, Any]] = {}
+    with staged_folder(request.out) as folder:
+        with watch.stage("registration"):
+            spatial = case.placed(request, next(iter(opened.values())), folder)
+        for name, store in opened.items():
+            own = Stopwatch(_about(name, announce))
+            own.seconds |= watch.seconds
+            (folder / name).mkdir()
+            _, records[name] = write_answer(requests[name], case, store, spatial, stages[name], folder / name, own)
+        compared = comparison(opened, records)
+        write_record(compared, folder, "stores")
+    settle(spatial, request)
+    return compared, records
+
+
+def distinct_names(stores: list[str]) -> dict[str, str]:
+    """Name stores by their folders: paths by name.
+
+    Raises:
+        InputError: two have one name.
+    """
+    named: dict[str, str] = {}
+    for path in stores:
+        name = path.rstrip("/").rpartition("/")[2]
+        if name in named:
+            raise InputError(f"two stores are called {name}: their answers would share a folder; rename one")
+        if name in ("", ".", ".."):
+            raise InputError(f"{path} has no name to call its answer by: give the folder's name")
+        named[name] = path
+    return named
+
+
+def check_atlases(stores: dict[str, TumorStore]) -> None:
+    """See that a patient who is placed in one store's atlas is placed in all.
+
+    Raises:
+        InputError: their atlases differ.
+    """
+    (first, one), *others = stores.items()
+    for name, store in others:
+        if store.atlas.digest != one.atlas.digest:
+            raise InputError(
+                f"{name} is of another atlas ({store.atlas.name}) than {first} ({one.atlas.name}): ask each alone"
+            )
+
+
+def comparison(stores: dict[str, TumorStore], records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Say what each store found, and which is closest to the patient: by Dice of core and whole, summed, there."""
+    found = {
+        name: {
+            "model": str(store.manifest.model["model"]),
+            "version": store.version,
+            "tumours": len(store),
+            "matched": (records[name]["refinement"] or {"before": records[name]["patient_space"]})["before"]["score"],
+            "score": records[name]["patient_space"]["score"],
+            "warnings": records[name]["warnings"],
+        }
+        for name, store in stores.items()
+    }
+    return {
+        "software": f"gliodex {version('gliodex')}",
+        "notice": DISCLAIMER,
+        "stores": found,
+        "best": max(found, key=lambda name: found[name]["score"]),
+    }
+
+
+def _about(name: str, announce: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    return announce and (lambda stage: announce(f"{name}: {stage}"))
