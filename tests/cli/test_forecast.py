@@ -72,6 +72,7 @@ def test_an_adc_stands_for_a_density(foretell, files, out):
     assert json.loads((out / "forecast.json").read_text())["compared"][0]["whole"]["dice"] > 0.4
 
 
+@pytest.mark.slow
 def test_without_tissue_the_atlas_is_carried_to_the_patient(foretell, out):
     ran = foretell("--voxel-mm", "4", place=("--space", "atlas"))
     assert ran.code == 0, ran.err
@@ -122,6 +123,7 @@ def test_a_density_that_is_none_is_refused(foretell, files, out, tmp_path):
     query_refused(foretell(first=("--density", far)), out, "lies in the tissue")
 
 
+@pytest.mark.slow
 def test_other_grids_are_no_matter(foretell, files, out, tmp_path):
     """The same first density with flipped axes, on a shifted grid."""
     image = nib.load(files["density0"])

@@ -95,6 +95,7 @@ class TestQuery:
         assert record["units"]["mass_effect"] == "Pa"
         assert "γ kPa" in (out / "report.html").read_text()
 
+    @pytest.mark.slow
     def test_refinement_searches_how_hard_it_pushes(self, ask, pushing_store, seg, out):
         ran = ask("--refine", "local", "--evaluations", "64", "--refine-in", "atlas", store=pushing_store, seg=seg)
         assert ran.code == 0, ran.err

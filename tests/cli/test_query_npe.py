@@ -47,6 +47,7 @@ def test_the_truth_lies_in_the_posterior(learned, out, anatomy):
     assert record["patient_space"]["score"] > 1.4
 
 
+@pytest.mark.slow
 def test_the_same_query_gives_the_same(learned):
     few = "--simulations", "60", "--rounds", "1"
     assert learned(*few)["posterior"]["credible_intervals"] == learned(*few)["posterior"]["credible_intervals"]

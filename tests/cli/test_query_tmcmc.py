@@ -112,6 +112,7 @@ def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, pla
         assert two["low"] < one["high"], name
 
 
+@pytest.mark.slow
 def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots_store, scans, out, monkeypatch):
     whole = plain
     real, saved = transitional_stage.save_checkpoint, []

@@ -38,6 +38,7 @@ class TestRawConforms(RetrieverTests):
         return self.open(store)
 
 
+@pytest.mark.slow
 class TestStandardisedConforms(RetrieverTests):
     def open(self, store):
         return open_retriever(store, "radiomics-standardised")

@@ -11,6 +11,7 @@ from .brute_force import masks_of, population, queries
 from .retriever_conformance import RetrieverTests
 
 
+@pytest.mark.slow
 class TestHausdorffConforms(RetrieverTests):
     def open(self, store):
         return open_retriever(store, measure="hausdorff", rerank=1000)

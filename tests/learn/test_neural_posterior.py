@@ -85,6 +85,7 @@ def test_densities_are_those_of_the_draws(inferred):
     assert mass == pytest.approx(share, rel=0.15)
 
 
+@pytest.mark.slow
 def test_seeds_repeat_and_differ(inferred):
     again = infer_from_labels(Balls(), OBSERVED, SMALL)
     np.testing.assert_array_equal(again.draw(50, 1), inferred.draw(50, 1))

@@ -1,5 +1,7 @@
 """A store with real anatomy, shared by the tests of retrieval and of the command line, and patients made from it."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -33,12 +35,17 @@ RESULT_FILES = POSTERIOR_MAPS | {
 
 def shared_store(tmp_path_factory):
     """Path of a store of 24 tumours in icbm152, with its index; made once a test run. Tests must not change it."""
-    path = tmp_path_factory.getbasetemp() / "brain-store"
-    if not path.exists():
-        with pytest.MonkeyPatch.context() as patch:  # one segment, however long numba takes to compile
-            patch.setattr(builder, "COMMIT_SECONDS", 1e9)
-            build(path, STORE_TUMOURS, STORE_SEED, load_atlas("icbm152"), workers=1)
-        build_index(open_store(path))
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    path = base / "brain-store"
+    with (base / "brain-store.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (path / "derived").exists():
+            with pytest.MonkeyPatch.context() as patch:  # one segment, however long numba takes to compile
+                patch.setattr(builder, "COMMIT_SECONDS", 1e9)
+                build(path, STORE_TUMOURS, STORE_SEED, load_atlas("icbm152"), workers=1)
+            build_index(open_store(path))
     return path
 
 

@@ -181,6 +181,7 @@ assert (one == two).all(), abs(one - two).max()
 """
 
 
+@pytest.mark.slow
 def test_one_thread_and_the_same_seed_give_the_identical_transform(atlas, patient_files, tmp_path):
     """In a process of its own: ITK asks once, at its first use, how many threads there shall be."""
     with creating(tmp_path / "store", atlas, {"model": "test"}, "test"):

@@ -56,6 +56,7 @@ def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
     assert set(told["files"]) >= SERVED_FILES
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
     process, client, _ = running
     job = ask(client, refine="local", evaluations=100000).json()["id"]
@@ -85,6 +86,7 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
     assert (told["status"], told["attempt"]) == ("done", 2)
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_dies_is_cancelled_by_another(running, ask):
     process, client, folder = running
     job = ask(client, refine="local", evaluations=100000).json()["id"]

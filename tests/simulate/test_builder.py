@@ -39,7 +39,9 @@ def snapshots(request):
     return getattr(request, "param", 0)
 
 
-with_and_without_snapshots = pytest.mark.parametrize("snapshots", [0, 3], indirect=True, ids=["ends", "snapshots"])
+with_and_without_snapshots = pytest.mark.parametrize(
+    "snapshots", [pytest.param(0, marks=pytest.mark.slow), 3], indirect=True, ids=["ends", "snapshots"]
+)
 
 
 @pytest.fixture

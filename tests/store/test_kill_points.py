@@ -76,12 +76,16 @@ def moments(life, tmp_path):
 
 
 # as the disk sees it, a kill after a step is one before the next
-@pytest.mark.parametrize("after", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["before", "after"])
-def test_a_life_killed_at_any_step_is_in_a_committed_state_and_goes_on(tmp_path, life, states, moments, after):
+@pytest.mark.parametrize(
+    ("after", "every"),
+    [(False, 4), *(pytest.param(after, 1, marks=pytest.mark.slow) for after in (False, True))],
+    ids=["before-some", "before", "after"],
+)
+def test_a_life_killed_at_any_step_is_in_a_committed_state_and_goes_on(tmp_path, life, states, moments, after, every):
     path = tmp_path / "store"
     for number, (before, steps) in enumerate(moments):
         seen = set()
-        for step in range(1, steps + 1):
+        for step in range(steps, 0, -every):
             if before.exists():
                 shutil.copytree(before, path)
             done = []

@@ -254,5 +254,5 @@ class Store(RuleBasedStateMachine):
 
 TestStore = Store.TestCase
 TestStore.settings = settings(
-    deadline=None, stateful_step_count=15, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, stateful_step_count=15, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )

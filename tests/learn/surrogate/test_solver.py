@@ -100,6 +100,7 @@ def test_what_comes_with_gliodex_is_found_by_its_name_unless_a_file_is_called_so
         _ = named_surrogate("large").record
 
 
+@pytest.mark.slow
 def test_the_one_that_comes_with_gliodex_says_tumours_of_an_anatomy_that_it_has_not_seen(icbm152):
     """Figures of many are in its card."""
     surrogate, solver = SurrogateSolver(icbm152, named_surrogate("small")), FisherKolmogorov(icbm152)

@@ -112,6 +112,7 @@ def test_of_stores_that_differ_in_size_it_is_said():
     assert "differ in size (20,000 against 5,000), by which alone the larger is closer" in told
 
 
+@pytest.mark.slow
 def test_its_own_tumours_are_asked_besides(brain_store, cohort, tmp_path):
     """The best of an unseen tumour is that of brute force over the store; patients' figures stay as they are."""
     found = plausibility([str(brain_store.path)], cohort, tmp_path / "out", "atlas", own=4, seed=8)

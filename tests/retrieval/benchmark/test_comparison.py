@@ -61,6 +61,7 @@ def test_a_process_that_fails_says_why_in_a_line(brain_store):
         ask(brain_store, Way("ae"), [unseen(brain_store, 1, seed=9)])
 
 
+@pytest.mark.slow
 def test_the_benchmark_leaves_lines_a_table_and_a_plot(store, tmp_path):
     for n, tumour in enumerate((3, 7)):
         (tmp_path / "cohort" / str(n)).mkdir(parents=True)

@@ -24,6 +24,7 @@ def test_it_is_a_tumour_of_a_rats_size_that_grows(problem):
     assert (problem.observed[[0, -1]] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_posterior_of_few_simulations_holds_the_truth_and_foretells_the_later_day(problem):
     found = infer_from_labels(problem, problem.observed, NeuralSettings(simulations=150, rounds=2))
     assert found.levels(TRUTH[None], problem.observed[None], 1000)[0] < 0.9

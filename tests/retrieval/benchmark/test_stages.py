@@ -56,6 +56,7 @@ def test_a_campaign_of_the_store_is_no_truth(brain_store):
         next(truths_of(brain_store, 3))
 
 
+@pytest.mark.slow
 def test_stages_are_compared_with_the_truth(brain_store, tmp_path):
     request = StagesRequest(str(brain_store.path), tmp_path / "out", truths=2, seed=9, local=LocalSettings(32, 1))
     rows = compare_stages(request)

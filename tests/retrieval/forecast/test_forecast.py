@@ -89,6 +89,7 @@ def test_chances_are_shares_of_the_samples(found):
     np.testing.assert_allclose(chance, np.mean(shown, axis=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_repeats(found, problem, scans):
     again = forecast(problem, (LATER, 75.0), SETTINGS, scans[3:])
     np.testing.assert_array_equal(again.volumes_ml["core"], found.volumes_ml["core"])
