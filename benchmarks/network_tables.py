@@ -118,7 +118,7 @@ def _ablations() -> list[str]:
     about = (
         f"What a surrogate sees, and what it is trained for (`{found['command']}`): each learned from "
         f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; paper 000's own "
-        f"network saw {found['paper_tumours']:,} once. Minutes of training on 2 cores: "
+        f"network saw {found['paper_tumours']:,} once: as many minutes allow no more. Minutes on 2 cores: "
         + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items())
         + "."
     )
