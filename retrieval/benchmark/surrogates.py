@@ -8,36 +8,31 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...learn.surrogate import SurrogateFile, SurrogateSolver, named_surrogate
-from ...learn.surrogate.crops import corner_of
 from ...simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters, load_atlas
 from ...store.atlas import Atlas
+from ...store.cores import available_cores
 from ...store.frame import Frame
 from ...store.reader import TumorStore, open_store
 from ..outputs import staged_folder
+from .surrogate_errors import LEVELS, TISSUES, Row, Volume, crop_slices, density_errors, known
+from .surrogate_figures import plot_growth, plot_histograms
 
-Row = dict[str, Any]
 Announce = Callable[[str, int, int], None]
-Volume = NDArray[np.float32]
-
-LEVELS = (0.2, 0.4, 0.8)
-"""Densities at which outlines are compared (paper 000, Fig. 7)."""
 
 PAPER = {"paper 000: 3 tissues": (0.821, 0.813, 0.815), "paper 000: CSF alone": (0.798, 0.799, 0.801)}
 """Mean Dice at `LEVELS` on 2,000 tumours of 5 unseen anatomies (paper 000, Figs. 7 and 10)."""
 
-TISSUES = ("white", "grey", "csf")
-CROP = 64
-"""Voxels along each edge of the cube around the seed that densities are compared in (paper 000, §II.2)."""
+BATCH = 32
+"""Tumours that are asked for at once, where that is timed."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,20 @@ def compare_surrogates(
         for number, store in enumerate(stores):
             ways = dict(_ways(store, files, other, request.device))
             solver = FisherKolmogorov(store.atlas, _settings(store))
+            learned: list[GrowthParameters] = []
+            found: list[Row] = []
             for n, tumour in enumerate(store.ids[: request.tumours].tolist(), 1):
                 announce("unseen anatomies", number * request.tumours + n, len(stores) * request.tumours)
                 if all(file.ranges.hold(store.parameters(tumour)) for file in files):
-                    rows += _held_against_simulation(store, tumour, ways, solver)
+                    learned.append(store.parameters(tumour))
+                    found += _held_against_simulation(store, tumour, ways, solver)
+            if learned:
+                at_once = {way: _at_once(say, learned) for way, say in ways.items()}
+                solved = _at_once(solver, learned)
+                rows += [row | {"at_once": at_once[row["way"]], "solver_at_once": solved} for row in found]
             if number == 0:
-                plot_growth(store, SurrogateSolver(store.atlas, files[0], device=request.device), folder / "growth.png")
+                first = SurrogateSolver(store.atlas, files[0], device=request.device)
+                plot_growth(store, _settings(store), first, folder / "growth.png")
         if not rows:
             raise InputError(f"no tumour of these stores grew as {files[0].path} has learned: build others")
         (folder / "surrogate.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -172,29 +175,19 @@ def _held_against_simulation(
         yield row | density_errors(said[inside], truth[inside], store.atlas, inside)
 
 
-def crop_slices(frame: Frame, parameters: GrowthParameters) -> tuple[slice, ...]:
-    """Voxels of a frame that lie in the cube around a seed."""
-    corner = corner_of(frame.voxel(parameters.seed_mm), CROP)
-    return tuple(slice(max(a, 0), min(a + CROP, size)) for a, size in zip(corner, frame.shape, strict=True))
-
-
-def density_errors(said: Volume, truth: Volume, atlas: Atlas, inside: tuple[slice, ...]) -> Row:
-    """Compare densities as paper 000's authors do.
-
-    Returns:
-        Dice of what is denser than each of `LEVELS`, None where nothing is in either; mean absolute error in each
-        tissue, of voxels where either has tumour, None where there is none.
-    """
-    off, there = np.abs(said - truth), (truth >= _TINY) | (said >= _TINY)
-    row: Row = {}
-    for level in LEVELS:
-        a, b = said > np.float32(level), truth > np.float32(level)
-        total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-        row[f"dice_{level:g}"] = 2 * int(np.count_nonzero(a & b)) / total if total else None
-    for name in TISSUES:
-        where = there & (getattr(atlas, name)[inside] >= _HALF)
-        row[f"mae_{name}"] = float(off[where].mean(dtype=np.float64)) if where.any() else None
-    return row
+def _at_once(say: Way, tumours: list[GrowthParameters]) -> float:
+    """Seconds that a tumour takes where `BATCH` are asked for at once, on all cores: the median of three times."""
+    tumours = [tumours[n % len(tumours)] for n in range(BATCH)]
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        if isinstance(say, SurrogateSolver):
+            say.grow_all(tumours)
+        else:
+            with ThreadPoolExecutor(available_cores()) as pool:
+                list(pool.map(say, tumours))
+        seconds.append((time.perf_counter() - begun) / BATCH)
+    return float(np.median(seconds))
 
 
 def summarise(rows: list[Row]) -> list[Row]:
@@ -206,7 +199,7 @@ def summarise(rows: list[Row]) -> list[Row]:
         anatomies = list(dict.fromkeys(row["anatomy"] for row in chosen))
         means = {}
         for name in names:
-            values = [_known([row for row in chosen if row["anatomy"] == a], name) for a in anatomies]
+            values = [known([row for row in chosen if row["anatomy"] == a], name) for a in anatomies]
             means[name] = _mean_over(values) if any(map(len, values)) else None
         found.append(
             {
@@ -214,8 +207,7 @@ def summarise(rows: list[Row]) -> list[Row]:
                 "tumours": len(chosen),
                 "anatomies": len(anatomies),
                 "means": means,
-                "seconds": float(np.median(_known(chosen, "seconds"))),
-                "solver_seconds": float(np.median(_known(chosen, "solver_seconds"))),
+                **{name: float(np.median(known(chosen, name))) for name in _SECONDS},
             }
         )
     return found
@@ -239,81 +231,24 @@ def _mean_over(anatomies: list[NDArray[np.float64]]) -> list[float]:
 
 def surrogate_table(summaries: list[Row]) -> str:
     """Write a line a way, in Markdown; then the paper's, and what the solver itself takes."""
-    head = ["way", "n", *(f"Dice at {level:g}" for level in LEVELS), *(f"MAE {name}" for name in TISSUES), "ms"]
+    first = summaries[0]
+    timed = ("seconds", "at_once") if "at_once" in first else ("seconds",)
+    head = ["way", "n", *(f"Dice at {level:g}" for level in LEVELS), *(f"MAE {name}" for name in TISSUES)]
+    head += ["ms", f"ms, {BATCH} at once"][: len(timed)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in summaries:
         cells = [row["way"], f"{row['tumours']:,}"]
         cells += [f"{m[0]:.3f} ({m[1]:.3f} to {m[2]:.3f})" if m else "" for m in row["means"].values()]
-        cells.append(f"{1e3 * row['seconds']:.0f}")
+        cells += [f"{1e3 * row[name]:.1f}" for name in timed]
         lines.append(f"| {' | '.join(cells)} |")
     for way, dices in PAPER.items():
-        cells = [way, "2,000", *(f"{d:.3f}" for d in dices), "", "", "", ""]
+        cells = [way, "2,000", *(f"{d:.3f}" for d in dices), *[""] * (len(TISSUES) + len(timed))]
         lines.append(f"| {' | '.join(cells)} |")
-    first = summaries[0]
     cells = ["the solver, in the anatomy itself", f"{first['tumours']:,}", *["1.000"] * 3, *["0.000"] * 3]
-    cells.append(f"{1e3 * first['solver_seconds']:.0f}")
+    cells += [f"{1e3 * first[f'solver_{name}']:.1f}" for name in timed]
     lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def plot_histograms(rows: list[Row], path: Path) -> None:
-    """Draw how Dice and errors are distributed, a row a way (paper 000, Figs. 6 and 7); PNG."""
-    ways = list(dict.fromkeys(row["way"] for row in rows))
-    figure = Figure(figsize=(8.6, 2.4 * len(ways) + 0.6), layout="constrained")
-    axes = figure.subplots(len(ways), 2, squeeze=False)
-    for (left, right), way in zip(axes, ways, strict=True):
-        chosen = [row for row in rows if row["way"] == way]
-        for colour, level in zip(_COLOURS, LEVELS, strict=True):
-            values = _known(chosen, f"dice_{level:g}")
-            left.hist(values, np.linspace(0, 1, 41), histtype="step", color=colour, label=f"above {level:g}")
-        for colour, name in zip(_COLOURS, TISSUES, strict=True):
-            values = np.maximum(_known(chosen, f"mae_{name}"), _LEAST_SHOWN)
-            right.hist(values, np.geomspace(_LEAST_SHOWN, 1, 41), histtype="step", color=colour, label=_SAID[name])
-        right.set_xscale("log")
-        left.set_title(way, loc="left", fontsize=10)
-        left.set_ylabel("tumours")
-        for ax in (left, right):
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.legend(frameon=False, fontsize=8, loc="best")
-    axes[-1, 0].set_xlabel("Dice")
-    axes[-1, 1].set_xlabel("mean absolute error")
-    figure.savefig(path, dpi=110)
-
-
-def plot_growth(store: TumorStore, surrogate: SurrogateSolver, path: Path) -> None:
-    """Draw a tumour as it grows: simulated above, said by the surrogate below (paper 000, Fig. 4); PNG."""
-    solver = FisherKolmogorov(store.atlas, _settings(store))
-    known = [n for n in store.ids[:_LOOKED_AT].tolist() if surrogate.ranges.hold(store.parameters(n))]
-    if not known:
-        raise InputError(f"no tumour of {store.path} grew as {surrogate.file.path} has learned: build others")
-    sized = max(known, key=lambda tumour: np.count_nonzero(store.density(tumour) >= _HALF))
-    last = store.parameters(sized)
-    days = np.linspace(0.2, 1.0, 6) * last.duration
-    days = days[[surrogate.ranges.hold(replace(last, duration=day)) for day in days.tolist()]]
-    voxel = np.floor(store.frame.voxel(last.seed_mm) + 0.5).astype(int)
-    x, y, _ = crop_slices(store.frame, last)
-    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
-    axes = figure.subplots(2, len(days), squeeze=False)
-    for column, day in zip(axes.T, days.tolist(), strict=True):
-        parameters = replace(last, duration=day)
-        ways: tuple[Way, Way] = (solver, surrogate)
-        for ax, say in zip(column, ways, strict=True):
-            plane = say(parameters)[x, y, voxel[2]]
-            csf = store.atlas.csf[x, y, voxel[2]] >= _HALF
-            ax.imshow(plane.T, origin="lower", cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
-            ax.contour(csf.T, [0.5], colors="#7fb7d6", linewidths=0.5)
-            ax.set_xticks([])
-            ax.set_yticks([])
-        column[0].set_title(f"{day:.0f} days", fontsize=9)
-    axes[0, 0].set_ylabel("solver")
-    axes[1, 0].set_ylabel("surrogate")
-    figure.savefig(path, dpi=110)
-
-
-def _known(rows: list[Row], name: str) -> NDArray[np.float64]:
-    return np.array([row[name] for row in rows if row.get(name) is not None], np.float64)
-
-
-_COLOURS = ("#4477aa", "#cc6677", "#117733")
-_SAID = {"white": "white matter", "grey": "grey matter", "csf": "CSF"}
-_TINY, _HALF, _LEAST_SHOWN, _LOOKED_AT, _RESAMPLED = 0.001, 0.5, 1e-4, 60, 2000
+_RESAMPLED = 2000
+_SECONDS = ("seconds", "solver_seconds", "at_once", "solver_at_once")

@@ -5,8 +5,9 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.learn.surrogate import Ranges, SurrogateFile, train_surrogate
-from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates, surrogates
-from gliodex.retrieval.benchmark.surrogates import Elsewhere, crop_slices, density_errors, summarise, surrogate_table
+from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates, surrogate_errors, surrogates
+from gliodex.retrieval.benchmark.surrogate_errors import crop_slices, density_errors
+from gliodex.retrieval.benchmark.surrogates import Elsewhere, summarise, surrogate_table
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 from ...learn.surrogate.tiny import anatomy_stores, settings
@@ -76,7 +77,7 @@ def test_errors_are_told_for_each_tissue_and_nothing_where_there_is_nothing(smal
 
 
 def test_the_cube_lies_around_the_seed(anatomies, monkeypatch):
-    monkeypatch.setattr(surrogates, "CROP", 8)
+    monkeypatch.setattr(surrogate_errors, "CROP", 8)
     store = anatomies[0]
     for tumour in store.ids[:5].tolist():
         parameters = store.parameters(tumour)
@@ -101,6 +102,8 @@ def test_surrogates_are_compared_with_simulations(request_of, anatomies, network
     table = surrogate_table(summaries).splitlines()
     assert len(table) == 2 + 2 + 2 + 1
     assert "| 0.821 | 0.813 | 0.815 |" in table[4]
+    assert {line.count("|") for line in table} == {11}
+    assert all(0 < row[name] < 10 for row in summaries for name in ("at_once", "solver_at_once"))
     means = {row["way"]: row["means"]["dice_0.2"] for row in summaries}
     assert means["tiny"][3] <= len(known)
     assert 0 <= means["tiny"][1] <= means["tiny"][0] <= means["tiny"][2] <= 1
@@ -109,7 +112,8 @@ def test_surrogates_are_compared_with_simulations(request_of, anatomies, network
 def test_intervals_are_of_anatomies():
     """Tumours of an anatomy are alike here: ten times as many say no more."""
     rows = [
-        {"way": "one", "anatomy": name, "tumour": n, "seconds": 1.0, "solver_seconds": 1.0, "dice_0.2": dice}
+        {"way": "one", "anatomy": name, "tumour": n, "dice_0.2": dice}
+        | dict.fromkeys(("seconds", "solver_seconds", "at_once", "solver_at_once"), 1.0)
         for name, dice in (("a", 0.6), ("b", 0.8), ("c", 1.0))
         for n in range(200)
     ]
