@@ -165,6 +165,14 @@ def _service_rows() -> list[tuple[str, str, str]]:
     if "jobs" in found:
         figure = f"{found['jobs_done']} done in {found['jobs_s']} s, {found['memory_gb']} GB at most"
         rows.append((f"{found['jobs']} queries with registration, queued at once", figure, "one worker; all processes"))
+    if page := latest("page"):
+        rows.append(
+            (
+                "page in headless Chromium without a graphics card",
+                f"painted after {page['first_paint_s']} s, an answer {page['drawn_after_end_s']} s after it is there",
+                f"medians of {page['times']}; {page['drawn_from_link_s']} s from its link, nothing loaded before",
+            )
+        )
     return rows
 
 
