@@ -2,10 +2,10 @@
 
     python benchmarks/lmi_tmcmc.py STORE FOLDER [--patients 10] [--samples 1024]
 
-FOLDER holds a folder a patient with seg.nii.gz, in SRI24 space. Both look at the patient in the atlas: the network's
-first answer, simulated, and the most probable tumour of transitional MCMC with the store's ranges, begun around the
-matches. Both are also held against the patient's outlines, at the thresholds that fit each best. Takes some minutes a
-patient on 2 cores.
+FOLDER holds a folder a patient with seg.nii.gz, in SRI24 space. All look at the patient in the atlas: the network's
+first answer, simulated; what `--refine lmi` makes of it; and transitional MCMC with the store's ranges, begun around
+the matches: its most probable tumour, and the mean density of its posterior. The first answer and that tumour are also
+held against the patient's outlines, at the thresholds that fit each best. Takes some minutes a patient on 2 cores.
 """
 
 import argparse
@@ -36,13 +36,22 @@ store = gliodex.open_store(arguments.store)
 reader = GrowthReader.of(store)
 solver = FisherKolmogorov(store.atlas, FisherKolmogorovSettings.from_record(store.manifest.model, store.path, ""))
 index, spatial = gliodex.DiceIndex.open(store), space_map("sri24", store.atlas)
+lmi = StageChoice("lmi", "atlas")
 choice = StageChoice("tmcmc", "atlas", prior="store", around_matches=True, samples=arguments.samples)
+
+
+def alike(one: np.ndarray, other: np.ndarray, level: float) -> float | None:
+    a, b = (values >= np.float32(level) for values in (one, other))
+    return round(dice(a, b), 3) if a.any() or b.any() else None
+
+
 rows = []
 for case in cases_of(arguments.folder)[: arguments.patients]:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         found = answer(store, index, segmentation_of(case), spatial, refinement=choice.stage(Path(folder)))
         sampled_s = time.perf_counter() - begun
+        refined = answer(store, index, segmentation_of(case), spatial, refinement=lmi.stage(Path(folder)))
     begun = time.perf_counter()
     told = reader(found.core_atlas, found.whole_atlas)
     told_s = time.perf_counter() - begun
@@ -52,9 +61,12 @@ for case in cases_of(arguments.folder)[: arguments.patients]:
     best = found.posterior.best.parameters
     row = {"seconds": round(sampled_s, 1), "network_ms": round(1e3 * told_s, 1), "farther": told.farther}
     row |= {"network_fits": round(sum(fit(told_growth).dice), 3), "sampler_fits": round(sum(fit(best).dice), 3)}
+    mean = found.posterior.maps(0.1).mean
     for level in (0.01, 0.1, 0.8):
-        a, b = (values >= np.float32(level) for values in (density, found.density_atlas))
-        row[f"dice_{level:g}"] = round(dice(a, b), 3) if a.any() or b.any() else None
+        row[f"dice_{level:g}"] = alike(density, found.density_atlas, level)
+    row["mean_dice_0.01"] = alike(density, mean, 0.01)
+    row["refined_dice_0.01"] = alike(refined.density_atlas, found.density_atlas, 0.01)
+    row["refined_mean_dice_0.01"] = alike(refined.density_atlas, mean, 0.01)
     rows.append(row)
     print(len(rows), row, flush=True)
 values = np.array([row["dice_0.01"] for row in rows])
@@ -67,6 +79,13 @@ keep(
         "interval_95": interval(values),
         "median": round(float(np.median(values)), 3),
         "fits": [round(float(np.mean([row[f"{who}_fits"] for row in rows])), 3) for who in ("network", "sampler")],
+        "others": {
+            name: [
+                round(float(np.mean([row[name] for row in rows])), 3),
+                *interval(np.array([row[name] for row in rows])),
+            ]
+            for name in ("mean_dice_0.01", "refined_dice_0.01", "refined_mean_dice_0.01")
+        },
         "rows": rows,
     },
     f"python benchmarks/lmi_tmcmc.py STORE FOLDER --patients {arguments.patients} --samples {arguments.samples}",

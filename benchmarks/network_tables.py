@@ -95,8 +95,22 @@ def _against_sampler() -> list[str]:
         f"Of {found['patients']} patients, what the network tells and the most probable tumour of transitional MCMC "
         f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
         f"{found['median']:.2f}) at a density of 0.01; paper 001, Fig. 6: about 0.8. The network takes {ms:.0f} ms, "
-        f"the sampler {seconds:.0f} s (medians).{fits}"
+        f"the sampler {seconds:.0f} s (medians).{fits}{_other_pairs(found.get('others'))}"
     ]
+
+
+def _other_pairs(others: dict[str, list[float]] | None) -> str:
+    if others is None:
+        return ""
+    said = {
+        "refined_dice_0.01": "what `--refine lmi` makes of it, with that most probable tumour",
+        "mean_dice_0.01": "the network's with the mean density of the sampler's posterior",
+        "refined_mean_dice_0.01": "the refined with that mean",
+    }
+    pairs = [
+        f"{what}: {others[name][0]:.2f} ({others[name][1]:.2f} to {others[name][2]:.2f})" for name, what in said.items()
+    ]
+    return f" Other pairs: {'; '.join(pairs)}."
 
 
 def _surrogate() -> list[str]:
