@@ -179,6 +179,21 @@ def test_sliders_and_outlines_change_what_is_drawn(browser, service, answered):
     assert one(browser, "#opacity-told").text == "0.00"
 
 
+def test_other_maps_are_shown_with_their_scale(browser, service, answered):
+    drawn(browser, service, answered)
+    seen = []
+    for name, told in (("deviation", "standard deviation 0 0.3"), ("density", "density 0 1")):
+        Select(one(browser, "#shown")).select_by_value(name)
+        wait(browser, lambda name=name: browser.execute_script("return document.body.dataset.map") == name)
+        time.sleep(0.5)
+        assert " ".join(one(browser, "#scale").text.split()) == told
+        seen.append((picture(browser), one(browser, "#scale-bar").value_of_css_property("background-image")))
+    (deviation, plasma), (density, viridis) = seen
+    assert (density != deviation).any()
+    assert "rgb(68, 1, 84)" in viridis, "its first colour"
+    assert "rgb(13, 8, 135)" in plasma
+
+
 def test_the_planes_go_through_the_tumour(browser, service, answered):
     drawn(browser, service, answered)
     values = picture(browser)

@@ -17,6 +17,12 @@ async function fileOf(name) {
   }
 }
 
+const DENSITY = { colormap: "viridis", high: 1, told: "density" };
+const LOOKS = {
+  deviation: { colormap: "plasma", high: 0.3, told: "standard deviation" },
+  exceedance: { colormap: "viridis", high: 1, told: "probability" },
+};
+
 const viewOf = (name) => `view-${name}.nii.gz`;
 const mapOf = (name) => fileOf(viewOf(name));
 
@@ -49,7 +55,8 @@ export async function showAnswer(told) {
   }
   const files = await Promise.all(["scan", "density", "patient"].map(mapOf));
   if (mine !== turn) return;
-  await viewer.show(...files, { opacity: +$("opacity").value, level: +$("level").value });
+  await viewer.show(...files, { opacity: +$("opacity").value, level: +$("level").value, ...DENSITY });
+  tellScale(DENSITY);
   tellPlanes(viewer.place);
   $("view-told").textContent = "";
   $("legend").hidden = false;
@@ -97,8 +104,9 @@ const showMap = (map) =>
     const mine = ++turn;
     const buffer = await mapOf(map);
     if (mine !== turn) return;
-    const look = map === "deviation" ? { colormap: "plasma", high: 0.3 } : { colormap: "viridis", high: 1 };
+    const look = LOOKS[map] ?? DENSITY;
     await viewer.replace(buffer, look);
+    tellScale(look);
     document.body.dataset.map = map;
   });
 
@@ -134,6 +142,12 @@ async function download(name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function tellScale({ colormap, high, told }) {
+  $("scale-of").textContent = told;
+  $("scale-high").textContent = high;
+  $("scale-bar").style.backgroundImage = viewer.gradient(colormap);
 }
 
 function tellSliders() {

@@ -31,9 +31,9 @@ export class Viewer {
   }
 
   /** Show a scan with a map; buffers are NIfTI files of one grid. */
-  async show(scan, map, patient, { opacity, level }) {
+  async show(scan, map, patient, { opacity, level, colormap, high }) {
     this.scan = await image(scan, "scan.nii.gz", { colormap: "gray" });
-    this.map = await image(map, "map.nii.gz", { colormap: "viridis", opacity, cal_min: 0.02, cal_max: 1 });
+    this.map = await image(map, "map.nii.gz", { colormap, opacity, cal_min: 0.02 * high, cal_max: high });
     this.lines = await image(patient, "patient.nii.gz", { opacity: 1 });
     this.isolevel = level;
     this.patient = Uint8Array.from(this.lines.img);
@@ -44,12 +44,19 @@ export class Viewer {
   }
 
   /** Show another map in place of the one that is shown. */
-  async replace(map, { colormap = "viridis", high = 1 } = {}) {
+  async replace(map, { colormap, high }) {
     const opacity = this.map.opacity;
     const next = await image(map, "map.nii.gz", { colormap, opacity, cal_min: 0.02 * high, cal_max: high });
     this.map = next;
     this.#drawLines();
     this.#drawAll();
+  }
+
+  /** Colours of a map from its lowest value to its highest, as CSS has them. */
+  gradient(colormap) {
+    const table = this.niivue.colormap(colormap);
+    const stops = Array.from({ length: 9 }, (_, n) => 4 * Math.round((n / 8) * (table.length / 4 - 1)));
+    return `linear-gradient(to right, ${stops.map((at) => `rgb(${table.slice(at, at + 3).join(" ")})`).join(", ")})`;
   }
 
   set opacity(value) {
