@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -33,6 +35,7 @@ def run_queries(
         GliodexError: anything the user can mend; nothing is written then, though what earlier stores have refined may
             have been kept in them.
     """
+    check_options(request)
     requests = {
         name: replace(request, store=path, out=request.out / name) for name, path in distinct_names(stores).items()
     }
@@ -43,7 +46,7 @@ def run_queries(
         opened = {name: store_of(one) for name, one in requests.items()}
         check_atlases(opened)
     records: dict[str, dict[str, Any]] = {}
-    with staged_folder(request.out) as folder:
+    with staged_folder(request.out) as folder, _folders([one.out for one in requests.values()]):
         with watch.stage("registration"):
             spatial = case.placed(request, next(iter(opened.values())), folder)
         for name, store in opened.items():
@@ -57,6 +60,19 @@ def run_queries(
     return compared, records
 
 
+@contextmanager
+def _folders(paths: list[Path]) -> Iterator[None]:
+    """Have folders where interrupted stages leave how far they came, and leave none that is empty."""
+    for path in paths:
+        path.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        for path in paths:
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
 def distinct_names(stores: list[str]) -> dict[str, str]:
     """Name stores by their folders: paths by name.
 
@@ -68,8 +84,8 @@ def distinct_names(stores: list[str]) -> dict[str, str]:
         name = path.rstrip("/").rpartition("/")[2]
         if name in named:
             raise InputError(f"two stores are called {name}: their answers would share a folder; rename one")
-        if name in ("", ".", ".."):
-            raise InputError(f"{path} has no name to call its answer by: give the folder's name")
+        if name in ("", ".", "..", "transform"):
+            raise InputError(f"an answer cannot be called by the name of {path}: give a folder of another name")
         named[name] = path
     return named
 

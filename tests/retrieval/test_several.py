@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,8 +95,11 @@ def test_stores_that_cannot_be_compared_are_refused_before_anything_is_done(
         run_queries(request, [both_models[0], str(brain_store.path)])
     with pytest.raises(InputError, match="two stores are called still"):
         run_queries(request, [both_models[0], both_models[0] + "/"])
-    with pytest.raises(InputError, match="no name"):
-        run_queries(request, [both_models[0], "."])
+    for odd in (".", "/", "stores/transform"):
+        with pytest.raises(InputError, match="cannot be called"):
+            run_queries(request, [both_models[0], odd])
+    with pytest.raises(InputError, match="is a store"):
+        run_queries(QueryRequest("", Path(both_models[0]), seg=patient, space="atlas"), both_models)
     assert not (tmp_path / "out").exists()
 
 
@@ -104,6 +108,26 @@ def test_nothing_is_written_where_one_store_cannot_answer(both_models, small_atl
     with pytest.raises(InputError, match="holds no tumours"):
         run_queries(QueryRequest("", tmp_path / "out", seg=patient, space="atlas"), [both_models[0], str(empty)])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_stage_that_was_interrupted_goes_on_in_the_folder_of_its_store(both_models, patient, tmp_path):
+    stage = StageChoice("tmcmc", "atlas", samples=256)
+    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", keep=False, stage=stage)
+
+    class StopError(Exception):
+        pass
+
+    def stop(stage):
+        if stage.startswith("pushing: refinement") and list((tmp_path / "out" / "pushing").glob("tmcmc.checkpoint*")):
+            raise StopError
+
+    with pytest.raises(StopError):
+        run_queries(request, both_models, stop)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["pushing"]
+    run_queries(request, both_models)
+    for name in ("still", "pushing"):
+        assert {p.name for p in (tmp_path / "out" / name).iterdir()} == RESULT_FILES
 
 
 def test_a_mask_that_no_store_holds_is_told_by_each(both_models, small_atlas, tmp_path):
