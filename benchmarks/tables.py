@@ -112,7 +112,8 @@ def _solver_rows() -> list[tuple[str, str, str]]:
             how = f"{build['workers']} processes, indexed"
             if "peak_memory_gb" in build:
                 how = f"`{build['command']}`, indexed and verified, {build['peak_memory_gb']} GB of memory"
-            rows.append((f"building a store of {build['tumours']:,}", f"{build['minutes']} min", how))
+            what = f"building a store of {build['tumours']:,}" + ", mass effect" * name.endswith("mass_effect")
+            rows.append((what, f"{build['minutes']} min", how))
     if convergence := latest("convergence"):
         default = convergence["rows"][0]
         figure = f"Dice {default['dice_0.2']:.3f} at 0.2, {default['dice_0.6']:.3f} at 0.6"
