@@ -125,7 +125,7 @@ def test_nothing_asked_shows_the_help_and_no_error(gliodex):
         (("gc", "store", "--keep-days", "-2"), "--keep-days"),
         (("build", "store", "--count", "3", "--snapshots", "-1"), "--snapshots"),
         (("build", "store", "--count", "3", "--snapshots", "few"), "--snapshots"),
-        (("query", "store", "--out", "out", "--distinct", "yes"), "yes"),
+        (("query", "store", "--out", "out", "--distinct=yes"), "--distinct"),
         (("add", "store"), "--source"),
         (("add", "--source", "me"), "STORE"),
         (("add", "store", "--source", "me", "--diffusivity", "fast"), "--diffusivity"),
