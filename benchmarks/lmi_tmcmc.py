@@ -70,6 +70,10 @@ for case in cases_of(arguments.folder)[: arguments.patients]:
     rows.append(row)
     print(len(rows), row, flush=True)
 values = np.array([row["dice_0.01"] for row in rows])
+others = {
+    name: np.array([row[name] for row in rows])
+    for name in ("mean_dice_0.01", "refined_dice_0.01", "refined_mean_dice_0.01")
+}
 keep(
     "lmi_tmcmc",
     {
@@ -79,13 +83,7 @@ keep(
         "interval_95": interval(values),
         "median": round(float(np.median(values)), 3),
         "fits": [round(float(np.mean([row[f"{who}_fits"] for row in rows])), 3) for who in ("network", "sampler")],
-        "others": {
-            name: [
-                round(float(np.mean([row[name] for row in rows])), 3),
-                *interval(np.array([row[name] for row in rows])),
-            ]
-            for name in ("mean_dice_0.01", "refined_dice_0.01", "refined_mean_dice_0.01")
-        },
+        "others": {name: [round(float(column.mean()), 3), *interval(column)] for name, column in others.items()},
         "rows": rows,
     },
     f"python benchmarks/lmi_tmcmc.py STORE FOLDER --patients {arguments.patients} --samples {arguments.samples}",

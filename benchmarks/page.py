@@ -95,10 +95,8 @@ with tempfile.TemporaryDirectory() as folder:
         assert found
         url = found.group()
         with httpx.Client(base_url=url, timeout=300) as client:
-            parts = {"segmentation": "segmentation", "t1": "t1"}
-            files = {
-                field: client.get(f"/v1/example/{name}").raise_for_status().content for field, name in parts.items()
-            }
+            example = {name: client.get(f"/v1/example/{name}").raise_for_status() for name in ("segmentation", "t1")}
+            files = {name: sent.content for name, sent in example.items()}
             followed = [drawn_after_end_s(client, files) for _ in range(arguments.times)]
         linked = [drawn_s(f"{url}/#{job}") for job, _ in followed]
         painted = [first_paint_s(url) for _ in followed]
