@@ -90,7 +90,8 @@ def _solver_rows() -> list[tuple[str, str, str]]:
             how = f"{solver['draws']:,} draws, {solver['kept']} kept, looked at, simulated and compressed on one core"
             rows.append(("all that a kept tumour costs", f"{solver['all_in_ms']} ms", how))
     if pushing := latest("mass_effect"):
-        how = f"mean of {pushing['tumours']} tumours of a store, one core; without, {pushing['mean_ms_without']} ms"
+        how = f"mean of {pushing['tumours']} tumours of a store, one core: "
+        how += f"{pushing['ratio_of_means']:.0f} times the {pushing['mean_ms_without']} ms without"
         rows.append(("simulating one tumour with mass effect", f"{pushing['mean_ms']:.0f} ms", how))
         low, middle, high, most = pushing["displacement_mm"].values()
         figure = f"{middle} mm ({low} to {high}), at most {most} mm"

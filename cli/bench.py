@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..retrieval.spaces import Space
 from .build import Device
 from .console import counting_stages, say
-from .stores import StorePath
 
+Stores = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="STORE",
+        help="Folder of the store; STORE@3 is its version 3. Several, such as of both growth models: each is asked, "
+        "and its results are in a folder of its name.",
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
+Announce = Callable[[str, int, int], None]
 CohortSpace = Annotated[Space, typer.Option(help="Space that the patients are in; BraTS cases are in sri24.")]
 
 
 def bench(
-    store: StorePath,
+    stores: Stores,
     out_folder: Out,
     patients: Annotated[
         Path | None,
@@ -43,18 +52,21 @@ def bench(
     space: CohortSpace = "sri24",
 ) -> None:
     """Compare all ways of searching: accuracy against runtime, beside the paper's table."""
-    from ..retrieval.benchmark import BenchRequest, compare  # matplotlib takes a second to import
+    from ..retrieval.benchmark import BenchRequest, compare, over_stores  # matplotlib takes a second to import
 
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
-    request = BenchRequest(store, out_folder, unseen, perturbed, patients, space, chosen, seed, authors)
+
+    def ask(store: str, out: Path, announce: Announce) -> None:
+        compare(BenchRequest(store, out, unseen, perturbed, patients, space, chosen, seed, authors), announce)
+
     with counting_stages() as announce:
-        compare(request, announce)
+        over_stores(stores, out_folder, ask, announce)
     typer.echo((out_folder / "table.md").read_text())
-    say(f"written to {out_folder}: bench.jsonl, table.md, accuracy_against_time.png")
+    _say_where(stores, out_folder, "bench.jsonl, table.md, accuracy_against_time.png")
 
 
 def bench_refine(
-    store: StorePath,
+    stores: Stores,
     out_folder: Out,
     truths: Annotated[
         int, typer.Option(min=2, help="Unseen simulations to refine; half of them are simulated finer, too.")
@@ -73,35 +85,47 @@ def bench_refine(
     ] = None,
 ) -> None:
     """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
-    from ..retrieval.benchmark import StagesRequest, compare_stages
+    from ..retrieval.benchmark import StagesRequest, compare_stages, over_stores, refined_against
+
+    chosen = tuple(name.strip() for name in stages.split(","))
+
+    def ask(store: str, out: Path, announce: Announce) -> list[dict[str, Any]]:
+        request = StagesRequest(store, out, truths, patients, space, seed, chosen, alike_mm=alike_mm)
+        return compare_stages(request, announce)
 
     with counting_stages() as announce:
-        chosen = tuple(name.strip() for name in stages.split(","))
-        request = StagesRequest(store, out_folder, truths, patients, space, seed, chosen, alike_mm=alike_mm)
-        compare_stages(request, announce)
+        over_stores(stores, out_folder, ask, announce, refined_against)
     typer.echo((out_folder / "table.md").read_text())
-    say(f"written to {out_folder}: stages.jsonl, table.md")
+    _say_where(stores, out_folder, "stages.jsonl, table.md")
 
 
 def bench_lmi(
-    store: StorePath,
+    stores: Stores,
     out_folder: Out,
     unseen: Annotated[int, typer.Option(min=2, help="Simulations to tell that the store has never seen.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of these, and of their outlines.")] = 3,
 ) -> None:
     """Say how well networks tell growth, beside paper 001's table and the store's nearest tumours."""
-    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
+    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores
+
+    def ask(store: str, out: Path, announce: Announce) -> None:
+        compare_growth_networks(GrowthBenchRequest(store, out, unseen, seed), announce)
 
     with counting_stages() as announce:
-        compare_growth_networks(GrowthBenchRequest(store, out_folder, unseen, seed), announce)
+        over_stores(stores, out_folder, ask, announce)
     typer.echo((out_folder / "table.md").read_text())
-    say(f"written to {out_folder}: lmi.jsonl, table.md, error_by_growth.png")
+    _say_where(stores, out_folder, "lmi.jsonl, table.md, error_by_growth.png")
+
+
+def _say_where(stores: list[str], folder: Path, files: str) -> None:
+    several = "" if len(stores) == 1 else "table.md, and of each store, in a folder of its name, "
+    say(f"written to {folder}: {several}{files}")
 
 
 def bench_surrogate(
     stores: Annotated[
         list[str],
-        typer.Argument(metavar="STORE...", help="Stores of anatomies that the network has not seen, each of its own."),
+        typer.Argument(metavar="STORE", help="Stores of anatomies that the network has not seen, each of its own."),
     ],
     out_folder: Out,
     networks: Annotated[
@@ -136,7 +160,7 @@ def bench_surrogate(
 
 def plausibility(
     stores: Annotated[
-        list[str], typer.Argument(metavar="STORE...", help="Stores; the others are compared with the first.")
+        list[str], typer.Argument(metavar="STORE", help="Stores; the others are compared with the first.")
     ],
     cohort: Annotated[
         Path, typer.Option(metavar="DIR", help="A folder a patient, each with a seg.nii.gz of BraTS labels.")

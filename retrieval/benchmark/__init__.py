@@ -3,6 +3,7 @@
 from .cohorts import plausibility
 from .comparison import BenchRequest, compare
 from .growth_networks import GrowthBenchRequest, compare_growth_networks
+from .several import over_stores, refined_against
 from .stages import StagesRequest, compare_stages
 from .surrogates import SurrogateBenchRequest, compare_surrogates
 
@@ -15,5 +16,7 @@ __all__ = [
     "compare_growth_networks",
     "compare_stages",
     "compare_surrogates",
+    "over_stores",
     "plausibility",
+    "refined_against",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from ...errors import InputError
@@ -151,20 +151,33 @@ def table(rows: list[Row]) -> str:
 
 
 def _verdict(first: list[Row], other: list[Row]) -> str:
-    """Say which of two stores is the closer to the patients; nothing for too few patients to tell."""
-    apart = _values(other, "best_both") - _values(first, "best_both")
-    interval = _interval(apart)
+    one, two = ((rows[0]["store"], rows[0]["tumours"]) for rows in (first, other))
+    return closer_of(one, two, _values(other, "best_both") - _values(first, "best_both"))
+
+
+def closer_of(first: tuple[str, int], other: tuple[str, int], apart: ArrayLike) -> str:
+    """Say which of two stores is the closer to patients.
+
+    Args:
+        first: name of the store that the other is held against, and how many tumours it holds.
+        other: likewise.
+        apart: how much the Dice sum of each patient is higher in the other.
+
+    Returns:
+        A sentence with the mean and its 95 % interval (Student's t); nothing for too few patients to tell.
+    """
+    values = np.asarray(apart, np.float64)
+    interval = _interval(values)
     if interval is None:
         return ""
     low, high = interval
-    names, sizes = [rows[0]["store"] for rows in (first, other)], [rows[0]["tumours"] for rows in (first, other)]
     told = "closer to" if low > 0 else "farther from" if high < 0 else ""
     verdict = f"its tumours are {told} the patients" if told else "which is closer to the patients cannot be told"
-    said = (
-        f"{names[1]} against {names[0]}, core + whole: {apart.mean():+.3f} (95 % {low:+.3f} to {high:+.3f}): {verdict}."
-    )
+    figures = f"{values.mean():+.3f} (95 % {low:+.3f} to {high:+.3f})"
+    said = f"{other[0]} against {first[0]}, core + whole: {figures}: {verdict}."
+    sizes = (other[1], first[1])
     if max(sizes) > _ALIKE * min(sizes):
-        said += f" They differ in size ({sizes[1]:,} against {sizes[0]:,}), by which alone the larger is closer."
+        said += f" They differ in size ({sizes[0]:,} against {sizes[1]:,}), by which alone the larger is closer."
     return said
 
 

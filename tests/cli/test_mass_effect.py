@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gliodex.index import build_index
+from gliodex.retrieval.benchmark import measuring
 from gliodex.simulate import GrowthParameters, MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
 
@@ -22,14 +23,14 @@ SETTINGS = MassEffectSettings(pushes=5)
 def _pushing_store(small_atlas, tmp_path_factory):
     path = tmp_path_factory.mktemp("pushing") / "store"
     prior = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
-    build(path, 12, 5, small_atlas, prior=prior, settings=SETTINGS, workers=1)
+    build(path, 16, 5, small_atlas, prior=prior, settings=SETTINGS, workers=1)
     build_index(open_store(path))
     return path
 
 
 @pytest.fixture
 def pushing_store(_pushing_store, tmp_path):
-    """Path of a store of 12 tumours with mass effect."""
+    """Path of a store of 16 tumours with mass effect."""
     return shutil.copytree(_pushing_store, tmp_path / "pushing-store")
 
 
@@ -108,6 +109,17 @@ class TestQuery:
         (first, *_) = record["refinement"]["kept_as"]
         assert store.parameters(first) == GrowthParameters(**_parameters_of(record["refinement"]["parameters"]))
 
+    def test_both_growth_models_are_benchmarked_at_once(self, gliodex, pushing_store, brain_store, out, monkeypatch):
+        monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
+        options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "dice", "--seed", "9")
+        ran = gliodex("bench", brain_store, pushing_store, "--out", out, *options)
+        assert ran.code == 0, ran.err
+        for path, title in ((brain_store, "fisher-kolmogorov 3, 24"), (pushing_store, "mass-effect 1, 16")):
+            table = (out / path.name / "table.md").read_text().strip()
+            assert f"## {path.name}: {title} tumours\n\n{table}" in ran.out
+            assert (out / path.name / "bench.jsonl").is_file()
+        assert "in a folder of its name" in ran.joined
+
     def test_a_surrogate_of_the_other_model_is_refused(self, ask, pushing_store, seg, out):
         ran = ask("--refine", "tmcmc", "--surrogate", "small", store=pushing_store, seg=seg)
         query_refused(ran, out, "has learned another growth model")
@@ -135,7 +147,7 @@ class TestTumours:
         ran = gliodex("add", pushing_store, *wanted, "--mass-effect", "9000", "--source", "test")
         assert ran.code == 0, ran.err
         store = open_store(pushing_store)
-        assert store.parameters(12) == GrowthParameters((-8.0, -20.0, 12.0), 0.3, 0.05, 200.0, 9000.0)
+        assert store.parameters(store.ids[-1]) == GrowthParameters((-8.0, -20.0, 12.0), 0.3, 0.05, 200.0, 9000.0)
 
     def test_one_beyond_what_the_model_can_take_is_refused(self, gliodex, pushing_store, refused):
         before = without_lock(pushing_store)
