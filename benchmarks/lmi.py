@@ -1,6 +1,6 @@
 """How well networks tell the growth of unseen tumours, beside paper 001's table and the nearest tumours of a store.
 
-    python benchmarks/lmi.py STORE [--unseen 1000]
+    python benchmarks/lmi.py STORE [--unseen 1000] [--draws 48]
 
 Runs what `gliodex bench lmi` runs; besides, keeps how each network was trained, and the figure for docs/. A store with
 mass effect (called PUSHING in what is kept) has a result of its own.
@@ -33,6 +33,7 @@ def cost_of(file: NetworkFile) -> dict[str, object]:
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")
 parser.add_argument("--unseen", type=int, default=1000)
+parser.add_argument("--draws", type=int, default=48)
 arguments = parser.parse_args()
 
 store = gliodex.open_store(arguments.store)
@@ -46,12 +47,13 @@ for design in GROWTH_DESIGNS:
             continue
         trained[f"{design}: {name}"] = [cost_of(file) for file in files]
 with tempfile.TemporaryDirectory() as folder:
-    request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen)
+    request = GrowthBenchRequest(arguments.store, Path(folder) / "out", arguments.unseen, draws=arguments.draws)
     rows = compare_growth_networks(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
     if not pushing:
         shutil.copy(Path(folder) / "out" / "error_by_growth.png", Path(__file__).parent.parent / "docs")
 keep(
     "lmi_mass_effect" if pushing else "lmi",
     {"tumours": len(store), "rows": summarise(rows), "trained": trained},
-    f"python benchmarks/lmi.py {'PUSHING' if pushing else 'STORE'} --unseen {arguments.unseen}",
+    f"python benchmarks/lmi.py {'PUSHING' if pushing else 'STORE'} --unseen {arguments.unseen}"
+    + (f" --draws {arguments.draws}" if pushing else ""),
 )

@@ -17,8 +17,10 @@ _SURROGATE_PLOTS = (
 def networks() -> str:
     """Return all of it, in Markdown."""
     pushing = "The same of the growth model with mass effect"
-    parts = [*_lmi("lmi", "How well networks tell growth"), *_targets(), *_curve(), *_against_sampler()]
-    parts += [*_lmi("lmi_mass_effect", pushing), *_surrogate(), *_ablations(), *_sampled_by_surrogate()]
+    parts = [*_lmi("lmi", "How well networks tell growth"), *_targets("lmi_targets", "What is told matters")]
+    parts += [*_curve(), *_against_sampler(), *_lmi("lmi_mass_effect", pushing)]
+    parts += _targets("lmi_targets_mass_effect", "What is told matters as much of tumours that push")
+    parts += [*_surrogate(), *_ablations(), *_sampled_by_surrogate()]
     return "".join(f"\n\n{part}" for part in parts)
 
 
@@ -39,16 +41,20 @@ def _lmi(name: str, title: str) -> list[str]:
     return [about, growth_table(found["rows"]), *[plot] * (name == "lmi")]
 
 
-def _targets() -> list[str]:
-    if not (found := latest("lmi_targets")):
+def _targets(name: str, title: str) -> list[str]:
+    if not (found := latest(name)):
         return []
     minutes = found["minutes"].values()
     about = (
-        f"What is told matters (`{found['command']}`): each network learned from the same {found['tumours']:,} "
-        f"tumours in {found['epochs']} epochs; paper 001's own network, on all voxels, saw "
-        f"{found['paper_tumours']:,} once. Each took {min(minutes):.0f} to {max(minutes):.0f} min on 2 cores."
+        f"{title} (`{found['command']}`): each network learned from the same {found['tumours']:,} "
+        f"tumours in {found['epochs']} epochs{_seen_by_the_papers(found['paper_tumours'])}. "
+        f"Each took {min(minutes):.0f} to {max(minutes):.0f} min on 2 cores."
     )
     return [about, growth_table(found["rows"])]
+
+
+def _seen_by_the_papers(tumours: int) -> str:
+    return f"; paper 001's own network, on all voxels, saw {tumours:,} once" if tumours else ""
 
 
 def _curve() -> list[str]:

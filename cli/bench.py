@@ -104,12 +104,15 @@ def bench_lmi(
     out_folder: Out,
     unseen: Annotated[int, typer.Option(min=2, help="Simulations to tell that the store has never seen.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of these, and of their outlines.")] = 3,
+    draws: Annotated[
+        int, typer.Option(min=0, help="Draws of the network's doubt to simulate of each, for a row; 0 leaves it out.")
+    ] = 48,
 ) -> None:
     """Say how well networks tell growth, beside paper 001's table and the store's nearest tumours."""
     from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores
 
     def ask(store: str, out: Path, announce: Announce) -> None:
-        compare_growth_networks(GrowthBenchRequest(store, out, unseen, seed), announce)
+        compare_growth_networks(GrowthBenchRequest(store, out, unseen, seed, draws), announce)
 
     with counting_stages() as announce:
         over_stores(stores, out_folder, ask, announce)

@@ -56,9 +56,6 @@ NETWORKS: dict[str, tuple[Targets, ...]] = {
 NEIGHBOURS = 5000
 """Tumours of the small store whose nearest neighbours are shown beside the networks."""
 
-SIMULATED = 48
-"""Draws of a network's doubt that are simulated for one row."""
-
 
 @dataclass(frozen=True)
 class GrowthBenchRequest:
@@ -69,12 +66,14 @@ class GrowthBenchRequest:
         out: folder for the results.
         unseen: simulations that the store has never seen.
         seed: of these, and of their outlines.
+        draws: of the network's doubt, simulated of each tumour for a row of their own; 0 leaves it out.
     """
 
     store: str
     out: Path
     unseen: int = 1000
     seed: int = 3
+    draws: int = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +109,11 @@ def compare_growth_networks(
     """
     if request.unseen < 2:
         raise InputError(f"--unseen must be at least 2, not {request.unseen}")
+    if 0 < request.draws < BEST:
+        raise InputError(f"--draws must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
     store = open_store(request.store)
     judge = Judge(store)
-    tellers = dict(_networks(store, judge, request.seed)) | dict(_neighbours(store))
+    tellers = dict(_networks(store, judge, request)) | dict(_neighbours(store))
     rows: list[Row] = []
     with staged_folder(request.out) as folder, ThreadPoolExecutor(available_cores()) as pool:
         for n, tumour in enumerate(islice(outlined_tumours(store, request.seed), request.unseen), 1):
@@ -209,21 +210,24 @@ def _timed(teller: Teller, tumour: Unseen) -> tuple[GrowthParameters | int, Row]
     return told, row | {"seconds": time.perf_counter() - begun}
 
 
-def _networks(store: TumorStore, judge: Judge, seed: int) -> Iterator[tuple[str, Teller]]:
+def _networks(store: TumorStore, judge: Judge, request: GrowthBenchRequest) -> Iterator[tuple[str, Teller]]:
     """Find the networks of a store; at least the one that queries take must be there.
 
     Raises:
         InputError: it is not, or one has learned from the campaign of a seed.
     """
     taken = f"{SMALL_GROWTH.name}: {ONE_NETWORK}"
-    reader = unaware(GrowthReader.of(store), seed)
+    reader = unaware(GrowthReader.of(store), request.seed)
     yield taken, _asking(reader)
-    yield f"{taken}, then the middle of the best {BEST} of {SIMULATED} draws", _trying(reader, judge.solver, store)
+    if draws := request.draws:
+        name = f"{taken}, then the middle of the best {BEST} of {draws} draws"
+        yield name, _trying(reader, draws, judge.solver, store)
     for design in GROWTH_DESIGNS:
         for name, targets in NETWORKS.items():
             there = all(growth_path(store, design, one).is_file() for one in targets)
             if there and f"{design}: {name}" != taken:
-                yield f"{design}: {name}", _asking(unaware(GrowthReader.of(store, design, targets=targets), seed))
+                reader = unaware(GrowthReader.of(store, design, targets=targets), request.seed)
+                yield f"{design}: {name}", _asking(reader)
 
 
 def unaware(reader: GrowthReader, seed: int) -> GrowthReader:
@@ -250,9 +254,9 @@ def _asking(reader: GrowthReader) -> Teller:
     return ask
 
 
-def _trying(reader: GrowthReader, solver: GrowthModel, store: TumorStore) -> Teller:
+def _trying(reader: GrowthReader, draws: int, solver: GrowthModel, store: TumorStore) -> Teller:
     def ask(tumour: Unseen) -> tuple[GrowthParameters | int, Row]:
-        told = reader(tumour.core, tumour.whole, draws=SIMULATED)
+        told = reader(tumour.core, tumour.whole, draws=draws)
         objective = DiceObjective(solver, tumour.core, tumour.whole, store.thresholds)
         middle = simulated(objective, told.parameters, told.draws).middle
         return middle.parameters if middle and middle.parameters else told.parameters, {}

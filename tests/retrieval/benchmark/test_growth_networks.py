@@ -92,10 +92,9 @@ def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):
     assert {row["mu1_covered"] for row in rows if row["way"] == ways[0]} <= {True, False}
 
 
-def test_of_tumours_that_push_the_mass_effect_is_told_too(small_atlas, tmp_path, monkeypatch):
-    monkeypatch.setattr(growth_networks, "SIMULATED", 6)
+def test_of_tumours_that_push_the_mass_effect_is_told_too(small_atlas, tmp_path):
     store = trained_store(tmp_path / "store", small_atlas, MassEffectSettings(pushes=3), tumours=60)
-    rows = compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 4, 9))
+    rows = compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 4, 9, draws=6))
     assert all(row["pressure"] > 0 for row in rows)
     told = [row["pressure_off"] + row["pressure"] for row in rows if row["way"].startswith("small")]
     assert all(0 <= pressure <= 16 for pressure in told)
@@ -110,6 +109,16 @@ def test_one_tumour_is_too_few(store, tmp_path):
     with pytest.raises(InputError, match="--unseen must be at least 2, not 1"):
         compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 1))
     assert not (tmp_path / "out").exists()
+
+
+def test_draws_are_left_out_where_none_are_wanted(store, tmp_path):
+    rows = compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 2, 9, draws=0))
+    assert not [row["way"] for row in rows if "draws" in row["way"]]
+
+
+def test_draws_without_a_middle_are_refused(store, tmp_path):
+    with pytest.raises(InputError, match="--draws must be 0, or at least the 4"):
+        compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 2, 9, draws=3))
 
 
 def test_what_a_network_has_learned_from_is_not_unseen(store):
