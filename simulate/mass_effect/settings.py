@@ -27,7 +27,8 @@ class MassEffectSettings:
     """Choices of the model; stiffnesses are those of the authors' code (PEERS: Subramanian et al. 2019).
 
     Args:
-        growth: of what grows and spreads, as without mass effect.
+        growth: of what grows and spreads, as without mass effect. Of its "raw" tissue fractions, those of all three
+            tissues sum to one here: in an atlas where they do not, the least push spreads otherwise than none.
         form: of elasticity, see `ElasticBody`.
         young_pa: Young's modulus of white matter, grey matter, CSF and tumour, Pa.
         poisson: ratio of the four.
