@@ -65,6 +65,7 @@ def info(
     facts = {
         "path": str(snapshot.path),
         "count": len(snapshot),
+        "folded": len(snapshot.folded),
         "version": snapshot.version,
         "segments": len(snapshot.segments),
         "bytes": size,
@@ -87,6 +88,8 @@ def info(
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("tumours", f"{len(snapshot):,} in {len(snapshot.segments)} segments")
+    if folded := facts["folded"]:
+        table.add_row("", f"{folded:,} have folded the tissue: `gliodex query --folded` finds them")
     table.add_row("version", f"{snapshot.version}, committed {manifest.committed} by {manifest.software}")
     table.add_row(
         "size",

@@ -67,7 +67,7 @@ class LevelBoxes:
             DamagedStoreError: a density is not what was written.
         """
         chosen: list[tuple[int, GrowthParameters]] = []
-        for tumour in store.ids.tolist():
+        for tumour in store.searched.tolist():
             parameters = store.known_parameters(tumour)
             if parameters is not None and parameters.mu1 > 0 and parameters.mu2 > 0:
                 chosen.append((tumour, parameters))

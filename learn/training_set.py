@@ -64,8 +64,8 @@ def given_store(path: str | Path, store: TumorStore, tumours: int) -> TumorStore
         )
     if given.path == store.path:
         raise InputError(f"{path} is the store that is searched: learn from another one, or leave out --learn-from")
-    if len(given) < tumours:
-        raise InputError(f"{path} holds {len(given)} tumours, {tumours} are needed to learn from")
+    if len(given.searched) < tumours:
+        raise InputError(f"{path} holds {len(given.searched)} tumours, {tumours} are needed to learn from")
     return given
 
 
@@ -73,7 +73,7 @@ def counts_of(store: TumorStore, tumours: int, box: BrainBox, progress: Progress
     """Masks of the first tumours of a store as networks see them: voxels a cell, (tumours, core and whole, *cells)."""
     levels = [level_of(store.thresholds[name]) for name in ("core", "whole")]
     found = np.empty((tumours, 2, *box.cells), np.uint8)
-    for n, tumour in enumerate(store.ids[:tumours].tolist()):
+    for n, tumour in enumerate(store.searched[:tumours].tolist()):
         integers = store.integers(tumour)
         found[n] = [box.counts(integers >= level) for level in levels]
         if progress:

@@ -100,6 +100,7 @@ class Answer:
 
 
 _MUCH_OUTSIDE = 0.2
+_DEEPEST = 1000  # matches among which growth is looked for
 _WEAK_CORRELATION = 0.35
 _SHRUNK, _SWOLLEN = 0.6, 1.7  # ICBM152 is larger than most brains: 1.36 is ordinary
 
@@ -135,8 +136,7 @@ def answer(
         InputError: the store is empty, or the tumour lies wholly outside the atlas's brain.
     """
     watch = watch or Stopwatch()
-    if not len(store):
-        raise InputError(f"{store.path} holds no tumours yet: fill it with `gliodex build {store.path} --count N`")
+    check_filled(store)
     grid, frame = segmentation.frame, store.frame
     with watch.stage("masks to atlas"):
         core_atlas = mask_to_atlas(spatial, segmentation.core, grid, frame)
@@ -163,11 +163,10 @@ def answer(
             thresholds = best_thresholds(density, segmentation.core, segmentation.whole, store.thresholds)
     before = None
     with watch.stage("ensemble" if refinement is None else "refinement"):
-        count = MATCHES if refinement is None else refinement.matches
-        distinct_hits = retriever.search(core_atlas, whole_atlas, count, distinct=True)
         if refinement is None:
-            posterior = ensemble_of(store, distinct_hits)
+            posterior = ensemble_of(store, retriever.search(core_atlas, whole_atlas, MATCHES, distinct=True))
         else:
+            distinct_hits = _hits_of_known_growth(store, retriever, (core_atlas, whole_atlas), refinement.matches)
             before = Before(density, thresholds, _dices(density, thresholds, segmentation))
             patient = Patient(segmentation, spatial, pet, tissue)
             refined = refinement(store, distinct_hits, patient, watch.progress("refinement"))
@@ -198,6 +197,34 @@ def answer(
         warnings,
         before,
     )
+
+
+def _hits_of_known_growth(store: TumorStore, retriever: Retriever, masks: tuple[Mask, Mask], wanted: int) -> Hits:
+    """Search as deep as it takes to have so many distinct matches with known growth among them.
+
+    What a stage found in the patient's own anatomy is kept without growth, and is then that patient's best match.
+    """
+    count = wanted
+    while True:
+        hits = retriever.search(*masks, count, distinct=True)
+        known = sum(store.known_parameters(int(tumour)) is not None for tumour in hits.ids)
+        if known >= wanted or len(hits) < count or count > _DEEPEST:
+            return hits
+        count *= 2
+
+
+def check_filled(store: TumorStore) -> None:
+    """Refuse a store in which no search finds anything.
+
+    Raises:
+        InputError: it is empty, or all of its tumours have folded the tissue.
+    """
+    if not len(store):
+        raise InputError(f"{store.path} holds no tumours yet: fill it with `gliodex build {store.path} --count N`")
+    if not len(store.searched):
+        raise InputError(
+            f"all {len(store)} tumours of {store.path} have folded the tissue: `gliodex query --folded` finds them"
+        )
 
 
 def dice(a: Mask, b: Mask) -> float:

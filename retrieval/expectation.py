@@ -38,7 +38,7 @@ def least_expected(store: TumorStore, retriever: Retriever) -> float | None:
     Raises:
         DamagedStoreError: a density is damaged.
     """
-    path = store.derived / "expectation"
+    path = store.derived / ("expectation-with-folded" if store.finds_folded else "expectation")
     kept = _kept(path, len(store))
     if kept is not None:
         return kept

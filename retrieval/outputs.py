@@ -108,7 +108,7 @@ def as_record(
     answer: Answer, store: TumorStore, settings: dict[str, object], seconds: dict[str, float]
 ) -> dict[str, object]:
     """Everything about an answer as plain values: the content of matches.json."""
-    hits = answer.hits
+    hits, folded = answer.hits, set(store.folded.tolist())
     matches = [
         {
             "rank": rank,
@@ -118,6 +118,7 @@ def as_record(
             "dice_whole": float(hits.dice_whole[rank - 1]),
             "thresholds": _thresholds(hits, store, rank - 1),
             "parameters": _known_parameters(store, int(hits.ids[rank - 1])),
+            "folded": int(hits.ids[rank - 1]) in folded,
             "provenance": store.provenance(int(hits.ids[rank - 1])),
         }
         for rank in range(1, len(hits) + 1)

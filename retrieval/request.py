@@ -109,6 +109,7 @@ class QueryRequest:
             "thresholds": "search" if self.search_thresholds else "fixed",
             "top_k": self.top_k,
             "distinct": self.distinct,
+            "folded": self.folded,
             "refine": self.stage.name,
         }
         if self.image is not None:

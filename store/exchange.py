@@ -62,13 +62,14 @@ def export(
         raise InputError(f"{folder} is a store: give another folder with --out")
     for tumour in ids:  # one that cannot be had is to be said before anything is written
         store.integers(tumour)
-    facts = []
+    facts, folded = [], set(store.folded.tolist())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for done, tumour in enumerate(ids, 1):
             parameters, name = store.known_parameters(tumour), f"tumour_{tumour}.nii.gz"
             save_image(folder / name, store.density(tumour), store.frame, f"gliodex tumour {tumour}, density 0 to 1")
             about = {"id": int(tumour), "file": name, "provenance": store.provenance(tumour)}
+            about["folded"] = tumour in folded
             facts.append(about | {"parameters": parameters.as_record() if parameters else None})
             if progress:
                 progress(done, len(ids))

@@ -94,6 +94,11 @@ class TumorStore:
         return self.deleted | np.isin(self.ids_in_segments, self.folded)
 
     @property
+    def searched(self) -> NDArray[np.int64]:
+        """Ids of the tumours that searches find, and networks learn from, ascending."""
+        return self.ids_in_segments[~self.left_out]
+
+    @property
     def folded(self) -> NDArray[np.int64]:
         """Ids of the tumours that folded the tissue, ascending."""
         found = [s.first_id + row for s in self.segments for row in s.folded]

@@ -102,9 +102,10 @@ def train_growth(
         raise InputError(
             f"{source.path} has another atlas or growth model than {store.path}: it cannot be learned from"
         )
-    learned, held = settings.shares(len(source))
+    there = len(source.searched)
+    learned, held = settings.shares(there)
     if learned < 2:
-        raise InputError(f"{source.path} holds {len(source)} tumours: too few to learn from")
+        raise InputError(f"{source.path} holds {there} tumours: too few to learn from")
     run = {
         "design": design.as_record(),
         "targets": [targets.name, targets.scale, *([True] * targets.pushing)],

@@ -19,6 +19,7 @@ from scipy import stats
 from ...errors import InputError
 from ...index import DiceIndex
 from ...store.reader import TumorStore, open_store
+from ..answer import check_filled
 from ..outputs import staged_folder
 from ..spaces import Space
 from .query_sets import QuerySet, check_unseen, patients, unseen
@@ -85,9 +86,8 @@ def plausibility(
 def _opened(paths: list[str], seed: int | None) -> dict[str, TumorStore]:
     """Open stores, and refuse at once what could not be compared in the end."""
     stores = {path: open_store(path) for path in paths}
-    for path, store in stores.items():
-        if not len(store):
-            raise InputError(f"{path} holds no tumours yet: fill it with `gliodex build {path} --count N`")
+    for store in stores.values():
+        check_filled(store)
         if seed is not None:
             check_unseen(store, seed)
     if len({_place(path) for path in paths}) < len(paths):
@@ -115,7 +115,7 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
             {
                 "store": path,
                 "model": str(store.manifest.model["model"]),
-                "tumours": len(store),
+                "tumours": len(store.searched),
                 "set": asked.name,
                 "patient": patient,
                 "best_core": float(index.search(core, nothing, 1).dice_core[0]),

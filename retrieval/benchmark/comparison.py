@@ -85,8 +85,8 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         GliodexError: anything the user can mend.
     """
     store = open_store(request.store)
-    if len(store) < HITS:
-        raise InputError(f"{store.path} holds {len(store)} tumours: a comparison takes at least {HITS}")
+    if len(store.searched) < HITS:
+        raise InputError(f"{store.path} holds {len(store.searched)} tumours: a comparison takes at least {HITS}")
     ways = chosen_ways(store, request.methods)
     _check_learned(store, ways, request.seed)
     with staged_folder(request.out) as folder:

@@ -47,7 +47,7 @@ class LocalRefinement:
     @property
     def matches(self) -> int:
         """See `Refinement`."""
-        return _MATCHES  # some may have no known parameters
+        return _MATCHES  # some may neither spread nor multiply
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """See `Refinement`.

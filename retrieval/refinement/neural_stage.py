@@ -238,7 +238,7 @@ def known_pairs(store: TumorStore, problem: OutlineProblem, most: int, seed: int
     """
     rng = np.random.default_rng(seed)
     points, maps = [], []
-    for tumour in rng.permutation(store.ids):
+    for tumour in rng.permutation(store.searched):
         parameters = store.known_parameters(int(tumour))
         if parameters is None or parameters.mu1 <= 0 or parameters.mu2 <= 0:
             continue

@@ -148,7 +148,10 @@ def pushing_doubts(site: Site) -> tuple[str, ...]:
     """Say that the mass effect was not searched."""
     if not pushes(site.solver.settings.as_record()):
         return ()
-    return (f"the mass effect was taken to be that of the best match, {site.mass_effect:,.0f} Pa, and not searched",)
+    return (
+        f"the mass effect was taken to be that of the best match whose growth is known, {site.mass_effect:,.0f} Pa, "
+        "and not searched",
+    )
 
 
 def matches_at(

@@ -38,7 +38,7 @@ class Refinement(Protocol):
 
     @property
     def matches(self) -> int:
-        """Distinct matches that it begins from."""
+        """Distinct matches of known growth that it begins from; there may be others among them."""
         ...
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:

@@ -135,10 +135,12 @@ class TestQuery:
         assert gliodex("add", soft, *wanted, "--mass-effect", "110000", "--source", "test").code == 0
         store = open_store(soft)
         assert store.folded.tolist() == [1]
-        for options, found in (((), [0]), (("--folded",), [0, 1])):
+        for options, found in (((), {0: False}), (("--folded",), {0: False, 1: True})):
             assert ask(*options, store=soft, seg=seg, to=out / str(len(options))).code == 0
             record = json.loads((out / str(len(options)) / "matches.json").read_text())
-            assert sorted(match["id"] for match in record["matches"]) == found
+            assert {match["id"]: match["folded"] for match in record["matches"]} == found
+            assert record["settings"]["folded"] is bool(options)
+        assert "1 have folded the tissue" in gliodex("info", soft).joined
 
 
 class TestTumours:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,13 @@ def test_tumours_of_unknown_growth_are_left_out(make_store, small_atlas, ball):
     store = open_store(make_store(small_atlas, [ball(frame, (0, -17, 9), r) for r in (20, 30)]))
     with pytest.raises(InputError, match=r"holds 2 tumours whose growth is known, 3 are wanted: .*--tumours"):
         LevelBoxes.of(store, 3)
+
+
+def test_folded_tumours_are_not_learned_from(grown):
+    records = [dataclasses.replace(record, folded=(0,)) for record in grown.segments]
+    folding = grown.part([record.name for record in records])
+    folding.manifest = dataclasses.replace(folding.manifest, segments=tuple(records))
+    assert LevelBoxes.of(folding, 1).parameters[0] == grown.parameters(1)
 
 
 def test_exact_boxes_hold_all_that_is_not_zero(grown):

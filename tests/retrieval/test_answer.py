@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex, open_retriever
 from gliodex.retrieval import AffineMap, Segmentation, Stopwatch, answer, dice
-from gliodex.store import Frame, open_store
+from gliodex.store import Frame, open_store, writing
 
 from .anatomy import LPS_AXES, around, points_of
 
@@ -201,6 +203,45 @@ def test_an_empty_store_is_refused_with_advice(make_store, small_atlas):
     with pytest.raises(InputError, match="gliodex build") as caught:
         ask(store, core, whole)
     assert str(store.path) in str(caught.value)
+
+
+def test_a_store_of_folded_tumours_alone_is_refused_with_advice(store):
+    records = [replace(record, folded=tuple(range(record.count))) for record in store.segments]
+    store.manifest = replace(store.manifest, segments=tuple(records))
+    with pytest.raises(InputError, match=r"all 5 tumours of .* have folded the tissue: `gliodex query --folded`"):
+        ask(store, *masks_of(store, 1))
+    assert ask(store.with_folded(), *masks_of(store, 1)).hits.ids[0] == 1
+
+
+class AskedError(Exception):
+    """What a stage was given."""
+
+
+class Asking:
+    """A stage that tells which matches it was given."""
+
+    def __init__(self, matches):
+        self.matches = matches
+
+    def __call__(self, store, hits, patient, tell=None):
+        raise AskedError(hits.ids.tolist())
+
+
+@pytest.mark.parametrize(("wanted", "matches"), [(1, 8), (2, 8), (5, 9)])
+def test_stages_get_matches_of_known_growth_however_many_without_are_closer(store, make_tumour, wanted, matches):
+    """As a patient's own earlier answers are."""
+    density = 0.9 * store.density(1)
+    earlier = [replace(make_tumour(store.frame, density), parameters=None) for _ in range(4)]
+    with writing(store.path, "test") as writer:
+        writer.commit_tumours(earlier, {"method": "test"})
+    later = open_store(store.path)
+    core, whole = (density >= np.float32(level) for level in (0.6, 0.2))
+    with pytest.raises(AskedError) as asked:
+        ask(later, core, whole, refinement=Asking(wanted))
+    (given,) = asked.value.args
+    assert given[:4] == [5, 6, 7, 8], "they are among them"
+    assert len(given) == matches
+    assert sum(later.known_parameters(tumour) is not None for tumour in given) >= min(wanted, 5)
 
 
 def test_warnings_of_the_segmentation_are_kept(store):

@@ -244,7 +244,9 @@ def test_exported_tumours_are_read_by_nibabel_with_the_values_and_the_grid_of_th
 
 def test_the_record_of_an_export_says_what_each_tumour_is(tiny_store, tiny_tumours, tmp_path):
     with writing(tiny_store, "test") as writer:
-        writer.commit_tumours([dataclasses.replace(tiny_tumours[0], parameters=None, snapshot=2)], PROVENANCE)
+        writer.commit_tumours(
+            [dataclasses.replace(tiny_tumours[0], parameters=None, snapshot=2, least_jacobian=-0.1)], PROVENANCE
+        )
     store = open_store(tiny_store)
     export(store, np.array([3, 1]), tmp_path / "out")
     record = json.loads((tmp_path / "out" / "tumours.json").read_text())
@@ -255,10 +257,11 @@ def test_the_record_of_an_export_says_what_each_tumour_is(tiny_store, tiny_tumou
         "id": 3,
         "file": "tumour_3.nii.gz",
         "provenance": PROVENANCE | {"draw": 0, "snapshot": 2},
+        "folded": True,
         "parameters": None,
     }
     p = store.parameters(1)
-    assert simulated["id"] == 1
+    assert (simulated["id"], simulated["folded"]) == (1, False)
     assert simulated["provenance"] == {"method": "test", "draw": 1, "snapshot": 0}
     assert simulated["parameters"] == {
         "seed_mm": list(p.seed_mm),

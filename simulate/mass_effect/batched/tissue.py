@@ -57,6 +57,8 @@ class MovingTissues:
         found, solved = self._bodies.yield_to(
             pressure[:, None, None, None] * pooled, lame, shear, self._displacement, self._settings.tolerance
         )
+        # what was not solved may be no number, which would spoil the steps of all
+        found = torch.where(solved[:, None, None, None, None], found, self._displacement)
         shifts = self._on_voxels(found - self._displacement)
         self._displacement = found
         fields = carry(torch.cat([self._masses, density[:, None]], dim=1), shifts)
