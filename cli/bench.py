@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,7 +20,6 @@ Stores = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
-Announce = Callable[[str, int, int], None]
 CohortSpace = Annotated[Space, typer.Option(help="Space that the patients are in; BraTS cases are in sri24.")]
 
 
@@ -52,15 +50,15 @@ def bench(
     space: CohortSpace = "sri24",
 ) -> None:
     """Compare all ways of searching: accuracy against runtime, beside the paper's table."""
-    from ..retrieval.benchmark import BenchRequest, compare, over_stores  # matplotlib takes a second to import
+    from ..retrieval.benchmark import BenchRequest, compare, over_stores, ready_to_compare  # matplotlib takes a second
 
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
 
-    def ask(store: str, out: Path, announce: Announce) -> None:
-        compare(BenchRequest(store, out, unseen, perturbed, patients, space, chosen, seed, authors), announce)
+    def asking(store: str, out: Path) -> BenchRequest:
+        return BenchRequest(store, out, unseen, perturbed, patients, space, chosen, seed, authors)
 
     with counting_stages() as announce:
-        over_stores(stores, out_folder, ask, announce)
+        over_stores(stores, out_folder, asking, ready_to_compare, compare, announce)
     typer.echo((out_folder / "table.md").read_text())
     _say_where(stores, out_folder, "bench.jsonl, table.md, accuracy_against_time.png")
 
@@ -85,16 +83,15 @@ def bench_refine(
     ] = None,
 ) -> None:
     """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
-    from ..retrieval.benchmark import StagesRequest, compare_stages, over_stores, refined_against
+    from ..retrieval.benchmark import StagesRequest, compare_stages, over_stores, ready_for_stages, refined_against
 
     chosen = tuple(name.strip() for name in stages.split(","))
 
-    def ask(store: str, out: Path, announce: Announce) -> list[dict[str, Any]]:
-        request = StagesRequest(store, out, truths, patients, space, seed, chosen, alike_mm=alike_mm)
-        return compare_stages(request, announce)
+    def asking(store: str, out: Path) -> StagesRequest:
+        return StagesRequest(store, out, truths, patients, space, seed, chosen, alike_mm=alike_mm)
 
     with counting_stages() as announce:
-        over_stores(stores, out_folder, ask, announce, refined_against)
+        over_stores(stores, out_folder, asking, ready_for_stages, compare_stages, announce, refined_against)
     typer.echo((out_folder / "table.md").read_text())
     _say_where(stores, out_folder, "stages.jsonl, table.md")
 
@@ -109,13 +106,13 @@ def bench_lmi(
     ] = 48,
 ) -> None:
     """Say how well networks tell growth, beside paper 001's table and the store's nearest tumours."""
-    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores
+    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores, ready_for_networks
 
-    def ask(store: str, out: Path, announce: Announce) -> None:
-        compare_growth_networks(GrowthBenchRequest(store, out, unseen, seed, draws), announce)
+    def asking(store: str, out: Path) -> GrowthBenchRequest:
+        return GrowthBenchRequest(store, out, unseen, seed, draws)
 
     with counting_stages() as announce:
-        over_stores(stores, out_folder, ask, announce)
+        over_stores(stores, out_folder, asking, ready_for_networks, compare_growth_networks, announce)
     typer.echo((out_folder / "table.md").read_text())
     _say_where(stores, out_folder, "lmi.jsonl, table.md, error_by_growth.png")
 

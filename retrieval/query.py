@@ -45,6 +45,8 @@ def run_query(request: QueryRequest, announce: Announce | None = None) -> tuple[
     refinement = check_options(request)
     with watch.stage("read"):
         case, store = Case.read(request), store_of(request)
+        if refinement:
+            refinement.check(store)
     with staged_folder(request.out) as folder:
         with watch.stage("registration"):
             spatial = case.placed(request, store, folder)

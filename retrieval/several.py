@@ -45,6 +45,9 @@ def run_queries(
         case = Case.read(request)
         opened = {name: store_of(one) for name, one in requests.items()}
         check_atlases(opened)
+        for name, stage in stages.items():
+            if stage:
+                stage.check(opened[name])
     records: dict[str, dict[str, Any]] = {}
     with staged_folder(request.out) as folder, _folders([one.out for one in requests.values()]):
         with watch.stage("registration"):

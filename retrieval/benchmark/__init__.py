@@ -1,10 +1,10 @@
 """Accuracy against runtime of all ways of searching a store, paper 003's question; and what stages after it gain."""
 
 from .cohorts import plausibility
-from .comparison import BenchRequest, compare
-from .growth_networks import GrowthBenchRequest, compare_growth_networks
+from .comparison import BenchRequest, compare, ready_to_compare
+from .growth_networks import GrowthBenchRequest, compare_growth_networks, ready_for_networks
 from .several import over_stores, refined_against
-from .stages import StagesRequest, compare_stages
+from .stages import StagesRequest, compare_stages, ready_for_stages
 from .surrogates import SurrogateBenchRequest, compare_surrogates
 
 __all__ = [
@@ -18,5 +18,8 @@ __all__ = [
     "compare_surrogates",
     "over_stores",
     "plausibility",
+    "ready_for_networks",
+    "ready_for_stages",
+    "ready_to_compare",
     "refined_against",
 ]

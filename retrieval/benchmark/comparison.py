@@ -21,7 +21,7 @@ from ..spaces import Space
 from .authors_loop import seconds_a_tumour
 from .measuring import HITS, ask
 from .output import Row, accuracy_table, cost_table, plot, write_lines
-from .query_sets import QuerySet, patients, perturbed, unseen
+from .query_sets import QuerySet, cases_of, check_unseen, patients, perturbed, unseen
 from .scoring import accuracy, runtime
 from .ways import RERANKED, SEARCHED, Way
 
@@ -84,11 +84,7 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
     Raises:
         GliodexError: anything the user can mend.
     """
-    store = open_store(request.store)
-    if len(store.searched) < HITS:
-        raise InputError(f"{store.path} holds {len(store.searched)} tumours: a comparison takes at least {HITS}")
-    ways = chosen_ways(store, request.methods)
-    _check_learned(store, ways, request.seed)
+    store, ways = ready_to_compare(request)
     with staged_folder(request.out) as folder:
         sets = _query_sets(store, request, announce)
         for way in ways:
@@ -103,6 +99,33 @@ def compare(request: BenchRequest, announce: Announce = lambda what, done, total
         (folder / "table.md").write_text("\n\n".join(tables) + "\n")
         plot(rows, folder / "accuracy_against_time.png", authors_s)
     return Comparison(rows, authors_s)
+
+
+def ready_to_compare(request: BenchRequest) -> tuple[TumorStore, list[Way]]:
+    """Refuse what could not be compared in the end, before any work.
+
+    Returns:
+        The store, and the ways of searching it.
+
+    Raises:
+        GliodexError: see `compare`.
+    """
+    store = open_store(request.store)
+    if len(store.searched) < HITS:
+        raise InputError(f"{store.path} holds {len(store.searched)} tumours: a comparison takes at least {HITS}")
+    spoilt = _spoilt(request)
+    if not 0 < spoilt <= request.unseen:
+        raise InputError(f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {spoilt}")
+    if request.cohort is not None:
+        cases_of(request.cohort)
+    ways = chosen_ways(store, request.methods)
+    _check_learned(store, ways, request.seed)
+    check_unseen(store, request.seed)
+    return store, ways
+
+
+def _spoilt(request: BenchRequest) -> int:
+    return min(PERTURBED, request.unseen) if request.perturbed is None else request.perturbed
 
 
 def chosen_ways(store: TumorStore, methods: tuple[str, ...] = ()) -> list[Way]:
@@ -134,14 +157,11 @@ def _check_learned(store: TumorStore, ways: list[Way], seed: int) -> None:
 
 
 def _query_sets(store: TumorStore, request: BenchRequest, announce: Announce) -> list[QuerySet]:
-    spoilt = min(PERTURBED, request.unseen) if request.perturbed is None else request.perturbed
-    if not 0 < spoilt <= request.unseen:
-        raise InputError(f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {spoilt}")
     cohort = []
     if request.cohort is not None:  # first: it may be refused
         cohort = [patients(store, request.cohort, request.space, _told(announce, "patients"))]
     simulated = unseen(store, request.unseen, request.seed, _told(announce, "unseen simulations"))
-    return [simulated, perturbed(simulated.first(spoilt), request.seed), *cohort]
+    return [simulated, perturbed(simulated.first(_spoilt(request)), request.seed), *cohort]
 
 
 def _asked(

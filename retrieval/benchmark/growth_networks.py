@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, UnsolvedError
 from ...index.threshold_search import ThresholdSearch
 from ...learn.growth import (
     CORE_LEVELS,
@@ -34,11 +34,12 @@ from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.integers import dequantise
 from ...store.reader import TumorStore, open_store
+from ..answer import check_filled
 from ..outputs import staged_folder
 from ..refinement.objective import DiceObjective
 from ..refinement.told_growth import BEST, simulated
 from .growth_table import LEVELS, ONE_NETWORK, Row, growth_table, plot_errors, summarise
-from .query_sets import unseen_tumours
+from .query_sets import check_unseen, unseen_tumours
 
 Announce = Callable[[str, int, int], None]
 Mask = NDArray[np.bool_]
@@ -107,11 +108,7 @@ def compare_growth_networks(
     Raises:
         GliodexError: anything the user can mend.
     """
-    if request.unseen < 2:
-        raise InputError(f"--unseen must be at least 2, not {request.unseen}")
-    if 0 < request.draws < BEST:
-        raise InputError(f"--draws must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
-    store = open_store(request.store)
+    store = ready_for_networks(request)
     judge = Judge(store)
     tellers = dict(_networks(store, judge, request)) | dict(_neighbours(store))
     rows: list[Row] = []
@@ -128,6 +125,23 @@ def compare_growth_networks(
         (folder / "table.md").write_text(growth_table(summarise(rows)) + "\n")
         plot_errors(rows, folder / "error_by_growth.png")
     return rows
+
+
+def ready_for_networks(request: GrowthBenchRequest) -> TumorStore:
+    """Refuse what could not be compared in the end, before any work; returns the store.
+
+    Raises:
+        GliodexError: see `compare_growth_networks`.
+    """
+    if request.unseen < 2:
+        raise InputError(f"--unseen must be at least 2, not {request.unseen}")
+    if 0 < request.draws < BEST:
+        raise InputError(f"--draws must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
+    store = open_store(request.store)
+    check_filled(store)
+    check_unseen(store, request.seed)
+    unaware(GrowthReader.of(store), request.seed)
+    return store
 
 
 def _about(truth: GrowthParameters) -> Row:
@@ -167,7 +181,10 @@ class Judge:
             density, parameters = self._store.density(told), self._store.known_parameters(told)
         else:
             parameters = replace(told, seed_mm=self.solver.nearest_seed(told.seed_mm))
-            density = self.solver(parameters)
+            try:
+                density = self.solver(parameters)
+            except UnsolvedError:  # what cannot be simulated tells of no tumour
+                density = np.zeros_like(truth.density)
         row = density_errors(density, truth.density, self._store.atlas)
         densest = np.count_nonzero(truth.density >= np.float32(LEVELS[-1]))
         row["densest_ml"] = float(densest * self._store.frame.voxel_ml)

@@ -15,13 +15,16 @@ from .cohorts import closer_of
 Row = dict[str, Any]
 Announce = Callable[[str, int, int], None]
 
+Request = TypeVar("Request")
 Found = TypeVar("Found")
 
 
 def over_stores(
     paths: list[str],
     out: Path,
-    compare: Callable[[str, Path, Announce], Found],
+    request_of: Callable[[str, Path], Request],
+    check: Callable[[Request], object],
+    compare: Callable[[Request, Announce], Found],
     announce: Announce = lambda what, done, total: None,
     against: Callable[[dict[str, int], dict[str, Found]], str] | None = None,
 ) -> None:
@@ -30,27 +33,31 @@ def over_stores(
     Args:
         paths: of the stores.
         out: folder for the results: of several, a folder each, and table.md with all their tables.
-        compare: compares in the store of a path, and leaves table.md and more in the folder that it is given.
+        request_of: asks for the comparison in the store of a path, with its results in a folder.
+        check: refuses what could not be compared; all stores are looked at before there is any work.
+        compare: compares in one store, and leaves table.md and more in its folder.
         announce: told how far it has come.
         against: says how they did against each other, from how many tumours each holds and what `compare` gave, by
             name.
 
     Raises:
-        GliodexError: anything the user can mend; stores that cannot be read, before any work.
+        GliodexError: anything the user can mend; what earlier stores gave is kept then.
     """
     if len(paths) == 1:
-        compare(paths[0], out, announce)
+        compare(request_of(paths[0], out), announce)
         return
     named = distinct_names(paths)
     stores = {name: open_store(path) for name, path in named.items()}
+    requests = {name: request_of(path, out / name) for name, path in named.items()}
+    for request in requests.values():
+        check(request)
+    found: dict[str, Found] = {}
+    parts: list[str] = []
+    for name, store in stores.items():
+        found[name] = compare(requests[name], partial(_about, announce, name))
+        title = f"## {name}: {store.manifest.model['model']}, {len(store):,} tumours"
+        parts += [title, (out / name / "table.md").read_text().strip()]
     with staged_folder(out) as folder:
-        found: dict[str, Found] = {}
-        parts: list[str] = []
-        for name, path in named.items():
-            found[name] = compare(path, folder / name, partial(_about, announce, name))
-            model = stores[name].manifest.model["model"]
-            title = f"## {name}: {model}, {len(stores[name]):,} tumours"
-            parts += [title, (folder / name / "table.md").read_text().strip()]
         if against is not None and (said := against({name: len(store) for name, store in stores.items()}, found)):
             parts.append(said)
         (folder / "table.md").write_text("\n\n".join(parts) + "\n")

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, UnsolvedError
 from ...index import DiceIndex
 from ...simulate import GrowthParameters, MassEffectSettings, model_in, settings_of, without_mass_effect
 from ...store.atlas import Atlas
 from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
-from ..answer import Answer, Stopwatch, answer, dice
+from ..answer import Answer, Stopwatch, answer, check_filled, dice
 from ..outputs import staged_folder
 from ..refinement import STAGES, LocalRefinement, LocalSettings, Posterior, StageChoice, Where
 from ..segmentation import Segmentation
 from ..spaces import Space, space_map
 from ..spatial import AffineMap, SpatialMap
-from .query_sets import cases_of, segmentation_of, unseen_tumours
+from .query_sets import cases_of, check_unseen, segmentation_of, unseen_tumours
 from .scoring import bootstrap
 
 Row = dict[str, Any]
@@ -92,14 +92,7 @@ def compare_stages(request: StagesRequest, announce: Announce = lambda what, don
     Raises:
         GliodexError: anything the user can mend.
     """
-    store = open_store(request.store)
-    if request.truths < 2:
-        raise InputError(f"--truths must be at least 2, not {request.truths}")
-    for name in request.stages:
-        if name not in STAGES[1:]:
-            raise InputError(f"--stages {name} is none of {', '.join(STAGES[1:])}")
-    if request.alike_mm is not None and "tmcmc" not in request.stages:
-        raise InputError("--alike-mm is for tmcmc: leave it out, or name tmcmc in --stages")
+    store = ready_for_stages(request)
     index = DiceIndex.open(store)
     rows: list[Row] = []
     with staged_folder(request.out) as folder:
@@ -124,6 +117,30 @@ def compare_stages(request: StagesRequest, announce: Announce = lambda what, don
     return rows
 
 
+def ready_for_stages(request: StagesRequest) -> TumorStore:
+    """Refuse what could not be compared in the end, before any work; returns the store.
+
+    Raises:
+        GliodexError: see `compare_stages`.
+    """
+    store = open_store(request.store)
+    if request.truths < 2:
+        raise InputError(f"--truths must be at least 2, not {request.truths}")
+    for name in request.stages:
+        if name not in STAGES[1:]:
+            raise InputError(f"--stages {name} is none of {', '.join(STAGES[1:])}")
+    if request.alike_mm is not None and "tmcmc" not in request.stages:
+        raise InputError("--alike-mm is for tmcmc: leave it out, or name tmcmc in --stages")
+    check_filled(store)
+    check_unseen(store, request.seed)
+    if request.cohort is not None:
+        cases_of(request.cohort)
+    for name in request.stages:
+        if stage := StageChoice(name).stage(request.out):
+            stage.check(store)
+    return store
+
+
 def truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
     """Simulate tumours that a store has never seen, endlessly.
 
@@ -135,7 +152,10 @@ def truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
 
 
 def finer_truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
-    """Simulate the same tumours on voxels of half the size, with the other mean for the diffusivity of faces."""
+    """Simulate the same tumours on voxels of half the size, with the other mean for the diffusivity of faces.
+
+    Those that cannot be simulated there, or fold the tissue, are left out.
+    """
     settings = settings_of(store.manifest.model, store.path, "compare with its own gliodex")
     plain = without_mass_effect(settings)
     plain = replace(plain, face_mean="arithmetic" if plain.face_mean == "harmonic" else "harmonic")
@@ -143,8 +163,13 @@ def finer_truths_of(store: TumorStore, seed: int) -> Iterator[Truth]:
     solver = model_in(_halved_voxels(store.atlas), finer)
     i, j, k = store.frame.shape
     for truth in truths_of(store, seed):
-        fine = solver(truth.parameters)
-        yield Truth(truth.parameters, fine.reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5), dtype=np.float32))
+        try:
+            run = solver.grow(truth.parameters)
+        except UnsolvedError:
+            continue
+        if run.least_jacobian <= 0:
+            continue
+        yield Truth(truth.parameters, run.full().reshape(i, 2, j, 2, k, 2).mean(axis=(1, 3, 5), dtype=np.float32))
 
 
 def _halved_voxels(atlas: Atlas) -> Atlas:

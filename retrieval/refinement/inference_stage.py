@@ -18,7 +18,7 @@ from ...store.reader import TumorStore
 from .anatomy import points_to_patient
 from .objective import DiceObjective
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, site_of
+from .site import Patient, Site, Where, check_model, site_of
 from .stage import Refined, Tell, carried
 from .told_growth import SAMPLES, Simulated, simulated
 
@@ -43,6 +43,11 @@ class InferenceRefinement:
     def matches(self) -> int:
         """See `Refinement`."""
         return 1
+
+    def check(self, store: TumorStore) -> None:
+        """See `Refinement`."""
+        check_model(store)
+        GrowthReader.of(store, self.arch)
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """See `Refinement`.

@@ -25,7 +25,7 @@ from .local import (
 )
 from .objective import DiceObjective, Fit
 from .posterior import BoxedDensity, Posterior, Sample, misfits_of
-from .site import Patient, Where, matches_at, site_of
+from .site import Patient, Where, check_model, matches_at, site_of
 from .spread import spread_of
 from .stage import Refined, Tell, carried
 
@@ -48,6 +48,10 @@ class LocalRefinement:
     def matches(self) -> int:
         """See `Refinement`."""
         return _MATCHES  # some may neither spread nor multiply
+
+    def check(self, store: TumorStore) -> None:
+        """See `Refinement`."""
+        check_model(store)
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """See `Refinement`.

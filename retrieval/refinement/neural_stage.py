@@ -26,7 +26,7 @@ from .imaging import Images
 from .local import as_numbers, from_numbers
 from .objective import MU1_MM, MU2, TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, pushing_doubts, site_of, surrogate_doubts
+from .site import Patient, Site, Where, check_model, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ class NeuralRefinement:
     def matches(self) -> int:
         """See `Refinement`."""
         return 1
+
+    def check(self, store: TumorStore) -> None:
+        """See `Refinement`."""
+        from ...learn.conditional_density import require_sbi
+
+        require_sbi()
+        check_model(store, self.surrogate, self.device)
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """See `Refinement`.

@@ -121,6 +121,17 @@ def site_of(
     return Site(where, solver, core, whole, pet, mass_effect)
 
 
+def check_model(store: TumorStore, surrogate: SurrogateFile | None = None, device: str = "cpu") -> None:
+    """Refuse a store whose growth model cannot be simulated, or that a surrogate does not stand in for.
+
+    Raises:
+        InputError: it is so.
+    """
+    settings = settings_of(store.manifest.model, store.path, "leave out --refine")
+    if surrogate is not None:
+        SurrogateSolver(store.atlas, surrogate, settings, device)
+
+
 def _of_best(store: TumorStore, hits: Hits) -> float:
     known = (store.known_parameters(int(tumour)) for tumour in hits.ids)
     best = next((parameters for parameters in known if parameters is not None), None)

@@ -41,6 +41,14 @@ class Refinement(Protocol):
         """Distinct matches of known growth that it begins from; there may be others among them."""
         ...
 
+    def check(self, store: TumorStore) -> None:
+        """Refuse a store that it cannot refine in, before there is any work.
+
+        Raises:
+            InputError: the store is of another growth model, or what else it takes is missing or does not fit.
+        """
+        ...
+
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """Refine.
 

@@ -26,7 +26,7 @@ from .imaging import Images
 from .objective import TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
 from .sampling import Progress, Sampled, TransitionalSettings
-from .site import Patient, Site, Where, matches_at, pushing_doubts, site_of, surrogate_doubts
+from .site import Patient, Site, Where, check_model, matches_at, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
 from .transitional import sample
@@ -70,6 +70,10 @@ class TransitionalRefinement:
     def matches(self) -> int:
         """See `Refinement`."""
         return _MATCHES
+
+    def check(self, store: TumorStore) -> None:
+        """See `Refinement`."""
+        check_model(store, self.surrogate, self.device)
 
     def __call__(self, store: TumorStore, hits: Hits, patient: Patient, tell: Tell | None = None) -> Refined:
         """See `Refinement`.

@@ -129,6 +129,7 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
         "thresholds": "fixed",
         "top_k": 7,
         "distinct": False,
+        "folded": False,
         "refine": "none",
     }
     assert record["matches"][0]["thresholds"] == {"core": 0.6, "whole": 0.2}

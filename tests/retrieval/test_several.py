@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.retrieval import QueryRequest, run_queries, run_query
 from gliodex.retrieval import registration as registration_module
-from gliodex.retrieval.refinement import StageChoice
+from gliodex.retrieval.refinement import LocalRefinement, StageChoice
 from gliodex.simulate import MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
 
@@ -64,6 +65,23 @@ def test_what_is_refined_is_compared(both_models, patient, tmp_path):
         assert row["score"] == records[name]["patient_space"]["score"] >= row["matched"]
     scores = {name: row["score"] for name, row in compared["stores"].items()}
     assert compared["best"] == max(scores, key=scores.get)
+
+
+def test_what_a_stage_lacks_in_any_store_is_said_before_there_is_any_work(both_models, patient, tmp_path, monkeypatch):
+    def check(self, store):
+        if store.path.name == "pushing":
+            raise InputError("pushing has no network")
+
+    monkeypatch.setattr(LocalRefinement, "check", check)
+    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", stage=StageChoice("local", "atlas"))
+    told, versions = [], [open_store(path).version for path in both_models]
+    with pytest.raises(InputError, match="pushing has no network"):
+        run_queries(request, both_models, told.append)
+    with pytest.raises(InputError, match="pushing has no network"):
+        run_query(replace(request, store=both_models[1]), told.append)
+    assert told == ["read", "read"]
+    assert [open_store(path).version for path in both_models] == versions
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_patient_is_registered_once(brain_store, patient_files, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from gliodex.errors import InputError
+from gliodex.errors import InputError, UnsolvedError
 from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, growth_networks
 from gliodex.retrieval.benchmark.growth_networks import Judge, density_errors, outlined_tumours
@@ -69,6 +69,19 @@ def test_the_truth_is_without_error_and_a_tumour_of_the_store_is_itself(store):
     density = store.density(int(store.ids[3]))
     assert found["mae_grey"] == density_errors(density, tumour.density, store.atlas)["mae_grey"]
     np.testing.assert_array_equal(dequantise(quantise(density)), density)
+
+
+def test_what_cannot_be_simulated_tells_of_no_tumour(store, monkeypatch):
+    judge, tumour = Judge(store), next(outlined_tumours(store, 9))
+
+    def unsolved(self, parameters):
+        raise UnsolvedError("no solution")
+
+    monkeypatch.setattr(FisherKolmogorov, "__call__", unsolved)
+    scores = judge(tumour, tumour.parameters)
+    there = (tumour.density > 1e-4) & (store.atlas.white > 1e-4)
+    assert (scores["dice_0.01"], scores["dice_0.8"]) == (0, 0)
+    assert scores["mae_white"] == pytest.approx(float(tumour.density[there].mean(dtype=float)))
 
 
 def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):

@@ -1,3 +1,6 @@
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
 from gliodex.errors import InputError, StoreError
@@ -9,55 +12,88 @@ def folder(brain_store):
     return brain_store.path
 
 
-def noting(seen):
-    def compare(path, out, announce):
-        seen.append(path)
+@dataclass(frozen=True)
+class Wanted:
+    store: str
+    out: Path
+
+
+def refusing(*stores):
+    def check(wanted):
+        if wanted.store in stores:
+            raise InputError(f"{wanted.store} will not do")
+
+    return check
+
+
+def noting(seen, *, fails_in=()):
+    def compare(wanted, announce):
+        seen.append(wanted.store)
+        if wanted.store in fails_in:
+            raise InputError(f"{wanted.store} failed")
         announce("asking", 1, 2)
-        out.mkdir(exist_ok=True)
-        (out / "table.md").write_text(f"table of {path}\n")
+        wanted.out.mkdir(parents=True, exist_ok=True)
+        (wanted.out / "table.md").write_text(f"table of {wanted.store}\n")
         return len(seen)
 
     return compare
 
 
+@pytest.fixture
+def two(folder, tmp_path):
+    (tmp_path / "other").symlink_to(folder)
+    return [str(folder), str(tmp_path / "other")]
+
+
 def test_one_store_has_its_results_in_the_folder_itself(folder, tmp_path):
-    over_stores([str(folder)], tmp_path / "out", noting([]))
+    over_stores([str(folder)], tmp_path / "out", Wanted, refusing(), noting([]))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["table.md"]
     assert (tmp_path / "out" / "table.md").read_text() == f"table of {folder}\n"
 
 
-def test_of_several_each_has_a_folder_and_all_tables_come_together(folder, tmp_path):
-    seen, told, stores = [], [], [str(folder), str(tmp_path / "other")]
-    (tmp_path / "other").symlink_to(folder)
+def test_of_several_each_has_a_folder_and_all_tables_come_together(two, tmp_path):
+    seen, told = [], []
     over_stores(
-        stores,
+        two,
         tmp_path / "out",
+        Wanted,
+        refusing(),
         noting(seen),
         lambda *step: told.append(step),
         lambda sizes, found: f"{sizes} {found}",
     )
-    assert seen == stores
-    names = [folder.name, "other"]
+    assert seen == two
+    names = [Path(path).name for path in two]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*names, "table.md"}
     assert told == [(f"{name}: asking", 1, 2) for name in names]
     parts = []
-    for name, path in zip(names, stores, strict=True):
+    for name, path in zip(names, two, strict=True):
         parts += [f"## {name}: fisher-kolmogorov 3, 24 tumours", f"table of {path}"]
     said = f"{dict.fromkeys(names, 24)} {dict(zip(names, (1, 2), strict=True))}"
     assert (tmp_path / "out" / "table.md").read_text() == "\n\n".join([*parts, said]) + "\n"
 
 
-def test_a_store_that_is_not_there_is_refused_before_any_work(folder, tmp_path):
+def test_what_the_last_store_lacks_is_said_before_any_work(folder, two, tmp_path):
     seen = []
     with pytest.raises(StoreError, match="nowhere"):
-        over_stores([str(folder), str(tmp_path / "nowhere")], tmp_path / "out", noting(seen))
+        over_stores([str(folder), str(tmp_path / "nowhere")], tmp_path / "out", Wanted, refusing(), noting(seen))
+    with pytest.raises(InputError, match="other will not do"):
+        over_stores(two, tmp_path / "out", Wanted, refusing(two[1]), noting(seen))
     assert not seen
     assert not (tmp_path / "out").exists()
 
 
+def test_what_earlier_stores_gave_is_kept_where_a_later_one_fails(two, tmp_path):
+    with pytest.raises(InputError, match="other failed"):
+        over_stores(two, tmp_path / "out", Wanted, refusing(), noting([], fails_in=two[1:]))
+    (kept,) = (tmp_path / "out").rglob("*.md")
+    assert kept.parent.name == Path(two[0]).name
+
+
 def test_two_stores_of_one_name_would_share_a_folder(folder, tmp_path):
+    paths = [str(folder), f"elsewhere/{folder.name}"]
     with pytest.raises(InputError, match="share a folder"):
-        over_stores([str(folder), f"elsewhere/{folder.name}"], tmp_path / "out", noting([]))
+        over_stores(paths, tmp_path / "out", Wanted, refusing(), noting([]))
 
 
 def patients(scores, stage="local"):

@@ -1,16 +1,17 @@
 import json
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from gliodex.errors import InputError
+from gliodex.errors import InputError, UnsolvedError
 from gliodex.retrieval.benchmark import StagesRequest, compare_stages
 from gliodex.retrieval.benchmark.stages import coverage, finer_truths_of, table, truths_of
 from gliodex.retrieval.refinement import LocalSettings, Posterior, Sample
 from gliodex.retrieval.refinement.posterior import BoxedDensity
-from gliodex.simulate import FisherKolmogorov
-from gliodex.store import Frame
+from gliodex.simulate import FisherKolmogorov, build
+from gliodex.store import Frame, open_store
 
 FRAME = Frame((6, 5, 4), np.diag([2.0, 2.0, 2.0, 1.0]))
 
@@ -49,6 +50,26 @@ def test_truths_are_simulations_of_their_parameters_and_finer_ones_are_like_them
     both = (truth.density >= 0.2) & (finer.density >= 0.2)
     assert 2 * both.sum() / ((truth.density >= 0.2).sum() + (finer.density >= 0.2).sum()) > 0.85
     assert all(a.parameters != truth.parameters for a in islice(truths_of(brain_store, 8), 3))
+
+
+def test_truths_that_are_not_solved_or_fold_on_finer_voxels_are_left_out(small_atlas, tmp_path, monkeypatch):
+    build(tmp_path / "store", 4, 5, small_atlas, workers=1)
+    store = open_store(tmp_path / "store")
+    wanted = [truth.parameters for truth in islice(truths_of(store, 9), 3)]
+    plain, asked = FisherKolmogorov.grow, []
+
+    def grow(self, parameters, *rest, **more):
+        run = plain(self, parameters, *rest, **more)
+        if self.atlas.frame.shape != tuple(2 * n for n in small_atlas.frame.shape):
+            return run
+        asked.append(parameters)
+        if len(asked) == 1:
+            raise UnsolvedError("no solution")
+        return replace(run, least_jacobian=-0.1) if len(asked) == 2 else run
+
+    monkeypatch.setattr(FisherKolmogorov, "grow", grow)
+    assert next(finer_truths_of(store, 9)).parameters == wanted[2]
+    assert asked == wanted
 
 
 def test_a_campaign_of_the_store_is_no_truth(brain_store):
