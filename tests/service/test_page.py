@@ -120,6 +120,36 @@ def test_from_files_to_the_answer(browser, service, segmentation):
     assert not faults(browser)
 
 
+AS_IF_PUSHING = """
+    const plain = window.fetch;
+    window.fetch = async (...asked) => {
+      const answer = await plain(...asked);
+      if (!String(asked[0]?.url ?? asked[0]).endsWith("/result")) return answer;
+      const told = await answer.json();
+      for (const match of told.matches) match.parameters.mass_effect = 4200;
+      return new Response(JSON.stringify(told), { headers: answer.headers });
+    };
+"""
+
+
+def test_how_hard_tumours_push_is_listed_where_they_do(browser, service, answered):
+    def heads():
+        return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#columns th")]
+
+    drawn(browser, service, answered)
+    assert heads()[-1] == "T, days"
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AS_IF_PUSHING})
+    try:
+        drawn(browser, service, answered)
+        assert heads()[-1] == "γ, kPa"
+        rows = browser.find_elements(By.CSS_SELECTOR, "#matches tr")
+        lines = [[cell.text for cell in row.find_elements(By.TAG_NAME, "td")] for row in rows]
+        assert [line[-1] for line in lines] == ["", *["4.2"] * 5]
+        assert {len(line) for line in lines} == {len(heads())}
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
 def test_a_file_that_is_dropped_is_taken(browser, service, segmentation):
     browser.get(str(service.base_url))
     wait(browser, lambda: "24 tumours" in one(browser, "#store-facts").text)

@@ -71,10 +71,13 @@ const COLUMNS = [
   ["ρ, 1/day", (m) => m.parameters?.proliferation.toFixed(4) ?? "–"],
   ["T, days", (m) => m.parameters?.duration.toFixed(0) ?? "–"],
 ];
+const PUSHING = ["γ, kPa", (m) => (m.parameters ? (m.parameters.mass_effect / 1000).toFixed(1) : "–")];
 
 function listMatches(answer, files) {
+  const pushing = answer.matches.some((m) => m.parameters?.mass_effect);
+  const columns = pushing ? [...COLUMNS, PUSHING] : COLUMNS;
   const head = (text) => element("th", { textContent: text, scope: "col" });
-  $("columns").replaceChildren(head("rank"), ...COLUMNS.map(([name]) => head(name)));
+  $("columns").replaceChildren(head("rank"), ...columns.map(([name]) => head(name)));
   const row = (label, map, cells) => {
     const line = document.createElement("tr");
     const button = element("button", { type: "button", textContent: label });
@@ -86,8 +89,8 @@ function listMatches(answer, files) {
     line.append(first, ...cells.map((text) => element("td", { textContent: text })));
     return line;
   };
-  const lines = answer.matches.map((m) => row(`${m.rank}`, `match-${m.rank}`, COLUMNS.map(([, of]) => of(m))));
-  lines.unshift(row("answer", "density", COLUMNS.map(() => "")));
+  const lines = answer.matches.map((m) => row(`${m.rank}`, `match-${m.rank}`, columns.map(([, of]) => of(m))));
+  lines.unshift(row("answer", "density", columns.map(() => "")));
   lines[0].setAttribute("aria-current", "true");
   $("matches").replaceChildren(...lines);
 }
