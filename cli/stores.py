@@ -12,6 +12,7 @@ from rich.table import Table
 from ..errors import DamagedStoreError
 from ..index import prepare, verify_methods
 from ..learn.growth import verify_growth_networks
+from ..simulate import described
 from ..store import collect_garbage, open_store
 from ..store import verify as verify_store
 from .console import counting, out, say
@@ -100,7 +101,7 @@ def info(
         f"{manifest.atlas['name']}, {' x '.join(map(str, snapshot.frame.shape))} voxels of "
         f"{snapshot.frame.spacing[0]:g} mm",
     )
-    table.add_row("model", str(manifest.model["model"]))
+    table.add_row("model", described(manifest.model))
     for key, campaign in manifest.campaigns.items():
         stages = f", {kept} earlier stages of each" if (kept := campaign.prior.get("snapshots")) else ""
         table.add_row("campaign", f"{key}: {campaign.count:,} tumours of {campaign.draws:,} draws{stages}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..simulate import described
 from ..store.reader import TumorStore
 from .answer import Stopwatch
 from .outputs import DISCLAIMER, staged_folder, write_record
@@ -111,7 +112,7 @@ def comparison(stores: dict[str, TumorStore], records: dict[str, dict[str, Any]]
     """Say what each store found, and which is closest to the patient: by Dice of core and whole, summed, there."""
     found = {
         name: {
-            "model": str(store.manifest.model["model"]),
+            "model": described(store.manifest.model),
             "version": store.version,
             "tumours": len(store),
             "matched": (records[name]["refinement"] or {"before": records[name]["patient_space"]})["before"]["score"],

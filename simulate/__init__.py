@@ -8,7 +8,17 @@ from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov, check_still
 from .growth import Growth, GrowthModel, GrowthSolver
 from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
-from .models import MODELS, ModelSettings, model_in, model_of, prior_for, pushes, settings_of, without_mass_effect
+from .models import (
+    MODELS,
+    ModelSettings,
+    described,
+    model_in,
+    model_of,
+    prior_for,
+    pushes,
+    settings_of,
+    without_mass_effect,
+)
 from .prior import MASS_EFFECT_PA, PRIORS, Prior
 from .settings import FisherKolmogorovSettings
 
@@ -33,6 +43,7 @@ __all__ = [
     "add_simulated",
     "build",
     "check_still",
+    "described",
     "load_atlas",
     "model_in",
     "model_of",

@@ -65,6 +65,11 @@ def pushes(record: dict[str, object]) -> bool:
     return str(record.get("model")).startswith(MASS_EFFECT)
 
 
+def described(record: dict[str, object]) -> str:
+    """Name the model in a store's record, as tables call it."""
+    return f"{record['model']}{', as published' if record.get('form') == 'as_published' else ''}"
+
+
 def without_mass_effect(settings: ModelSettings) -> FisherKolmogorovSettings:
     """Choices of what grows and spreads."""
     return settings.growth if isinstance(settings, MassEffectSettings) else settings

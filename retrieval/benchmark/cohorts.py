@@ -18,6 +18,7 @@ from scipy import stats
 
 from ...errors import InputError
 from ...index import DiceIndex
+from ...simulate import described
 from ...store.reader import TumorStore, open_store
 from ..answer import check_filled
 from ..outputs import staged_folder
@@ -114,7 +115,7 @@ def _best(store: TumorStore, path: str, asked: QuerySet) -> list[Row]:
         rows.append(
             {
                 "store": path,
-                "model": str(store.manifest.model["model"]),
+                "model": described(store.manifest.model),
                 "tumours": len(store.searched),
                 "set": asked.name,
                 "patient": patient,

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...simulate import described
 from ...store.reader import open_store
 from ..outputs import staged_folder
 from ..several import distinct_names
@@ -55,7 +56,7 @@ def over_stores(
     parts: list[str] = []
     for name, store in stores.items():
         found[name] = compare(requests[name], partial(_about, announce, name))
-        title = f"## {name}: {store.manifest.model['model']}, {len(store):,} tumours"
+        title = f"## {name}: {described(store.manifest.model)}, {len(store):,} tumours"
         parts += [title, (out / name / "table.md").read_text().strip()]
     with staged_folder(out) as folder:
         if against is not None and (said := against({name: len(store) for name, store in stores.items()}, found)):

@@ -11,6 +11,7 @@ from gliodex.simulate import (
     MassEffect,
     MassEffectSettings,
     Prior,
+    described,
     model_in,
     prior_for,
     settings_of,
@@ -113,3 +114,8 @@ class TestPrior:
         assert 15200 < max(pressures) <= 16000
         assert all(one.mass_effect == 0 for one in plain)
         assert pushing.as_record()["units"]["mass_effect"] == "Pa"
+
+
+def test_tables_name_the_model_and_the_form_of_its_equations():
+    plain, published = MassEffectSettings().as_record(), MassEffectSettings(form="as_published").as_record()
+    assert [described(record) for record in (plain, published)] == ["mass-effect 1", "mass-effect 1, as published"]
