@@ -63,10 +63,10 @@ def learned(design: GrowthDesign, targets: Targets, tumours: int, epochs: int) -
     return NetworkFile(growth_path(store, design.name, targets))
 
 
-# the paper's comes first: whoever watches sees early whether the budgets are alike
-asked = {f"paper's network: {ONE_NETWORK}, linear": (paper, (Targets("mu+seed", "linear"),), arguments.paper, 1)}
-if not arguments.paper:
-    asked.clear()
+asked: dict[str, tuple[GrowthDesign, tuple[Targets, ...], int, int]] = {}
+if arguments.paper:  # first: whoever watches sees early whether the budgets are alike
+    linear = (Targets("mu+seed", "linear"),)
+    asked[f"paper's network: {ONE_NETWORK}, linear"] = (paper, linear, arguments.paper, 1)
 for name, targets in NETWORKS.items():
     if name in PUSHING_PAPER or not pushing:
         asked[name] = (small, targets, arguments.tumours, arguments.epochs)
