@@ -36,9 +36,14 @@ def keep(name: str, figures: dict[str, object], command: str) -> None:
 
 def latest(name: str) -> dict[str, object] | None:
     """Return the newest line of a benchmark; None where it never ran."""
+    found = runs(name)
+    return found[-1] if found else None
+
+
+def runs(name: str) -> list[dict[str, object]]:
+    """Return all lines of a benchmark, the newest last."""
     path = RESULTS / f"{name}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return json.loads(lines[-1]) if lines else None
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def interval(values: np.ndarray, seed: int = 0) -> list[float]:

@@ -6,7 +6,7 @@ python benchmarks/tables.py
 from pathlib import Path
 
 from network_tables import networks
-from record import latest
+from record import latest, runs
 
 from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
 from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
@@ -77,7 +77,13 @@ def _plausibility() -> str:
         "Fig. 3): best Dice of any tumour, means with 95 % intervals; `gliodex plausibility STORE... --cohort DIR`."
     )
     plot = "![Distributions of the best Dice of patients for core, whole and both.](docs/plausibility.png)"
-    return "\n\n" + "\n\n".join([about, plausibility_table(found["rows"]), plot])
+    earlier = [plausibility_table(run["rows"]) for run in runs("plausibility")[:-1] if _stores_of(run) > 1]
+    said = ["Smaller stores of the same models, without earlier stages of a simulation:"] * bool(earlier)
+    return "\n\n" + "\n\n".join([about, plausibility_table(found["rows"]), plot, *said, *earlier])
+
+
+def _stores_of(run: dict[str, object]) -> int:
+    return len({row["store"] for row in run["rows"]})
 
 
 def _solver_rows() -> list[tuple[str, str, str]]:
