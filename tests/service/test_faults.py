@@ -210,6 +210,7 @@ def test_a_stop_ends_what_is_being_answered_and_says_so(brain_store, ask, tmp_pa
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_job_of_a_store_that_is_not_served_any_more_fails_and_says_so(brain_store, ask, tmp_path):
     folder = tmp_path / "folder"
     with (

@@ -66,6 +66,7 @@ def workers(process):
     return [one for one in below if "gliodex.service.worker" in one.cmdline()]
 
 
+@pytest.mark.slow
 def test_a_job_is_worked_on_by_either_and_told_by_both(shared, ask):
     (one, asked), (_, other) = shared
     for worker in workers(one):
