@@ -96,7 +96,11 @@ class InferenceRefinement:
             },
             tuple(_doubts(estimate, scores, kept_match=best is match)),
         )
-        density, atlas = carried(best.density.full(posterior.frame), posterior, store, patient)
+        if best is match:  # as retrieved: by way of the site's voxels it would lose a little
+            atlas, grid = store.density(int(hits.ids[0])), patient.segmentation.frame
+            density = np.clip(patient.spatial.to_patient(atlas, store.frame, grid), 0.0, 1.0)
+        else:
+            density, atlas = carried(best.density.full(posterior.frame), posterior, store, patient)
         thresholds, masks = store.thresholds, patient.segmentation
         if self.search_thresholds:
             thresholds = best_thresholds(density, masks.core, masks.whole, store.thresholds)

@@ -84,6 +84,23 @@ def test_the_match_is_kept_where_it_fits_better_and_not_added_again(store, told,
     assert [added.parameters(n).duration for n in ids] == [150.0, 140.0]
 
 
+@pytest.mark.parametrize("where", ["atlas", "patient"])
+def test_a_match_that_is_kept_is_as_retrieved(store, told, where):
+    """Although the patient's grid is finer than where stages simulate, and turned against it."""
+    told(replace(TRUTH, duration=150.0), replace(TRUTH, duration=140.0))
+    tumour, frame = int(store.ids[7]), store.frame.refined(2)
+    turned = np.eye(4)
+    turned[:2, :2] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
+    spatial = AffineMap(turned, {"kind": "turned"})
+    there = np.clip(spatial.to_patient(store.density(tumour), store.frame, frame), 0.0, 1.0)
+    masks = Segmentation(there >= np.float32(0.6), there >= np.float32(0.2), frame)
+    hits = DiceIndex.open(store).search(store.density(tumour) >= 0.6, store.density(tumour) >= 0.2, 1)
+    refined = InferenceRefinement(where)(store, hits, Patient(masks, spatial))
+    assert refined.posterior.diagnostics["kept"] == "match"
+    np.testing.assert_array_equal(refined.density, there)
+    np.testing.assert_array_equal(refined.density_atlas, store.density(tumour))
+
+
 @pytest.mark.parametrize("space", ["atlas", "patient"])
 def test_how_far_tissue_was_squeezed_is_kept_with_the_tumour(store, tmp_path, space):
     copy = open_store(shutil.copytree(store.path, tmp_path / "copy"))
