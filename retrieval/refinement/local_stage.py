@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from ...index import Hits, best_thresholds
+from ...simulate import MASS_EFFECT_PA
 from ...store.cores import available_cores
 from ...store.reader import TumorStore
 from .local import (
@@ -62,8 +63,17 @@ class LocalRefinement:
         """
         begun = time.perf_counter()
         site = site_of(store, patient, self.where)
-        objective = DiceObjective(site.solver, site.core, site.whole, store.thresholds, search=self.search_thresholds)
         began_from, starts = matches_at(site, store, hits, patient.spatial, self.settings.starts)
+        objective = DiceObjective(
+            site.solver,
+            site.core,
+            site.whole,
+            store.thresholds,
+            search=self.search_thresholds,
+            largest_pa=max(
+                MASS_EFFECT_PA[1], *(start.mass_effect for start in starts)
+            ),  # one added by hand may press harder
+        )
         fits = refine_locally(objective, starts, self.settings, _counting(tell))
         if not fits[0].score:
             raise InputError(

@@ -54,11 +54,20 @@ class DiceObjective:
         core, whole: on its frame.
         thresholds: of core and whole, the store's.
         search: find both thresholds for every tumour; without it the store's are taken.
+        largest_pa: greatest mass effect that is tried, by default the prior's, Pa.
     """
 
     def __init__(
-        self, solver: GrowthSolver, core: Mask, whole: Mask, thresholds: dict[str, float], *, search: bool = True
+        self,
+        solver: GrowthSolver,
+        core: Mask,
+        whole: Mask,
+        thresholds: dict[str, float],
+        *,
+        search: bool = True,
+        largest_pa: float = MASS_EFFECT_PA[1],
     ) -> None:
+        self._largest_pa = largest_pa
         self.solver, self.core, self.whole = solver, core, whole
         self.usual = thresholds["core"], thresholds["whole"]
         self._masks = core + np.uint8(2) * whole
@@ -83,7 +92,7 @@ class DiceObjective:
     def simulated(self, parameters: GrowthParameters) -> tuple[Fit, Growth | None]:
         """Compare, and return the simulation too; None where it scores 0 because it could not be."""
         grows = MU1_MM[0] <= parameters.mu1 <= MU1_MM[1] and MU2[0] <= parameters.mu2 <= MU2[1]
-        if not (grows and parameters.mass_effect <= MASS_EFFECT_PA[1]):
+        if not (grows and parameters.mass_effect <= self._largest_pa):
             return Fit(parameters, self.usual, (0.0, 0.0), 0.0, 0), None
         try:
             run = self.solver.grow(parameters, self._too_large_ml)

@@ -109,6 +109,21 @@ class TestQuery:
         (first, *_) = record["refinement"]["kept_as"]
         assert store.parameters(first) == GrowthParameters(**_parameters_of(record["refinement"]["parameters"]))
 
+    def test_a_match_that_was_added_with_more_than_the_prior_has_is_begun_from(
+        self, ask, gliodex, pushing_store, out, tmp_path
+    ):
+        wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
+        assert gliodex("add", pushing_store, *wanted, "--mass-effect", "20000", "--source", "test").code == 0
+        store = open_store(pushing_store)
+        added = int(store.ids[-1])
+        seg = write_nifti(tmp_path / "added.nii.gz", brats_labels(store.density(added)), store.frame.affine)
+        options = ("--refine", "local", "--refine-in", "atlas", "--evaluations", "16", "--thresholds", "fixed")
+        assert ask(*options, "--no-keep", store=pushing_store, seg=seg).code == 0
+        record = json.loads((out / "matches.json").read_text())
+        assert record["matches"][0]["id"] == added
+        assert record["refinement"]["parameters"]["mass_effect"] == pytest.approx(20000)
+        assert record["patient_space"]["score"] == pytest.approx(2, abs=0.01)
+
     def test_both_growth_models_are_benchmarked_at_once(self, gliodex, pushing_store, brain_store, out, monkeypatch):
         monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
         options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "dice", "--seed", "9")

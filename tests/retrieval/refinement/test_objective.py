@@ -93,6 +93,12 @@ class TestPushing:
         assert objective.pushing
         assert not DiceObjective(solver, objective.core, objective.whole, USUAL).pushing
 
+    def test_one_that_pushes_harder_than_wanted_scores_nothing(self, objective):
+        harder = replace(TUMOUR, mass_effect=20000.0)
+        assert objective(harder).score == 0
+        wider = DiceObjective(objective.solver, objective.core, objective.whole, USUAL, largest_pa=20000.0)
+        assert wider(harder).score > 1
+
     def test_one_that_pushes_alike_fits_best(self, objective):
         scores = [objective(replace(TUMOUR, mass_effect=m)).score for m in (0.0, 9000.0, 16000.0)]
         assert scores[1] > max(scores[0], scores[2])
