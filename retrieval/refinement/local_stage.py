@@ -64,15 +64,14 @@ class LocalRefinement:
         begun = time.perf_counter()
         site = site_of(store, patient, self.where)
         began_from, starts = matches_at(site, store, hits, patient.spatial, self.settings.starts)
+        hardest_pa = max(start.mass_effect for start in starts)  # one that was added may press harder than the prior's
         objective = DiceObjective(
             site.solver,
             site.core,
             site.whole,
             store.thresholds,
             search=self.search_thresholds,
-            largest_pa=max(
-                MASS_EFFECT_PA[1], *(start.mass_effect for start in starts)
-            ),  # one added by hand may press harder
+            largest_pa=max(MASS_EFFECT_PA[1], hardest_pa),
         )
         fits = refine_locally(objective, starts, self.settings, _counting(tell))
         if not fits[0].score:
