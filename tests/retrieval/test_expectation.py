@@ -42,6 +42,15 @@ def test_it_is_kept_until_the_store_has_grown(store, monkeypatch):
     assert least_expected(store, index) == pytest.approx(0.123), "24 tumours were asked"
 
 
+def test_of_searches_that_find_folded_tumours_it_is_kept_apart(store, monkeypatch):
+    store, index = store
+    monkeypatch.setattr(expectation, "_scores", lambda asked, _: [0.5 if asked.finds_folded else 0.25])
+    folding = store.with_folded()
+    monkeypatch.setattr(folding, "derived", store.derived)
+    for _ in range(2):
+        assert (least_expected(store, index), least_expected(folding, index)) == (0.25, 0.5)
+
+
 def test_a_damaged_record_is_made_anew(store, monkeypatch):
     store, index = store
     found = least_expected(store, index)

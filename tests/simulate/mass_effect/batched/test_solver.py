@@ -69,6 +69,24 @@ def test_of_equations_that_are_not_solved_it_is_said_and_the_others_are(ellipsoi
     np.testing.assert_allclose(together[2].full(), MassEffect(ellipsoid_atlas, settings)(TUMOURS[2]), atol=1e-4)
 
 
+def test_a_solution_that_is_no_number_ends_its_tumour_alone(ellipsoid_atlas, monkeypatch):
+    settings = MassEffectSettings(pushes=3)
+    solver = batched.BatchedMassEffect(ellipsoid_atlas, settings, "cpu", 4)
+    plain = batched.ElasticBodies.yield_to
+
+    def yield_to(self, pressure, *rest):
+        found, solved = (values.clone() for values in plain(self, pressure, *rest))
+        if len(pressure) == len(TUMOURS):  # of all of them, the one that presses hardest
+            spoilt = pressure.flatten(1).amax(dim=1).argmax()
+            found[spoilt], solved[spoilt] = torch.nan, False
+        return found, solved
+
+    monkeypatch.setattr(batched.ElasticBodies, "yield_to", yield_to)
+    together = solver.grow_many(TUMOURS)
+    assert [run is None for run in together] == [False, True, False, False]
+    np.testing.assert_allclose(together[2].full(), MassEffect(ellipsoid_atlas, settings)(TUMOURS[2]), atol=1e-4)
+
+
 def test_too_large_a_mass_effect_is_refused(ellipsoid_atlas):
     solver = batched.BatchedMassEffect(ellipsoid_atlas, MassEffectSettings(), "cpu", 4)
     with pytest.raises(InputError, match="beyond"):
