@@ -78,7 +78,7 @@ def _plausibility() -> str:
     )
     plot = "![Distributions of the best Dice of patients for core, whole and both.](docs/plausibility.png)"
     earlier = [plausibility_table(run["rows"]) for run in runs("plausibility")[:-1] if _stores_of(run) > 1]
-    said = ["Smaller stores of the same models, without earlier stages of a simulation:"] * bool(earlier)
+    said = ["Smaller stores of the same models:"] * bool(earlier)
     return "\n\n" + "\n\n".join([about, plausibility_table(found["rows"]), plot, *said, *earlier])
 
 
