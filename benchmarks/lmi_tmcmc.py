@@ -21,9 +21,9 @@ import gliodex
 from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
+from gliodex.retrieval.imaging.spaces import space_map
 from gliodex.retrieval.refinement import StageChoice
 from gliodex.retrieval.refinement.objective import DiceObjective
-from gliodex.retrieval.spaces import space_map
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from gliodex.retrieval import spaces
-from gliodex.retrieval.ants_map import affine_matrix
-from gliodex.retrieval.registration import register
+from gliodex.retrieval.imaging.ants_map import affine_matrix
+from gliodex.retrieval.imaging.registration import register
 from gliodex.simulate import load_atlas
 from gliodex.store.nifti import load_image
 

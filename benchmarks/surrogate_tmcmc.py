@@ -21,8 +21,8 @@ import gliodex
 from gliodex.learn.surrogate import named_surrogate
 from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
+from gliodex.retrieval.imaging.spaces import space_map
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
-from gliodex.retrieval.spaces import space_map
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
 
 # D in mm²/day, ρ in 1/day, T in days, seed in units of the cube: solver's, then surrogate's (paper 000, Table I)

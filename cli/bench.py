@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..retrieval.spaces import Space
+from ..retrieval.imaging.spaces import Space
 from .build import Device
 from .console import counting_stages, say
 

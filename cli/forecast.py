@@ -11,8 +11,8 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
-from ..retrieval.segmentation import labels_of
-from ..retrieval.spaces import Space
+from ..retrieval.imaging.segmentation import labels_of
+from ..retrieval.imaging.spaces import Space
 from .console import errors, out, say, stages
 
 _first, _later, _place, _learn = (

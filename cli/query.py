@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from ..retrieval.ants_map import Method as RegistrationMethod
+from ..retrieval.imaging.ants_map import Method as RegistrationMethod
+from ..retrieval.imaging.segmentation import labels_of
+from ..retrieval.imaging.spaces import Space
 from ..retrieval.query import run_query
 from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest
-from ..retrieval.segmentation import labels_of
 from ..retrieval.several import run_queries
-from ..retrieval.spaces import Space
 from .answers import show, show_several
 from .build import Device
 from .console import stages

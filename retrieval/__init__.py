@@ -1,12 +1,12 @@
 """Patient in, patient out: masks, registration, query, the way back, and the report."""
 
 from .answer import Answer, Stopwatch, answer, dice
+from .imaging.segmentation import Segmentation, from_labels, from_masks
+from .imaging.spaces import SPACES, space_map
+from .imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
 from .query import run_query
 from .request import QueryRequest
-from .segmentation import Segmentation, from_labels, from_masks
 from .several import run_queries
-from .spaces import SPACES, space_map
-from .spatial import AffineMap, SpatialMap, mask_to_atlas
 
 __all__ = [
     "SPACES",

@@ -16,10 +16,10 @@ from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
 from ..store.reader import TumorStore
+from .imaging.segmentation import Segmentation
+from .imaging.tissue import Tissue
+from .imaging.transforms import SpatialMap, mask_to_atlas
 from .refinement import MATCHES, Patient, Posterior, Refinement, ensemble_of
-from .segmentation import Segmentation
-from .spatial import SpatialMap, mask_to_atlas
-from .tissue import Tissue
 
 
 class Stopwatch:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..store.frame import Frame
 from .answer import Answer
-from .segmentation import Segmentation
+from .imaging.segmentation import Segmentation
 
 mpl.use("Agg")
 

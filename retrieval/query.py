@@ -15,15 +15,15 @@ from ..index import Retriever, cluster_index, open_retriever
 from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
-from .ants_map import AntsMap
 from .expectation import least_expected
+from .imaging.ants_map import AntsMap
+from .imaging.segmentation import Segmentation, from_files
+from .imaging.tissue import Tissue, load_tissue
+from .imaging.transforms import SpatialMap
 from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
 from .refinement import Refinement, keep
 from .refinement.imaging import check_pet
 from .request import QueryRequest, check_options
-from .segmentation import Segmentation, from_files
-from .spatial import SpatialMap
-from .tissue import Tissue, load_tissue
 
 Announce = Callable[[str], None]
 

@@ -8,10 +8,10 @@ from typing import Literal
 
 from ..errors import InputError
 from ..index import check_search
-from .ants_map import Method
-from .placement import Placement
+from .imaging.ants_map import Method
+from .imaging.placement import Placement
+from .imaging.spaces import Space
 from .refinement import Refinement, StageChoice
-from .spaces import Space
 
 
 @dataclass(frozen=True)

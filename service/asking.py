@@ -9,11 +9,11 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import InputError
-from ..retrieval.ants_map import Method as Registration
+from ..retrieval.imaging.ants_map import Method as Registration
+from ..retrieval.imaging.segmentation import labels_of
+from ..retrieval.imaging.spaces import Space
 from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest
-from ..retrieval.segmentation import labels_of
-from ..retrieval.spaces import Space
 
 Method = Literal["dice", "ds64", "ds32", "ae", "vae", "hash", "radiomics", "radiomics-standardised"]
 Measure = Literal["dice", "jaccard", "l2", "hausdorff", "bernoulli"]

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..retrieval.segmentation import Segmentation
+from ..retrieval.imaging.segmentation import Segmentation
 
 _SIDE = 160
 

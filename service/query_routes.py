@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import GliodexError, InputError
 from ..index import what_is_missing
+from ..retrieval.imaging.segmentation import Segmentation, from_files
 from ..retrieval.request import check_options
-from ..retrieval.segmentation import Segmentation, from_files
 from .asking import FILES, Options, QueryForm, request_of
 from .context import Context
 from .jobs import ENDED, Job, State

@@ -21,8 +21,8 @@ from ...index import DiceIndex
 from ...simulate import described
 from ...store.reader import TumorStore, open_store
 from ..answer import check_filled
+from ..imaging.spaces import Space
 from ..outputs import staged_folder
-from ..spaces import Space
 from .query_sets import QuerySet, check_unseen, patients, unseen
 
 mpl.use("Agg")

@@ -16,8 +16,8 @@ from ...index import DiceIndex, cost_of, prepare, what_is_missing
 from ...learn import KINDS, encoder_record
 from ...store.cores import available_cores
 from ...store.reader import TumorStore, open_store
+from ..imaging.spaces import Space
 from ..outputs import staged_folder
-from ..spaces import Space
 from .authors_loop import seconds_a_tumour
 from .measuring import HITS, ask
 from .output import Row, accuracy_table, cost_table, plot, write_lines

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..figure import CORE_COLOUR, GROUND, INK, WHOLE_COLOUR, Plane, planes_of, show_anatomy
+from ..imaging.segmentation import Segmentation
 from ..refinement.posterior import INTERVAL
-from ..segmentation import Segmentation
 from .forecast import Forecast
 
 _COLOURS = {"whole": WHOLE_COLOUR, "core": CORE_COLOUR}

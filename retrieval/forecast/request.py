@@ -16,13 +16,13 @@ from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import load_image, save_image
 from ...store.parameters import UNITS
+from ..imaging.placement import Placement
+from ..imaging.segmentation import Labels, Segmentation, from_files, from_labels
+from ..imaging.spaces import Space
+from ..imaging.tissue import load_tissue
+from ..imaging.transforms import AffineMap, mask_to_atlas
 from ..outputs import DISCLAIMER, EXCEEDED, staged_folder, write_record
-from ..placement import Placement
 from ..refinement.anatomy import cropped, grid_around, patient_anatomy
-from ..segmentation import Labels, Segmentation, from_files, from_labels
-from ..spaces import Space
-from ..spatial import AffineMap, mask_to_atlas
-from ..tissue import load_tissue
 from .follow_up import FollowUp, Ranges, Scan, density_of_adc
 from .forecast import SIMULATIONS, Forecast, forecast
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...store.atlas import MAPS, Atlas
 from ...store.frame import Frame
-from ..spatial import SpatialMap
+from ..imaging.transforms import SpatialMap
 
 _MARGIN_MM = 24.0
 """The brain may reach beyond the patient's grid, and a tumour with it."""

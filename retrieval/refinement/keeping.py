@@ -8,7 +8,7 @@ from ...errors import OutputError, StoreLockedError
 from ...store.density import EncodedTumour
 from ...store.reader import TumorStore
 from ...store.writer import writing
-from ..spatial import SpatialMap
+from ..imaging.transforms import SpatialMap
 from .posterior import Posterior, Sample
 
 KEPT = 8

@@ -15,9 +15,9 @@ from ...simulate import GrowthSolver, model_in, pushes, settings_of
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
-from ..segmentation import Segmentation
-from ..spatial import AffineMap, SpatialMap, mask_to_atlas
-from ..tissue import Tissue
+from ..imaging.segmentation import Segmentation
+from ..imaging.tissue import Tissue
+from ..imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
 from .anatomy import cropped, grid_around, patient_anatomy, points_to_patient
 
 Mask = NDArray[np.bool_]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..errors import InputError
-from ..simulate.atlas import PSEUDO_T1
-from ..store.atlas import Atlas
-from ..store.frame import Frame
-from ..store.nifti import Image, load_image
+from ...errors import InputError
+from ...simulate.atlas import PSEUDO_T1
+from ...store.atlas import Atlas
+from ...store.frame import Frame
+from ...store.nifti import Image, load_image
 
 OWN = "the patient's own tissue"
 

@@ -4,7 +4,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels, from_masks
 
-from .anatomy import write_nifti
+from ..anatomy import write_nifti
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gliodex.retrieval.tissue import Tissue
+from gliodex.retrieval.imaging.tissue import Tissue
 from gliodex.store import Frame
 
 

@@ -14,10 +14,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..store.atlas import Atlas
-from ..store.cores import available_cores
-from ..store.frame import Frame
+from ...errors import InputError
+from ...store.atlas import Atlas
+from ...store.cores import available_cores
+from ...store.frame import Frame
 
 Method = Literal["fast", "syn", "affine"]
 """Ways of registering: fast (default), syn (the papers' settings), affine."""

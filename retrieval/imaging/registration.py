@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..errors import InputError
-from ..store.atlas import Atlas
-from ..store.nifti import Image
+from ...errors import InputError
+from ...store.atlas import Atlas
+from ...store.nifti import Image
 from .ants_map import RECORD_FILE, THREADS, AntsMap, Method, RegistrationRecord, ants_module, to_ants
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..store.frame import Frame
+from ...store.frame import Frame
 
 
 class SpatialMap(Protocol):

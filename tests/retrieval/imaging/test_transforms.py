@@ -5,7 +5,7 @@ from scipy.spatial.transform import Rotation
 from gliodex.retrieval import AffineMap, mask_to_atlas
 from gliodex.store import Frame
 
-from .anatomy import LPS_AXES, OBLIQUE_AXES, around, centre_of_mass, points_of, sampled
+from ..anatomy import LPS_AXES, OBLIQUE_AXES, around, centre_of_mass, points_of, sampled
 
 IDENTITY = AffineMap(np.eye(4), {"kind": "identity"})
 ATLAS = Frame.centred((5.0, -10.0, 3.0), size=40, spacing=2.0)

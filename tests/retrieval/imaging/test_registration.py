@@ -9,12 +9,12 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels
-from gliodex.retrieval.ants_map import affine_matrix, load_transform
-from gliodex.retrieval.registration import register
+from gliodex.retrieval.imaging.ants_map import affine_matrix, load_transform
+from gliodex.retrieval.imaging.registration import register
 from gliodex.store import Frame, creating
 from gliodex.store.nifti import Image, load_image
 
-from .anatomy import (
+from ..anatomy import (
     LANDMARKS,
     LPS_AXES,
     PATIENT_FROM_ATLAS,
@@ -167,8 +167,8 @@ ONE_THREAD = """
 import sys
 from pathlib import Path
 
-from gliodex.retrieval.ants_map import affine_matrix
-from gliodex.retrieval.registration import register
+from gliodex.retrieval.imaging.ants_map import affine_matrix
+from gliodex.retrieval.imaging.registration import register
 from gliodex.store import open_store
 from gliodex.store.nifti import load_image
 

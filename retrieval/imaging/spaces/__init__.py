@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from ...errors import InputError
-from ...store.atlas import Atlas
-from ...store.frame import Frame
-from ..spatial import AffineMap
+from ....errors import InputError
+from ....store.atlas import Atlas
+from ....store.frame import Frame
+from ..transforms import AffineMap
 
 Space = Literal["sri24", "atlas"]
 SPACES: tuple[Space, ...] = ("sri24", "atlas")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
-from ..store.atlas import Atlas
-from ..store.nifti import Image
+from ...errors import InputError
+from ...store.atlas import Atlas
+from ...store.nifti import Image
 from .ants_map import Method, load_transform
 from .registration import register
 from .segmentation import Segmentation
 from .spaces import Space, space_map
-from .spatial import SpatialMap
+from .transforms import SpatialMap
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..store.frame import Frame
-from ..store.nifti import Image, load_image
+from ...errors import InputError
+from ...store.frame import Frame
+from ...store.nifti import Image, load_image
 
 Mask = NDArray[np.bool_]
 Labels = tuple[int, ...] | None

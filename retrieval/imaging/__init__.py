@@ -1,0 +1,1 @@
+"""A patient's images: read, understood, placed in the atlas."""
