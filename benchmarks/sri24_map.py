@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gliodex.retrieval import spaces
+from gliodex.retrieval.imaging import spaces
 from gliodex.retrieval.imaging.ants_map import affine_matrix
 from gliodex.retrieval.imaging.registration import register
 from gliodex.simulate import load_atlas

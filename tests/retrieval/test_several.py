@@ -8,7 +8,7 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.retrieval import QueryRequest, run_queries, run_query
-from gliodex.retrieval import registration as registration_module
+from gliodex.retrieval.imaging import registration as registration_module
 from gliodex.retrieval.refinement import LocalRefinement, StageChoice
 from gliodex.simulate import MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store

@@ -6,7 +6,7 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.retrieval import SPACES, space_map
-from gliodex.retrieval import spaces as spaces_package
+from gliodex.retrieval.imaging import spaces as spaces_package
 from gliodex.store import Frame
 from gliodex.store.atlas import Atlas
 
