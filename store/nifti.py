@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from .frame import Frame
-
-_GZIP_PIECE = 1 << 22
+from .image_bytes import first_line, is_folder
+from .nifti_file import open_nifti
 
 
 @dataclass(frozen=True)
@@ -36,47 +34,26 @@ class Image:
 
 
 def load_image(path: str | Path) -> Image:
-    """Read a 3-D NIfTI image.
+    """Read a 3-D NIfTI image: one file or a pair, compressed or not, whatever its name says.
 
     Raises:
         InputError: no such file, not NIfTI, damaged, not 3-D, not finite, without orientation, or with an sform
             and a qform that disagree.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"{path} is a folder: give a NIfTI file (.nii or .nii.gz)")
-    try:
-        _check_gzip(path)
-        image = nib.load(path)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
-        raise InputError(f"{path} is not a readable NIfTI file ({_first_line(error)})") from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise InputError(f"{path} is {type(image).__name__}, not NIfTI: convert it to .nii.gz first")
-    shape = tuple(int(n) for n in image.shape)
+    file = open_nifti(path)
+    shape = file.shape
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         raise InputError(f"{path} has shape {shape}: give one 3-D volume (split a 4-D file first)")
     size = shape[0], shape[1], shape[2]
-    frame = Frame(size, _affine(image, path, size))
-    try:
-        data = np.asanyarray(image.dataobj).reshape(size)
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path} is damaged or cut short ({_first_line(error)}): copy it again") from error
-    if data.dtype.kind not in "iufb":
-        raise InputError(f"{path} holds {data.dtype} values: give a scalar image")
+    frame = Frame(size, file.affine(size))
+    data = file.values().reshape(size)
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise InputError(f"{path} holds {bad} values that are NaN or infinite: replace them, with 0 for background")
     return Image(data, frame, path)
-
-
-def _check_gzip(path: Path) -> None:
-    """Read a gz file to its end: only there is its checksum, which a reader of the voxels alone never reaches."""
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as file:
-            while file.read(_GZIP_PIECE):
-                pass
 
 
 def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str = "") -> None:
@@ -89,7 +66,7 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
     try:
         nib.save(image, path)
     except (OSError, ImageFileError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else _first_line(error)
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else first_line(error)
         raise OutputError(f"cannot write {path}: {reason}") from error
 
 
@@ -108,32 +85,3 @@ def _image(data: NDArray[np.generic], frame: Frame, intent: str) -> nib.Nifti1Im
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = intent[:79].encode()
     return image
-
-
-def _affine(image: nib.Nifti1Image, path: Path, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    sform, sform_code = image.header.get_sform(coded=True)
-    try:
-        qform, qform_code = image.header.get_qform(coded=True)
-    except ValueError as error:
-        raise InputError(f"{path} has a qform that is no rotation ({error}): repair its header") from error
-    if sform_code == 0 and qform_code == 0:
-        raise InputError(f"{path} says nothing about its orientation (sform and qform codes are 0): set an affine")
-    if sform_code == 0:
-        return np.asarray(qform, dtype=np.float64)
-    if not np.isfinite(sform).all() or abs(np.linalg.det(sform)) < 1e-9:
-        raise InputError(f"{path} has an sform that cannot be inverted: repair its header")
-    if qform_code != 0:
-        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(shape) - 1)
-        points = np.c_[corners, np.ones(8)]
-        apart = float(np.linalg.norm((points @ (sform - qform).T)[:, :3], axis=1).max())
-        if not apart <= 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
-            raise InputError(
-                f"{path}: sform and qform disagree by up to {apart:.1f} mm, so left and right are not certain: "
-                "keep the right one (for example with nibabel's set_sform and set_qform)"
-            )
-    return np.asarray(sform, dtype=np.float64)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
