@@ -1,22 +1,16 @@
-"""The files that a query leaves, all of them or none."""
+"""The files that a query leaves."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError
 from ..index.protocol import Hits
 from ..store.cores import available_cores
 from ..store.frame import Frame
@@ -24,47 +18,37 @@ from ..store.nifti import save_image
 from ..store.parameters import UNITS
 from ..store.reader import TumorStore
 from .answer import Answer
+from .earlier_results import FORECAST_RECORDS, QUERY_RECORDS, TRANSFORM_FILES
 from .refinement import Patient, Posterior, carried
+from .result_folder import list_files, staged_folder
+
+__all__ = [
+    "DISCLAIMER",
+    "EXCEEDED",
+    "QUERY_FILES",
+    "as_record",
+    "posterior_record",
+    "query_files",
+    "staged_folder",
+    "write_images",
+    "write_record",
+]
 
 DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
 
 
-@contextmanager
-def staged_folder(out: Path) -> Iterator[Path]:
-    """Yield a folder beside the results; its contents move into `out` when everything in it is complete.
-
-    Raises:
-        OutputError: `out` cannot be made or written to. It is asked before the work, not after it.
-    """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=out))
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
-    try:
-        yield stage
-        _move_into(out, stage)
-    except BaseException as error:
-        shutil.rmtree(stage, ignore_errors=True)
-        for folder in made:
-            if not any(folder.iterdir()):
-                folder.rmdir()
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise OutputError(f"cannot write to {out}: the disk is full; free some space, or choose another") from error
-        raise
+QUERY_FILES = (
+    *(f"{name}.nii.gz" for name in ("core", "density", "density_atlas", "whole")),
+    *(f"{name}{where}.nii.gz" for name in ("mean", "deviation", "exceedance") for where in ("", "_atlas")),
+    *(f"{name}.png" for name in ("posterior", "report", "uncertainty")),
+    *("matches.json", "posterior.json", "report.html"),
+)
+"""What a query writes: `staged_folder` asks for the names before the work."""
 
 
-def _move_into(out: Path, stage: Path) -> None:
-    try:
-        for item in sorted(stage.iterdir()):
-            target = out / item.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            item.replace(target)
-        stage.rmdir()
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
+def query_files(*, registers: bool) -> frozenset[str]:
+    """Name the files of a query; one that registers an image keeps its transform, too."""
+    return frozenset((*QUERY_FILES, *TRANSFORM_FILES) if registers else QUERY_FILES)
 
 
 def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, NDArray[np.float32]]:
@@ -221,8 +205,17 @@ def _known_parameters(store: TumorStore, tumour: int) -> dict[str, object] | Non
 
 
 def write_record(record: dict[str, object], folder: Path, name: str = "matches") -> None:
-    """Write matches.json, or another record."""
-    with (folder / f"{name}.json").open("w", encoding="utf-8") as file:
+    """Write matches.json, or another record; what a result is known by gets the list of its "files", so it comes last.
+
+    Args:
+        record: plain values; "files" is added to it.
+        folder: that holds the other files.
+        name: of the record, without .json.
+    """
+    file_name = f"{name}.json"
+    if file_name in (*QUERY_RECORDS, *FORECAST_RECORDS):
+        list_files(record, folder, file_name)
+    with (folder / file_name).open("w", encoding="utf-8") as file:
         json.dump(record, file, indent=2 if name == "matches" else None)
         file.flush()
         os.fsync(file.fileno())

@@ -13,9 +13,10 @@ from ..errors import InputError
 from ..simulate import described
 from ..store.reader import TumorStore
 from .answer import Stopwatch
-from .outputs import DISCLAIMER, staged_folder, write_record
+from .outputs import DISCLAIMER, query_files, write_record
 from .query import Case, settle, store_of, write_answer
 from .request import QueryRequest, check_options
+from .result_folder import inputs_of, refuse_overwriting, staged_folder
 
 
 def run_queries(
@@ -41,6 +42,8 @@ def run_queries(
         name: replace(request, store=path, out=request.out / name) for name, path in distinct_names(stores).items()
     }
     stages = {name: check_options(one) for name, one in requests.items()}
+    names, inputs = _files(request, list(requests)), tuple(inputs_of(request))
+    refuse_overwriting(request.out, names, inputs)
     watch = Stopwatch(announce)
     with watch.stage("read"):
         case = Case.read(request)
@@ -50,7 +53,8 @@ def run_queries(
             if stage:
                 stage.check(opened[name])
     records: dict[str, dict[str, Any]] = {}
-    with staged_folder(request.out) as folder, _folders([one.out for one in requests.values()]):
+    kept = _folders([one.out for one in requests.values()])
+    with staged_folder(request.out, names, inputs) as folder, kept:
         with watch.stage("registration"):
             spatial = case.placed(request, next(iter(opened.values())), folder)
         for name, store in opened.items():
@@ -62,6 +66,15 @@ def run_queries(
         write_record(compared, folder, "stores")
     settle(spatial, request)
     return compared, records
+
+
+def _files(request: QueryRequest, stores: list[str]) -> frozenset[str]:
+    """Name what is written, relative to the folder of the results."""
+    alone = query_files(registers=request.placement.register)
+    transform = alone - query_files(registers=False)
+    return frozenset(
+        {"stores.json", *transform, *(f"{store}/{name}" for store in stores for name in alone - transform)}
+    )
 
 
 @contextmanager

@@ -16,13 +16,15 @@ from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import load_image, save_image
 from ...store.parameters import UNITS
+from ..earlier_results import TRANSFORM_FILES
 from ..imaging.placement import Placement
 from ..imaging.segmentation import Labels, Segmentation, from_files, from_labels
 from ..imaging.spaces import Space
 from ..imaging.tissue import load_tissue
 from ..imaging.transforms import AffineMap, mask_to_atlas
-from ..outputs import DISCLAIMER, EXCEEDED, staged_folder, write_record
+from ..outputs import DISCLAIMER, EXCEEDED, write_record
 from ..refinement.anatomy import cropped, grid_around, patient_anatomy
+from ..result_folder import inputs_of, refuse_overwriting, staged_folder
 from .follow_up import FollowUp, Ranges, Scan, density_of_adc
 from .forecast import SIMULATIONS, Forecast, forecast
 
@@ -95,12 +97,14 @@ def run_forecast(
     from ...learn.neural_posterior import NeuralSettings
 
     placement = _checked(request)
+    names, inputs = _files(request, placement), tuple(inputs_of(request))
+    refuse_overwriting(request.out, names, inputs)
     require_sbi()
     settings = NeuralSettings(request.simulations, request.rounds, seed=request.seed)
     announce("reading")
     segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
     scans = [(day, from_labels(path, request.core, request.whole)) for day, path in request.seen]
-    with staged_folder(request.out) as folder:
+    with staged_folder(request.out, names, inputs) as folder:
         atlas = _anatomy(request, placement, segmentation, folder, announce)
         initial = _initial(request, atlas)
         problem = FollowUp(
@@ -165,7 +169,22 @@ def write_maps(found: Forecast, grid: Frame, folder: Path) -> None:
         named |= {name: found.chances(name, day) for name in ("core", "whole")}
         for name, values in named.items():
             there = np.clip(grid.resample(values, frame), 0.0, 1.0).astype(np.float32)
-            save_image(folder / f"{name}_day_{day:g}.nii.gz", there, grid, f"gliodex {name}, day {day:g}")
+            save_image(folder / _map_file(name, day), there, grid, f"gliodex {name}, day {day:g}")
+
+
+_MAPS = ("mean", "deviation", "exceedance", "core", "whole")
+
+
+def _map_file(name: str, day: float) -> str:
+    return f"{name}_day_{day:g}.nii.gz"
+
+
+def _files(request: ForecastRequest, placement: Placement | None) -> frozenset[str]:
+    """Name what is written, relative to the folder of the results."""
+    days = {request.days, *request.until, *(day for day, _ in request.seen)}
+    transform = TRANSFORM_FILES if placement is not None and placement.register else ()
+    maps = (_map_file(name, day) for name in _MAPS for day in days)
+    return frozenset({"forecast.json", "forecast.png", *maps, *transform})
 
 
 def _checked(request: ForecastRequest) -> Placement | None:

@@ -5,14 +5,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliodex.errors import InputError, OutputError
 from gliodex.index import DiceIndex
 from gliodex.retrieval import AffineMap, Segmentation, answer
-from gliodex.retrieval.outputs import DISCLAIMER, as_record, staged_folder, write_images, write_record
+from gliodex.retrieval.outputs import DISCLAIMER, as_record, write_images, write_record
 from gliodex.store import open_store
 from gliodex.store.nifti import load_image
 
-from .anatomy import LPS_AXES, around, files_below
+from .anatomy import LPS_AXES, around
 
 
 @pytest.fixture
@@ -35,90 +34,6 @@ def answered(store):
 def grid_of(store, axes=LPS_AXES):
     middle = store.frame.world(np.argwhere(store.density(3) > 0)).mean(0)
     return around(middle, axes, (2.0, 1.5, 3.0), (90, 90, 90))
-
-
-def write_and_fail(out, error):
-    with staged_folder(out) as stage:
-        (stage / "a.txt").write_text("newer")
-        raise error
-
-
-def test_results_appear_when_all_is_done(tmp_path):
-    out = tmp_path / "deep" / "out"
-    with staged_folder(out) as stage:
-        (stage / "a.txt").write_text("a")
-        (stage / "folder").mkdir()
-        (stage / "folder" / "b.txt").write_text("b")
-        assert files_below(out).keys() == {f"{stage.name}/a.txt", f"{stage.name}/folder/b.txt"}
-    assert files_below(out) == {"a.txt": b"a", "folder/b.txt": b"b"}
-    assert sorted(p.name for p in out.iterdir()) == ["a.txt", "folder"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError("x"), InputError("x"), KeyboardInterrupt(), SystemExit(3)])
-def test_a_failure_leaves_nothing(tmp_path, error):
-    out = tmp_path / "out"
-    with pytest.raises(type(error)):
-        write_and_fail(out, error)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_removes_every_folder_that_was_made(tmp_path):
-    with pytest.raises(RuntimeError), staged_folder(tmp_path / "made" / "too" / "out"):
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_leaves_older_results_and_other_files_as_they_were(tmp_path):
-    (tmp_path / "a.txt").write_text("older")
-    (tmp_path / "theirs.txt").write_text("not ours")
-    before = files_below(tmp_path)
-    with pytest.raises(RuntimeError):
-        write_and_fail(tmp_path, RuntimeError())
-    assert files_below(tmp_path) == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "theirs.txt"]
-
-
-def test_an_empty_folder_that_was_there_stays(tmp_path):
-    with pytest.raises(RuntimeError), staged_folder(tmp_path):
-        raise RuntimeError
-    assert tmp_path.is_dir()
-
-
-def test_older_results_are_replaced_and_other_files_kept(tmp_path):
-    (tmp_path / "a.txt").write_text("older")
-    (tmp_path / "theirs.txt").write_text("not ours")
-    (tmp_path / "transform").mkdir()
-    (tmp_path / "transform" / "old").write_text("old")
-    with staged_folder(tmp_path) as stage:
-        (stage / "a.txt").write_text("newer")
-        (stage / "transform").mkdir()
-        (stage / "transform" / "new").write_text("new")
-    assert files_below(tmp_path) == {"a.txt": b"newer", "theirs.txt": b"not ours", "transform/new": b"new"}
-
-
-@pytest.mark.parametrize("below", ["", "out", "deep/out"])
-def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path, below):
-    file = tmp_path / "file"
-    file.write_text("in the way")
-    out = file / below if below else file
-    with pytest.raises(OutputError) as caught, staged_folder(out):
-        pytest.fail("the work began")
-    assert str(out) in str(caught.value)
-    assert file.read_text() == "in the way"
-
-
-def test_a_full_disk_names_the_folder(tmp_path):
-    out = tmp_path / "out"
-    with pytest.raises(OutputError, match="the disk is full") as caught, staged_folder(out):
-        raise OSError(28, "the disk is full on device")
-    assert str(out) in str(caught.value)
-    assert not out.exists()
-
-
-def test_an_unreadable_input_is_not_blamed_on_the_output(tmp_path):
-    with pytest.raises(OSError, match=r"missing\.txt") as caught, staged_folder(tmp_path / "out"):
-        (tmp_path / "missing.txt").read_text()
-    assert "cannot write" not in str(caught.value)
 
 
 def test_images_have_the_segmentations_shape_and_affine(store, answered, tmp_path):
