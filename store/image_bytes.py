@@ -88,9 +88,7 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is damaged or cut short ({first_line(error)}): copy it again") from error
-    except OSError as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(_words(path, error)) from error
     except ValueError as error:
         if isinstance(error, InputError):
@@ -98,20 +96,30 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read ({first_line(error)})") from error
 
 
-def _words(path: Path, error: OSError) -> str:
+def _words(path: Path, error: Exception) -> str:
+    if not isinstance(error, OSError) or error.errno is None:  # of a decompressor
+        return f"{path} is damaged or cut short ({first_line(error)}): copy it again"
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
-        target = _link_target(path)
-        if target is None:
-            return f"{path}: no such file"
-        fetch = ": fetch it with `git annex get`" if "annex" in target else ""
-        return f"{path} is a link to {target}, which does not exist{fetch}"
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"{path} may not be read (permission denied): ask its owner, or copy it to a folder of your own"
+        return f"{path}{_missing(path)}"
     if error.errno == errno.ENAMETOOLONG:
         return f"{str(path)[:80]}... is a name of {len(str(path))} letters, too long for a file: is it a path?"
-    if error.errno == errno.ELOOP:
-        return f"{path} is a link that leads back to itself: give the file that it should lead to"
-    return f"{path} cannot be read ({error.strerror or first_line(error)})"
+    return f"{path} {_WORDS.get(error.errno, f'cannot be read ({error.strerror or first_line(error)})')}"
+
+
+_DENIED = "may not be read (permission denied): ask its owner, or copy it to a folder of your own"
+_WORDS = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ELOOP: "is a link that leads back to itself: give the file that it should lead to",
+}
+
+
+def _missing(path: Path) -> str:
+    target = _link_target(path)
+    if target is None:
+        return ": no such file"
+    fetch = ": fetch it with `git annex get`" if "annex" in target else ""
+    return f" is a link to {target}, which does not exist{fetch}"
 
 
 def _link_target(path: Path) -> str | None:

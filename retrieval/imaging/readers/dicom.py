@@ -45,7 +45,8 @@ def read_dicom(path: Path) -> Volume:
         raise InputError(f"{path} is {_called(header)}")
     if header.frames > 1:
         return read_series(path, [header])
-    return read_series(path, [file for file in dicom_files(path.parent) if file.series == header.series] or [header])
+    beside = dicom_files(path.parent, depth=0)
+    return read_series(path, [file for file in beside if file.series == header.series and file.is_image] or [header])
 
 
 def _read_folder(folder: Path) -> Volume:

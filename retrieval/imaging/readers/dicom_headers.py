@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputError
 from ....store import image_bytes
-from ....store.image_format import find_format
+from ....store.image_format import find_format, refuse_placeholder
 
 MAX_FILES = 20_000
 """Files that are looked at in a folder; a study of a head has hundreds to a few thousand."""
 
 _DEPTH = 8
+_DIRECTORY = "Media Storage Directory Storage"
+_ENDINGS = {".dcm", ".dicom", ".ima"}
+_UNDEFINED = 0xFFFFFFFF
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 
 _TAGS = [
     "SOPClassUID",
@@ -108,23 +113,30 @@ class DicomFile:
         return "LOCALIZER" in self.image_type
 
 
-def dicom_files(folder: Path) -> list[DicomFile]:
-    """Read the headers of all DICOM files in a folder and its subfolders, without links, copies and DICOMDIR.
+def dicom_files(folder: Path, depth: int = _DEPTH) -> list[DicomFile]:
+    """Read the headers of all DICOM files in a folder, without links to folders, copies and DICOMDIR.
+
+    Args:
+        folder: to look into.
+        depth: of its subfolders.
 
     Raises:
-        InputError: a folder cannot be entered, there are too many files, or a DICOM file is damaged.
+        InputError: a folder cannot be entered, there are too many files, a DICOM file is damaged, or what lies among
+            the DICOM files by its name is none: left out, it would shorten the series without a word.
     """
     paths: list[Path] = []
-    for path in _walk(folder, _DEPTH):
+    for path in _walk(folder, depth):
         paths.append(path)
         if len(paths) > MAX_FILES:
             raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folder of one series")
-    headers = [read_header(path) for path in sorted(paths) if _is_dicom(path)]
+    others = {path: error for path in sorted(paths) if (error := _why_not_dicom(path)) is not None}
+    headers = [read_header(path) for path in sorted(paths) if path not in others]
+    endings = {header.path.suffix for header in headers}
+    for path, error in others.items():
+        if path.suffix.lower() in _ENDINGS or (path.suffix in endings and _is_placeholder(path)):
+            raise error
     found = {header.instance or str(header.path): header for header in headers if header.kind != _DIRECTORY}
     return list(found.values())
-
-
-_DIRECTORY = "Media Storage Directory Storage"
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -135,32 +147,86 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
             if entry.is_dir(follow_symlinks=False):
                 if depth > 0:
                     yield from _walk(Path(entry.path), depth - 1)
-            elif entry.is_file():
+            elif not entry.is_dir():
                 yield Path(entry.path)
 
 
-def _is_dicom(path: Path) -> bool:
+def _why_not_dicom(path: Path) -> InputError | None:
     try:
-        return find_format(path) == "DICOM"
+        found = find_format(path)
+    except InputError as error:
+        return error
+    return None if found == "DICOM" else InputError(f"{path} is {found} among DICOM files: put it elsewhere")
+
+
+def _is_placeholder(path: Path) -> bool:
+    try:
+        refuse_placeholder(path)
     except InputError:
-        return False
+        return True
+    return False
 
 
 def read_header(path: Path) -> DicomFile:
-    """Read the header of one DICOM file, without its pixels.
+    """Read the header of one DICOM file, and make sure that its pixels are all there.
 
     Raises:
-        InputError: damaged, or compressed as a whole.
+        InputError: damaged, cut short, or compressed as a whole.
     """
     pydicom = dicom_module()
-    with image_bytes.open_file(path, decompressed=False) as file, image_bytes.reading(path):
-        if _DEFLATED in file.read(1 << 14):
-            raise InputError(f"{path} is DICOM with a deflated data set: write it uncompressed first (dcmconv)")
+    with image_bytes.reading(path), image_bytes.open_file(path, decompressed=False) as file:
+        start = file.read(1 << 14)
+        if start.startswith(b"\x1f\x8b") or _DEFLATED in start:
+            raise InputError(f"{path} is DICOM compressed as a whole: unpack it first (gunzip, or dcmconv if deflated)")
+        file.seek(0)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+                header = _header(path, data)
+        except Exception as error:  # pydicom promises no exceptions of its own for what is damaged
+            raise InputError(f"{path} is a damaged DICOM file ({image_bytes.first_line(error)})") from error
+        if not header.kind or (header.kind.endswith("Image Storage") and not header.rows):
+            raise InputError(f"{path} is a damaged DICOM file: its header is cut short, copy it again")
+        if header.is_image and not _pixels_are_complete(file, header, implicit=data.original_encoding[0] is True):
+            raise InputError(f"{path} is cut short: it holds less than its {header.frames} image(s), copy it again")
+    return header
+
+
+def _pixels_are_complete(file: IO[bytes], header: DicomFile, *, implicit: bool) -> bool:
+    """Whether the pixels, at whose tag the file stands, reach as far as they should (PS3.5 7.1 and A.4)."""
+    head = file.read(8 if implicit else 12)
+    length = int.from_bytes(head[-4:], "little")
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if length != _UNDEFINED:
+        length = int.from_bytes(head[-4:], "big") if head[:2] == b"\x7f\xe0" else length
+        return left >= length >= header.rows * header.columns * header.frames * header.bits // 8
+    while len(item := file.read(8)) == 8:
+        if item[:4] == _SEQUENCE_END:
+            return True
+        file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
+    return False
+
+
+def write_with_preamble(source: Path, target: Path) -> None:
+    """Write a file that begins with its data set as one that other programs know for DICOM (PS3.10 7.1).
+
+    Raises:
+        InputError: it is damaged.
+    """
+    pydicom = dicom_module()
     try:
-        data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-        return _header(path, data)
-    except Exception as error:  # pydicom promises no exceptions of its own for what is damaged
-        raise InputError(f"{path} is a damaged DICOM file ({image_bytes.first_line(error)})") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(source, force=True)
+            if "TransferSyntaxUID" not in data.file_meta:
+                implicit = data.original_encoding[0]
+                data.file_meta.TransferSyntaxUID = (
+                    pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
+                )
+            data.save_as(target, enforce_file_format=True)
+    except Exception as error:  # as in `read_header`
+        raise InputError(f"{source} is a damaged DICOM file ({image_bytes.first_line(error)})") from error
 
 
 def dicom_module() -> Any:

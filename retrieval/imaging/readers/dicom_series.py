@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import InputError
+from ....store.image_format import first_bytes
 from ....store.nifti_file import open_nifti
 from .dicom_geometry import SeriesGrid, corners, series_grid
-from .dicom_headers import DicomFile
+from .dicom_headers import DicomFile, write_with_preamble
 from .nifti_volume import read_nifti
 from .volume import Volume
 
@@ -54,9 +55,10 @@ def read_series(path: Path, files: list[DicomFile]) -> Volume:
     grid = series_grid(path, files)
     with tempfile.TemporaryDirectory(prefix="gliodex-") as name:
         folder = Path(name)
+        links = _link(grid.files, folder / "dicom")
         said = []
         for convert in (_dcm2niix, _simpleitk):
-            made, words = convert(grid, folder)
+            made, words = convert(links, folder)
             volume = None if made is None else _in_place(made, grid)
             if volume is not None:
                 return replace(volume, path=path, format="DICOM series")
@@ -79,31 +81,38 @@ def _in_place(made: Path, grid: SeriesGrid) -> Volume | None:
     return volume if apart.max() <= _SAME_PLACE_MM else None
 
 
-def _dcm2niix(grid: SeriesGrid, folder: Path) -> tuple[Path | None, str]:
-    found = find_spec("dcm2niix")
-    if found is None:
-        raise InputError("DICOM is read with the extra `dicom`: pip install 'gliodex[dicom]'")
+def _link(files: list[Path], folder: Path) -> list[Path]:
+    """Put the files of a series alone into a folder, named in their order; what lacks a preamble gets one."""
+    folder.mkdir()
+    links = [folder / f"{number:06d}.dcm" for number in range(len(files))]
+    for file, link in zip(files, links, strict=True):
+        if first_bytes(file)[128:132] == b"DICM":
+            link.symlink_to(file.resolve())
+        else:
+            write_with_preamble(file, link)
+    return links
+
+
+def _dcm2niix(files: list[Path], folder: Path) -> tuple[Path | None, str]:
+    if find_spec("dcm2niix") is None:
+        return None, "dcm2niix is not installed"
     import dcm2niix
 
-    source, target = folder / "dicom", folder / "dcm2niix"
-    source.mkdir()
+    target = folder / "dcm2niix"
     target.mkdir()
-    for number, file in enumerate(grid.files):
-        (source / f"{number:06d}.dcm").symlink_to(file.resolve())
-    options = ["-g", "i", "-z", "n", "-b", "n", "-x", "n", "-m", "y", "-f", "volume", "-o", str(target), str(source)]
-    words = _run([dcm2niix.bin, *options], folder)
+    options = ["-g", "i", "-z", "n", "-b", "n", "-x", "n", "-m", "y", "-f", "volume", "-o"]
+    words = _run([dcm2niix.bin, *options, str(target), str(files[0].parent)], folder)
     made = sorted(target.glob("*.nii"))
     return (made[0] if len(made) == 1 else None), f"dcm2niix: {words if not made else f'{len(made)} volumes'}"
 
 
-def _simpleitk(grid: SeriesGrid, folder: Path) -> tuple[Path | None, str]:
+def _simpleitk(files: list[Path], folder: Path) -> tuple[Path | None, str]:
     if find_spec("SimpleITK") is None:
         return None, "SimpleITK is not installed"
-    target = folder / "simpleitk.nii"
-    names = "\0".join(str(file.resolve()) for file in grid.files)
-    if len(grid.files) == 1:
+    if len(files) == 1:
         return None, "SimpleITK: not tried with many frames in one file"
-    words = _run([sys.executable, "-c", _WITH_SIMPLEITK, str(target)], folder, names)
+    target = folder / "simpleitk.nii"
+    words = _run([sys.executable, "-c", _WITH_SIMPLEITK, str(target)], folder, "\0".join(map(str, files)))
     return (target if target.exists() else None), f"SimpleITK: {words}"
 
 

@@ -17,8 +17,8 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MAX_CHANNELS = 32
 """Channels of one file that are still masks or modalities; longer fourth axes are time series."""
 
-_HEAD_MM = (20.0, 700.0)
-"""Sides of a volume of a head: from a crop around a small tumour to a head with its neck."""
+_HEAD_MM = (30.0, 550.0)
+"""Sides of a volume of a head: from a crop around a tumour to the field of view of a CT scanner."""
 
 
 def checked_frame(path: Path, size: Sequence[int], affine: NDArray[np.float64]) -> Frame:
@@ -49,8 +49,8 @@ def affine_of(axes: ArrayLike, origin: ArrayLike) -> NDArray[np.float64]:
 def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = None) -> int | None:
     """Find the axis of channels of a file whose header does not name it.
 
-    NIfTI puts channels last; tools that keep them first in memory, such as MONAI, write them so too. The other
-    three must be as long as a head or a part of it.
+    NIfTI puts channels last; tools that keep them first in memory, such as MONAI, write them so too. Where the first
+    axis is short enough for that, the other three must be as long as a head or a part of it.
 
     Args:
         path: for the message.
@@ -70,13 +70,11 @@ def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = N
     if not longer:
         return None
     four = (*shape[:3], longer[0])
-    if spacing is None:
-        fits = [3] if four[3] <= MAX_CHANNELS else []
-    else:
-        fits = [axis for axis in (3, 0) if four[axis] <= MAX_CHANNELS and _is_head(np.delete(four, axis), spacing)]
+    short = [axis for axis in ((3,) if spacing is None else (3, 0)) if four[axis] <= MAX_CHANNELS]
+    fits = short if short == [3] else [axis for axis in short if _is_head(np.delete(four, axis), spacing)]
     if len(fits) == 1:
         return fits[0]
-    if not fits and (spacing is None or min(four[0], four[3]) > MAX_CHANNELS):
+    if short in ([], [0]):
         raise InputError(f"{path} holds {four[3]} volumes, such as a time series: give one of them")
     raise InputError(
         f"{path} has shape {tuple(shape)}, of which {'either end' if fits else 'neither end'} can be the channels: "
@@ -84,7 +82,7 @@ def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = N
     )
 
 
-def _is_head(size: NDArray[np.int64], spacing: ArrayLike) -> bool:
+def _is_head(size: NDArray[np.int64], spacing: ArrayLike | None) -> bool:
     sides = size * np.abs(np.asarray(spacing, dtype=np.float64))
     return bool((sides >= _HEAD_MM[0]).all() and (sides <= _HEAD_MM[1]).all())
 

@@ -57,8 +57,9 @@ class _Header:
         return self.fields[name].lower() in {"true", "t", "1"} if name in self.fields else otherwise
 
     def numbers(self, name: str, count: int, why: str = "") -> NDArray[np.float64]:
+        words = self.need(name, why).split()
         try:
-            numbers = np.array([float(word) for word in self.need(name, why).split()])
+            numbers = np.array([float(word) for word in words])
         except ValueError:
             numbers = np.empty(0)
         if len(numbers) != count:
@@ -115,8 +116,9 @@ def _read_header(path: Path, file: IO[bytes]) -> _Header:
 
 def _sizes(header: _Header) -> list[int]:
     count = header.integer("NDims", 0)
+    words = header.need("DimSize").split()
     try:
-        sizes = [int(word) for word in header.need("DimSize").split()]
+        sizes = [int(word) for word in words]
     except ValueError:
         raise header.damaged("DimSize") from None
     if len(sizes) != count:

@@ -52,9 +52,8 @@ def read_mgh(path: Path) -> Volume:
             raise InputError(f"{path} has a damaged MGH header ({image_bytes.first_line(error)})") from error
         shape = tuple(int(n) for n in header["dims"])
         image_bytes.check_size(path, shape, dtype)
-        axis = channel_axis(path, shape, header["delta"])
-        size = shape[1:4] if axis == 0 else shape[:3]
-        frame = checked_frame(path, size, affine)
+        axis = channel_axis(path, shape)
+        frame = checked_frame(path, shape[:3], affine)
         values = image_bytes.read_values(file, shape, dtype, path)
         image_bytes.check_rest(file, path)
     return Volume(as_volume(values, axis), frame, path, "MGH")

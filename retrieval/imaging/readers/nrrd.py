@@ -77,8 +77,9 @@ class _Header:
         return self.integers(name)[0] if name in self.fields else otherwise
 
     def integers(self, name: str) -> list[int]:
+        words = self.need(name).split()
         try:
-            return [int(word) for word in self.need(name).split()] or [0]
+            return [int(word) for word in words] or [0]
         except ValueError:
             raise self.damaged(name) from None
 
