@@ -27,6 +27,9 @@ _SILENT = logging.getLogger("gliodex.nibabel")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 
+_FAR_MM = 1e6
+"""No scanner puts a voxel a kilometre away, and larger numbers overflow in products."""
+
 
 @dataclass(frozen=True)
 class NiftiFile:
@@ -92,7 +95,7 @@ class NiftiFile:
             if not self.voxel_size_said:
                 raise InputError(f"{path} does not say the size of its voxels (pixdim is 0, no sform): set an affine")
             return np.asarray(qform, dtype=np.float64)
-        if not np.isfinite(sform).all() or abs(np.linalg.det(sform)) < 1e-9:
+        if not np.isfinite(sform).all() or np.abs(sform).max() > _FAR_MM or abs(np.linalg.det(sform)) < 1e-9:
             raise InputError(f"{path} has an sform that cannot be inverted: repair its header")
         if qform_code != 0 and self.voxel_size_said:
             _check_agreement(path, sform, qform, size)
@@ -193,8 +196,10 @@ def _check_agreement(
 ) -> None:
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.asarray(size) - 1)
     points = np.c_[corners, np.ones(8)]
-    apart = float(np.linalg.norm((points @ (sform - qform).T)[:, :3], axis=1).max())
-    if not apart <= 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
+    with np.errstate(all="ignore"):
+        apart = float(np.linalg.norm((points @ (sform - qform).T)[:, :3], axis=1).max())
+        half_a_voxel = 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min())
+    if not apart <= half_a_voxel:
         raise InputError(
             f"{path}: sform and qform disagree by up to {apart:.1f} mm, so left and right are not certain: "
             "keep the right one (for example with nibabel's set_sform and set_qform)"

@@ -20,6 +20,9 @@ MAX_CHANNELS = 32
 _HEAD_MM = (30.0, 550.0)
 """Sides of a volume of a head: from a crop around a tumour to the field of view of a CT scanner."""
 
+_FAR_MM = 1e6
+"""No scanner puts a voxel a kilometre away."""
+
 
 def checked_frame(path: Path, size: Sequence[int], affine: NDArray[np.float64]) -> Frame:
     """Build the frame of a file.
@@ -32,8 +35,11 @@ def checked_frame(path: Path, size: Sequence[int], affine: NDArray[np.float64]) 
     Raises:
         InputError: the affine is not finite or cannot be inverted.
     """
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path} places its voxels by axes or sizes that cannot be (zero or no numbers): repair them")
+    possible = np.isfinite(affine).all() and np.abs(affine).max() < _FAR_MM
+    if not possible or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(
+            f"{path} places its voxels by axes or sizes that cannot be (zero, huge or no numbers): repair them"
+        )
     i, j, k = (int(n) for n in size)
     return Frame((i, j, k), affine)
 
@@ -44,6 +50,12 @@ def affine_of(axes: ArrayLike, origin: ArrayLike) -> NDArray[np.float64]:
     affine[:3, :3] = axes
     affine[:3, 3] = origin
     return affine
+
+
+def ras_affine(signs: ArrayLike, axes: NDArray[np.float64], origin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn axes, (3, 3), and an origin, (3,), into RAS+ by the signs of a world's axes; what is no number stays so."""
+    with np.errstate(all="ignore"):
+        return affine_of(np.asarray(signs)[:, None] * axes, np.asarray(signs) * origin)
 
 
 def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = None) -> int | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ....errors import InputError
 from ....store import image_bytes
-from .grids import LPS_TO_RAS, affine_of, as_volume, channel_axis, checked_frame
+from .grids import as_volume, channel_axis, checked_frame, ras_affine
 from .payload import Encoding, beside, read_payload
 from .volume import Volume
 
@@ -152,7 +152,9 @@ def _affine(header: _Header, axes: int) -> NDArray[np.float64]:
     spacing = header.numbers(size_name, axes)
     if axes == 4 and (matrix[3, :3].any() or matrix[:3, 3].any()):
         raise header.damaged("TransformMatrix")
-    return np.asarray(LPS_TO_RAS @ affine_of(matrix[:3, :3].T * spacing[:3], offset[:3]))
+    with np.errstate(all="ignore"):
+        axes = matrix[:3, :3].T * spacing[:3]
+    return ras_affine((-1, -1, 1), axes, offset[:3])
 
 
 def _values(header: _Header, file: IO[bytes], stored: list[int], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ....errors import InputError
 from ....store import image_bytes
-from .grids import affine_of, as_volume, checked_frame
+from .grids import as_volume, checked_frame, ras_affine
 from .payload import Encoding, beside, read_payload
 from .slicer_segments import named_segments
 from .volume import Volume
@@ -164,9 +164,8 @@ def _grid(header: _Header, sizes: list[int]) -> tuple[int | None, NDArray[np.flo
     origin = _vectors(header, "space origin")[0] if "space origin" in header.fields else None
     if origin is None:
         raise InputError(f"{path} does not say where its first voxel lies (no 'space origin'): write it again")
-    signs = np.array(_SPACES[space], dtype=np.float64)
     axes = np.array([vector for vector in vectors if vector is not None]).T
-    return (nowhere[0] if nowhere else None), affine_of(signs[:, None] * axes, signs * origin)
+    return (nowhere[0] if nowhere else None), ras_affine(_SPACES[space], axes, np.array(origin))
 
 
 def _vectors(header: _Header, name: str) -> list[list[float] | None]:

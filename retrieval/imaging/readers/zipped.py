@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from typing import IO
 
 from ....errors import InputError
 from ....store import image_bytes
+from ....store.image_format import find_format
 from .dicom import read_dicom
 from .volume import Volume
 
@@ -41,6 +43,10 @@ def read_zip(path: Path) -> Volume:
         folder = Path(name)
         with image_bytes.reading(path), _BoundedReads(path) as file:
             _unpack(path, file, folder)
+        if not any(_is_dicom(unpacked) for unpacked in folder.iterdir()):
+            raise InputError(
+                f"{path} holds no DICOM files: pack the folder of one series, or give the image file itself"
+            )
         try:
             volume = read_dicom(folder)
         except InputError as error:
@@ -48,8 +54,20 @@ def read_zip(path: Path) -> Volume:
     return replace(volume, path=path, format=f"{volume.format} (zip)")
 
 
+def _is_dicom(path: Path) -> bool:
+    try:
+        return find_format(path) == "DICOM"
+    except InputError:
+        return False
+
+
 class _BoundedReads(io.FileIO):
-    """A file that refuses to be read in huge pieces, as an archive with a hostile directory asks for."""
+    """A file that refuses what an archive with a hostile directory asks for: huge pieces, places before its start."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET and offset < 0:
+            raise zipfile.BadZipFile("a file of it begins before the archive")
+        return super().seek(offset, whence)
 
     def read(self, size: int | None = -1, /) -> bytes:
         whole = size is None or size < 0
@@ -60,17 +78,29 @@ class _BoundedReads(io.FileIO):
 
 
 def _unpack(path: Path, file: IO[bytes], folder: Path) -> None:
-    """Write every file under a number of its own: no name from the archive becomes a path."""
+    """Write every file under a number of its own, with its ending: no name from the archive becomes a path."""
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_hidden(entry.filename)]
             _check_entries(path, entries)
             total = 0
             for number, entry in enumerate(entries):
-                with archive.open(entry) as packed, open(folder / f"{number:06d}.dcm", "wb") as unpacked:
+                with (
+                    archive.open(entry) as packed,
+                    open(folder / f"{number:06d}{_ending(entry.filename)}", "wb") as unpacked,
+                ):
                     total = _copy(path, packed, unpacked, total, entry)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise InputError(f"{path} is a damaged or encrypted zip archive ({image_bytes.first_line(error)})") from error
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
+
+
+def _ending(name: str) -> str:
+    found = re.search(r"\.[A-Za-z0-9]{1,8}$", name)
+    return found[0] if found else ""
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
