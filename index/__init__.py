@@ -1,11 +1,22 @@
 """Ways to search one store; the exact Dice index is the default and the ground truth."""
 
 from .cluster import ClusterDiceIndex, cluster_index
-from .dice import DiceIndex, build_index, verify_index
+from .dice import DiceIndex, verify_index
 from .engines import ENGINES
+from .expectation import Expectation, SimilarSize, expectation_of
 from .level_dice import SEARCHED_LEVELS, LevelDice, best_thresholds, dice_at_best_levels, dice_of_levels
 from .measures import MEASURES
-from .methods import METHODS, PREPARED, check_search, cost_of, open_retriever, prepare, verify_methods, what_is_missing
+from .methods import (
+    METHODS,
+    PREPARED,
+    build_index,
+    check_search,
+    cost_of,
+    open_retriever,
+    prepare,
+    verify_methods,
+    what_is_missing,
+)
 from .protocol import Hits, Retriever
 from .rankings import RANKINGS
 
@@ -18,9 +29,11 @@ __all__ = [
     "SEARCHED_LEVELS",
     "ClusterDiceIndex",
     "DiceIndex",
+    "Expectation",
     "Hits",
     "LevelDice",
     "Retriever",
+    "SimilarSize",
     "best_thresholds",
     "build_index",
     "check_search",
@@ -28,6 +41,7 @@ __all__ = [
     "cost_of",
     "dice_at_best_levels",
     "dice_of_levels",
+    "expectation_of",
     "open_retriever",
     "prepare",
     "verify_index",

@@ -112,6 +112,25 @@ class SparseMask:
         return cls(ids.astype(np.uint16), kinds.astype(np.uint16), dense.counts[ids], words[mixed], dense.size)
 
 
+def dense_words(
+    ids: NDArray[np.uint16], kinds: NDArray[np.uint16], words: NDArray[np.uint64], blocks: int
+) -> NDArray[np.uint64]:
+    """Put a stored mask's words back in place, (blocks, 8): what `SparseMask.from_dense` dropped.
+
+    Args:
+        ids: see `SparseMask`.
+        kinds: likewise.
+        words: likewise.
+        blocks: of the frame.
+    """
+    place = (1 << np.arange(BLOCK)).astype(np.uint16)
+    filled = np.where(((kinds >> 8)[:, None] & place) != 0, _ONES, np.uint64(0))
+    filled[(kinds[:, None] & place) != 0] = words
+    dense = np.zeros((blocks, BLOCK), np.uint64)
+    dense[ids] = filled
+    return dense
+
+
 @njit(cache=True, nogil=True)
 def cut_rows(
     rows: NDArray[np.uint8],

@@ -14,7 +14,7 @@ from ..errors import GliodexError
 from ..store.cluster import connected
 from ..store.locations import files_at
 from ..store.reader import TumorStore
-from .dice import DiceIndex, build_index
+from .dice import DiceIndex, dice_data
 from .grids import FULL
 from .protocol import Hits, Mask
 
@@ -105,7 +105,7 @@ def cluster_index(store: TumorStore, scheduler: str) -> Iterator[ClusterDiceInde
         InputError: no scheduler answers there, or it has no workers.
     """
     if files_at(store.path).shared:
-        build_index(store)
+        dice_data().refresh(store)
     with connected(scheduler) as client:
         yield ClusterDiceIndex(store, client)
 

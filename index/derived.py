@@ -92,6 +92,14 @@ class Derived:
             segment_file.check_head(folder, data, record.name, segment)
         return data, packed
 
+    def is_complete(self, store: TumorStore) -> bool:
+        """Whether the file holds all segments of a snapshot.
+
+        Raises:
+            DamagedStoreError: the file is damaged.
+        """
+        return not _missing(store, Directory.load(self.folder(store), self._made_with(store)))
+
     def verify(self, store: TumorStore) -> list[str]:
         """List every damaged segment of the file; empty where there is none or no file."""
         folder = self.folder(store)

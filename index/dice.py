@@ -25,8 +25,8 @@ from .derived import Derived, Progress
 from .grids import FULL, Grid
 from .measures import DICE, Measure, dice
 from .protocol import Hits, Mask, best_of, check_query
-from .segment_file import Directory, PackedSegment, data_path
-from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side
+from .segment_file import PackedSegment, data_path
+from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side, stored_words
 from .selection import bound_scores, largest, reaching
 
 
@@ -51,7 +51,7 @@ class DiceIndex:
         self.name = grid.name
         self._store, self._grid, self._measure = store, grid, measure
         self._ids, self._left_out = store.ids_in_segments, np.flatnonzero(store.left_out)
-        self._u16, self._u32, self._u64 = (data.view(t) for t in (np.uint16, np.uint32, np.uint64))
+        self._u16, self._u32, self._u64 = data.view(np.uint16), data.view(np.uint32), data.view(np.uint64)
         self._table = np.array([offsets(s.layout, s.start) for s in packed], np.int64).reshape(len(packed), len(FIELDS))
         self._bases = np.concatenate([[0], np.cumsum(self._table[:, 0])]) if packed else np.zeros(1, np.int64)
         sizes = [self._u32[row[1] : row[1] + 2 * row[0]].reshape(2, -1).astype(np.int64) for row in self._table]
@@ -71,6 +71,11 @@ class DiceIndex:
 
     def __len__(self) -> int:
         return len(self._ids) - len(self._left_out)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Voxels of core and whole of all `ids_in_segments` of the store, (2, n)."""
+        return self._sizes
 
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """Find the `k` tumours with the largest Dice(core) + Dice(whole); all of them where there are fewer.
@@ -180,6 +185,30 @@ class DiceIndex:
         shared = self._compare(positions, np.stack([q.words for q in queries]))
         return self._measured(dice, shared, positions, queries)
 
+    def stored(self, position: int) -> tuple[DenseMask, DenseMask]:
+        """Masks of a tumour of the snapshot as `search_encoded` takes them.
+
+        Args:
+            position: of its id in the store's `ids_in_segments`.
+
+        Raises:
+            DamagedStoreError: they are not what was written.
+        """
+        segment = int(np.searchsorted(self._bases, position, side="right")) - 1
+        table, row = self._table[segment], position - int(self._bases[segment])
+        blocks = math.prod(block_grid(self._grid.shape(self._store.frame.shape)))
+        words = [stored_words(self._u16, self._u32, self._u64, table, 2 * row + m, blocks) for m in range(2)]
+        if words[0] is None or words[1] is None:
+            raise self._damaged(position)
+        return DenseMask.from_words(words[0]), DenseMask.from_words(words[1])
+
+    def _damaged(self, position: int) -> DamagedStoreError:
+        derived = dice_data(self._grid)
+        return DamagedStoreError(
+            f"the masks of tumour {self._ids[position]} are damaged in {data_path(derived.folder(self._store))}: make "
+            f"the index anew with `{derived.command(self._store)} --rebuild`"
+        )
+
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:
         total = np.zeros((2, len(self._ids)), np.uint32)
         for m, query in enumerate(queries):
@@ -193,12 +222,7 @@ class DiceIndex:
         rows = positions - self._bases[segments]
         bad = intersections(self._u16, self._u32, self._u64, self._table, segments, rows, words, found)
         if bad >= 0:
-            derived = dice_data(self._grid)
-            raise DamagedStoreError(
-                f"the masks of tumour {self._ids[positions[bad]]} are damaged in "
-                f"{data_path(derived.folder(self._store))}: make the index anew with "
-                f"`{derived.command(self._store)} --rebuild`"
-            )
+            raise self._damaged(int(positions[bad]))
         return found.T
 
     def _measured(
@@ -218,11 +242,6 @@ def dice_data(grid: Grid = FULL) -> Derived:
     if grid != FULL:
         made_with["edge"] = grid.edge
     return Derived(grid.name, made_with, partial(_pack_segment, grid))
-
-
-def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress | None = None) -> Directory:
-    """Bring the exact Dice index of a store up to a snapshot: see `Derived.refresh`."""
-    return dice_data().refresh(store, rebuild=rebuild, progress=progress)
 
 
 def verify_index(store: TumorStore) -> list[str]:

@@ -9,12 +9,14 @@ from .candidates import CandidateRetriever, Candidates
 from .derived import Derived, Progress
 from .dice import DiceIndex, dice_data
 from .engines import ENGINES
+from .expectation import refresh_expectation, verify_expectation
 from .grids import DS32, DS64, FULL
 from .latents import LatentCandidates, graph_data, latent_data, refresh_graph, verify_latents
 from .measures import DICE, MEASURES
 from .protocol import Retriever
 from .radiomics import RADIOMICS, STANDARDISED, RadiomicsCandidates, require_pyradiomics
 from .rankings import RANKED, RANKINGS
+from .segment_file import Directory
 from .threshold_search import LEVEL_COUNTS, ThresholdSearch
 
 _GRIDS = {grid.name: grid for grid in (FULL, DS64, DS32)}
@@ -133,10 +135,32 @@ def prepare(
     if name not in PREPARED:
         raise InputError(f"{name} is none of {', '.join(PREPARED)}")
     check_search(name if name in METHODS else FULL.name, DICE.name, 0, False, engine, "cpu")
+    if name == FULL.name:
+        build_index(store, rebuild=rebuild, progress=progress)
+        return
     derived = latent_data(store, name) if name in KINDS else _UNTRAINED[name]
     derived.refresh(store, rebuild=rebuild, progress=progress)
     if engine == "hnsw":
         refresh_graph(store, name, rebuild=rebuild, progress=progress)
+
+
+def build_index(store: TumorStore, *, rebuild: bool = False, progress: Progress | None = None) -> Directory:
+    """Bring the exact Dice index of a store up to a snapshot, and what is to be expected of its matches.
+
+    Args:
+        store: to search.
+        rebuild: make both anew.
+        progress: told how far the index has come, then how far the expectation.
+
+    Returns:
+        What the index holds.
+
+    Raises:
+        DamagedStoreError, OutputError, StoreLockedError: see `Derived.refresh`.
+    """
+    directory = dice_data().refresh(store, rebuild=rebuild, progress=progress)
+    refresh_expectation(store, rebuild=rebuild, progress=progress)
+    return directory
 
 
 def what_is_missing(store: TumorStore, name: str) -> str | None:
@@ -172,5 +196,5 @@ def cost_of(store: TumorStore, name: str, engine: str = ENGINES[0]) -> dict[str,
 
 def verify_methods(store: TumorStore) -> list[str]:
     """List all that is damaged in what the ways of searching keep beside a store."""
-    found = [line for derived in _UNTRAINED.values() for line in derived.verify(store)]
+    found = [line for derived in _UNTRAINED.values() for line in derived.verify(store)] + verify_expectation(store)
     return found + [line for kind in KINDS for line in verify_latents(store, kind)]

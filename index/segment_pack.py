@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit, uint32, uint64
 from numpy.typing import NDArray
 
-from .block_masks import SparseMask, popcount
+from .block_masks import SparseMask, dense_words, popcount
 
 FIELDS = (
     "rows",
@@ -165,6 +165,32 @@ def checksum(
         total += words[w] * odd
         odd += step
     return total
+
+
+def stored_words(
+    u16: NDArray[np.uint16],
+    u32: NDArray[np.uint32],
+    u64: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    part: int,
+    grid_blocks: int,
+) -> NDArray[np.uint64] | None:
+    """Words of a mask of a segment, (blocks, 8); None where they do not match their checksum.
+
+    Args:
+        u16: the file as numbers of 16 bits.
+        u32: likewise of 32.
+        u64: likewise of 64.
+        offsets: the segment's row of the table.
+        part: the mask, 2 row + m.
+        grid_blocks: of the frame.
+    """
+    block, block_end = (int(offsets[8] + u32[offsets[3] + part + n]) for n in range(2))
+    word, word_end = (int(offsets[10] + u32[offsets[4] + part + n]) for n in range(2))
+    kinds = u16[offsets[9] - offsets[8] :]
+    if checksum(u16, kinds, u64, block, block_end, word, word_end) != u64[offsets[2] + part]:
+        return None
+    return dense_words(u16[block:block_end], kinds[block:block_end], u64[word:word_end], grid_blocks)
 
 
 @njit(cache=True, nogil=True)
