@@ -1,0 +1,269 @@
+"""Whether an answer is to be believed: what a reader must know before the density is used.
+
+Real outlines are matched worse than simulated ones, so levels are those of 29 patients of BraTS (pre-operative gliomas,
+expert outlines, 3,000 tumours, no registration); beside each stands how many of them it warns of. Of 300 held-out
+simulations all together warn of less than 3 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..index.expectation import Expectation, expectation_of
+from ..index.protocol import Hits, Mask
+from ..store.frame import Frame
+from ..store.reader import TumorStore
+
+if TYPE_CHECKING:
+    from .answer import Answer
+
+Volumes = dict[str, dict[str, float]]
+"""Of core and whole in ml, by space: see `Answer`."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason not to believe an answer.
+
+    Args:
+        kind: its name for programs, which does not change with the wording.
+        text: what is wrong, in words.
+        figures: the numbers in it; units stand in their names, shares are of 1.
+    """
+
+    kind: str
+    text: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def as_record(self) -> dict[str, object]:
+        """As plain values."""
+        return {"kind": self.kind, "text": self.text, "figures": self.figures}
+
+
+_MUCH_OUTSIDE = 0.2  # 0 patients
+_WEAK_CORRELATION = 0.35
+_SHRUNK, _SWOLLEN = 0.6, 1.7  # 0; ICBM152 is larger than most brains: 1.36 is ordinary
+_PIECE_ML = {"whole": 1.0, "core": 0.5}  # 8: 5 have two whole tumours, 3 two cores in one; no simulation has
+_PIECE_SHARE, _SPECK_ML = 0.05, 0.1  # a share of a small tumour may be a speck of its outline
+_NO_DENSITY, _MUCH_WITHOUT = 0.01, 0.5  # 0; those with two lesions have 0.25 to 0.45, others up to 0.29
+_MUCH_UNMODELLED = 0.7  # 0; they have up to 0.59, simulations up to 0.69
+_FAR_MM = 20.0  # 2, both with two lesions: 34 and 36 mm; all others, and simulations, have up to 17
+_MODEL_SMALL, _MODEL_LARGE = 0.25, 5.0  # 0; they have 0.46 to 2.3, a hundred simulations two of 3 and 5 ml above
+_SELDOM = 1.0  # per cent
+_ORDINARY = 1.1  # Dice sum that 24 patients reach; 1 of the others lies below what 99 % of simulations reach
+
+
+def judge(answer: Answer, store: TumorStore) -> tuple[Doubt, ...]:
+    """Say what speaks against an answer, as it was retrieved or refined.
+
+    Args:
+        answer: to judge.
+        store: snapshot that was searched.
+
+    Raises:
+        DamagedStoreError: the index, or a table of the store, is damaged.
+    """
+    segmentation, volumes = answer.segmentation, answer.volumes_ml
+    frame, model = segmentation.frame, {"core": answer.core, "whole": answer.whole}
+    unlike = tuple(overlap_doubts(answer.hits))
+    return (
+        *unlike,
+        *placement_doubts(volumes, answer.outside_brain_ml, answer.spatial.describe().get("correlation")),
+        *lesion_doubts({"core": segmentation.core, "whole": segmentation.whole}, model, frame),
+        *size_doubts(volumes["atlas"], store),
+        *(() if unlike else score_doubts(answer, store, expectation_of(store))),
+        *coverage_doubts(answer.density, segmentation.whole, answer.whole, frame),
+        *shape_doubts(segmentation.whole, answer.whole, frame),
+    )
+
+
+def overlap_doubts(hits: Hits) -> Iterator[Doubt]:
+    """Warn where nothing was found."""
+    if hits.dice_core[0] + hits.dice_whole[0] == 0:
+        yield Doubt(
+            "no_overlap", "no tumour of the store shares a voxel with this one: the best match means nothing", {}
+        )
+
+
+def placement_doubts(volumes: Volumes, outside_ml: float, correlation: object) -> Iterator[Doubt]:
+    """Warn of how the patient lies in the atlas.
+
+    Args:
+        volumes: of the patient's masks there and in the atlas.
+        outside_ml: of the whole tumour, what lies outside the atlas's brain.
+        correlation: of a registered T1 with the atlas's; None where nothing was registered.
+    """
+    patient, atlas = volumes["patient"]["whole"], volumes["atlas"]["whole"]
+    if outside_ml > _MUCH_OUTSIDE * patient:
+        yield Doubt(
+            "outside_brain",
+            f"{outside_ml:.1f} of {patient:.1f} ml of the whole tumour fall outside the atlas's brain, where no match "
+            "can be: register with --t1 if there is a T1",
+            {"outside_ml": outside_ml, "patient_ml": patient},
+        )
+    if not _SHRUNK <= atlas / patient <= _SWOLLEN:
+        yield Doubt(
+            "volume_in_atlas",
+            f"the whole tumour has {patient:.1f} ml in the patient and {atlas:.1f} ml in the atlas",
+            {"patient_ml": patient, "atlas_ml": atlas},
+        )
+    if isinstance(correlation, float) and correlation < _WEAK_CORRELATION:
+        yield Doubt(
+            "weak_correlation",
+            f"the registered T1 resembles the atlas weakly (correlation {correlation:.2f}): is it skull-stripped and "
+            "rightly oriented? Look at the outlines",
+            {"correlation": correlation},
+        )
+
+
+def lesion_doubts(patient: dict[str, Mask], model: dict[str, Mask], frame: Frame) -> Iterator[Doubt]:
+    """Warn of a second lesion, which a simulation cannot have: it grows from one seed.
+
+    A second piece of the core is looked for where the whole tumour is in one.
+
+    Args:
+        patient: masks by name.
+        model: likewise.
+        frame: of all.
+    """
+    for name, words in (("whole", "whole tumour"), ("core", "core")):
+        pieces = _pieces(patient[name], name, frame)
+        if len(pieces) < 2:
+            continue
+        largest, second = pieces[:2]
+        apart = _gap_mm(largest, second, frame)
+        covered = float(model[name][tuple(second.T)].mean())
+        volumes = [len(piece) * frame.voxel_ml for piece in (largest, second)]
+        yield Doubt(
+            "several_lesions",
+            f"the {words} is in {len(pieces)} pieces: the second has {volumes[1]:.1f} ml, {apart:.0f} mm from the "
+            f"largest ({volumes[0]:.1f} ml), and the model covers {covered:.0%} of it. A simulation grows from one "
+            "seed and cannot explain two lesions",
+            {
+                "pieces": len(pieces),
+                "largest_ml": volumes[0],
+                "second_ml": volumes[1],
+                "distance_mm": apart,
+                "covered_share": covered,
+            },
+        )
+        return
+
+
+def size_doubts(asked_ml: dict[str, float], store: TumorStore) -> Iterator[Doubt]:
+    """Warn of a tumour that is smaller or larger than those of the store.
+
+    Args:
+        asked_ml: volumes of the masks that were searched for.
+        store: that was searched.
+    """
+    for name, words in (("whole", "whole tumour"), ("core", "core")):
+        volume, stored = asked_ml[name], _stored_ml(store, name)
+        small = volume < stored.min()
+        if volume == 0 or not (small or volume > stored.max()):
+            continue
+        limit = float(stored.min() if small else stored.max())
+        kind, than, which = ("too_small", "smaller", "smallest") if small else ("too_large", "larger", "largest")
+        yield Doubt(
+            kind,
+            f"the {words} has {volume:.1f} ml in the atlas, where it is {than} than any tumour of the store: the "
+            f"{which} has {limit:.1f} ml",
+            {"volume_ml": volume, "limit_ml": limit},
+        )
+
+
+def score_doubts(answer: Answer, store: TumorStore, expectation: Expectation | None) -> Iterator[Doubt]:
+    """Warn of a Dice sum that is low for a simulation of that size, and for a patient.
+
+    Of a retrieved answer it is that of the best match in the atlas, of a refined one that in the patient.
+    """
+    if expectation is None:
+        yield Doubt(
+            "no_expectation",
+            f"the index does not say which Dice sum is to be expected: run `gliodex index {store.path}`",
+        )
+        return
+    hits, has_core = answer.hits, bool(answer.core_atlas.any())
+    score = answer.dice["score"] if answer.before else float(hits.dice_core[0] + hits.dice_whole[0])
+    peers = expectation.of(answer.volumes_ml["atlas"]["whole"], core=has_core)
+    if peers is None or score >= (_ORDINARY if has_core else _ORDINARY / 2) or peers.percentile(score) >= _SELDOM:
+        return
+    what = "Dice sum" if has_core else "Dice of the whole tumour"
+    reached = peers.reached_by(0.99)
+    yield Doubt(
+        "low_dice",
+        f"the {what} of the {'refined tumour' if answer.before else 'best match'} is {score:.2f}: of simulated tumours "
+        f"of {peers.smallest_ml:.0f} to {peers.largest_ml:.0f} ml 99 % reach {reached:.2f} by retrieval",
+        {"score": score, "reached_by_99_percent": reached, "percentile": peers.percentile(score)},
+    )
+
+
+def coverage_doubts(density: NDArray[np.float32], whole: Mask, model: Mask, frame: Frame) -> Iterator[Doubt]:
+    """Warn where much of the patient's whole tumour holds no density, or lies outside the model's."""
+    total, empty = np.count_nonzero(whole), np.count_nonzero(density[whole] < _NO_DENSITY)
+    missed = np.count_nonzero(whole & ~model)
+    if empty > _MUCH_WITHOUT * total:
+        ml = empty * frame.voxel_ml
+        yield Doubt(
+            "without_density",
+            f"{ml:.1f} ml ({empty / total:.0%}) of the whole tumour hold no density: the answer says nothing there",
+            {"empty_ml": ml, "share": empty / total},
+        )
+    if missed > _MUCH_UNMODELLED * total:
+        ml = missed * frame.voxel_ml
+        yield Doubt(
+            "outside_model",
+            f"{ml:.1f} ml ({missed / total:.0%}) of the whole tumour lie outside the model's whole tumour",
+            {"outside_ml": ml, "share": missed / total},
+        )
+
+
+def shape_doubts(whole: Mask, model: Mask, frame: Frame) -> Iterator[Doubt]:
+    """Warn of a model that lies elsewhere than the patient's whole tumour, or is of another size."""
+    volumes = [float(np.count_nonzero(mask)) * frame.voxel_ml for mask in (whole, model)]
+    if model.any():
+        centres = [frame.world(np.argwhere(mask).mean(axis=0)) for mask in (whole, model)]
+        apart = float(np.linalg.norm(centres[0] - centres[1]))
+        if apart > _FAR_MM:
+            yield Doubt(
+                "displaced",
+                f"the model's whole tumour has its centre of mass {apart:.0f} mm from the patient's",
+                {"distance_mm": apart},
+            )
+    if not _MODEL_SMALL <= volumes[1] / volumes[0] <= _MODEL_LARGE:
+        yield Doubt(
+            "model_volume",
+            f"the model's whole tumour has {volumes[1]:.1f} ml, the patient's {volumes[0]:.1f} ml",
+            {"model_ml": volumes[1], "patient_ml": volumes[0]},
+        )
+
+
+def _pieces(mask: Mask, name: str, frame: Frame) -> list[NDArray[np.intp]]:
+    """Voxels of each connected piece that counts, corners touching, the largest first."""
+    if not mask.any():
+        return []
+    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel())[1:] * frame.voxel_ml
+    counts = (sizes >= _PIECE_ML[name]) | (sizes > np.maximum(_PIECE_SHARE * sizes.sum(), _SPECK_ML))
+    boxes = ndimage.find_objects(labels)
+    found = []
+    for n in np.flatnonzero(counts)[np.argsort(-sizes[counts], kind="stable")]:
+        low = [part.start for part in boxes[n]]
+        found.append(np.argwhere(labels[boxes[n]] == n + 1) + low)
+    return found
+
+
+def _gap_mm(one: NDArray[np.intp], other: NDArray[np.intp], frame: Frame) -> float:
+    return float(cKDTree(frame.world(one)).query(frame.world(other))[0].min())
+
+
+def _stored_ml(store: TumorStore, name: str) -> NDArray[np.float64]:
+    columns = [store.segment(record).column(name) for record in store.segments]
+    return np.concatenate(columns)[~store.left_out]
