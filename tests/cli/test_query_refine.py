@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gliodex.index import Expectation
 from gliodex.store import open_store, verify, writing
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, write_nifti
@@ -89,12 +90,9 @@ def test_the_next_query_finds_it(refine, ask, snapshots_store, snapshot_seg, tmp
 
 
 def test_a_store_may_be_left_as_it_is(refine, snapshots_store):
-    def stored():
-        return {name: data for name, data in without_lock(snapshots_store).items() if name != "derived/expectation"}
-
-    before, version = stored(), open_store(snapshots_store).version
+    before, version = without_lock(snapshots_store), open_store(snapshots_store).version
     records = [refine("--no-keep"), refine(store=f"{snapshots_store}@{version}")]
-    assert stored() == before
+    assert without_lock(snapshots_store) == before
     assert records[0]["refinement"]["kept_as"] == records[1]["refinement"]["kept_as"] == []
     assert records[0]["refinement"]["parameters"] == records[1]["refinement"]["parameters"], "the same again"
 
@@ -151,13 +149,17 @@ def test_where_nothing_like_it_can_be_simulated_is_said(ask, snapshots_store, sn
 def test_masks_that_no_tumour_of_the_prior_explains_are_said(
     ask, snapshots_store, snapshot_seg, small_atlas, out, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("gliodex.retrieval.expectation._scores", lambda *asked: [1.2, 1.4])
+    half = np.linspace(0.5, 0.9, 40)
+    expected = Expectation(np.geomspace(3, 250, 40), half, half, half)
+    monkeypatch.setattr("gliodex.retrieval.judgement.expectation_of", lambda store: expected)
     assert ask(*LOCAL, "--no-keep", store=snapshots_store, seg=snapshot_seg).code == 0
-    assert "no tumour of the prior" not in " ".join(json.loads((out / "matches.json").read_text())["warnings"])
+    assert "Dice sum" not in " ".join(json.loads((out / "matches.json").read_text())["warnings"])
     comb = np.zeros(small_atlas.frame.shape, np.uint8)
     comb[12:28:3, 8:28, 8:24] = 2
     comb[12:28:6, 8:28:5, 8:24] = 4
     seg = write_nifti(tmp_path / "comb.nii.gz", comb, small_atlas.frame.affine)
     ran = ask(*LOCAL, "--no-keep", store=snapshots_store, seg=seg)
     assert ran.code == 0, ran.err
-    assert "of simulated tumours 99 % reach 1.20" in " ".join(ran.err.split())
+    told = " ".join(ran.err.split())
+    assert "the Dice sum of the refined tumour is" in told
+    assert "99 % reach 1.00 by retrieval" in told
