@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...errors import InputError
 from ...store.frame import Frame
-from ...store.nifti import Image, load_image
+from ...store.nifti import Image
+from .label_channels import ChannelMasks
+from .label_meaning import Labels, Meaning, in_words, labels_in, meaning_of
+from .label_values import LabelMap, Mask, label_map, listed
+from .readers import Volume, read_volume
 
-Mask = NDArray[np.bool_]
-Labels = tuple[int, ...] | None
-"""Of a mask in a label map; None where it is to be guessed."""
+__all__ = ["Labels", "Mask", "Segmentation", "from_files", "from_labels", "from_masks", "labels_of"]
 
-_SHOWN_LABELS = 8
 _STRAY_CORE_SHARE = 0.01  # of a separately drawn core that may stick out of the whole tumour, as rims do
+_HOLE_SHARE = 0.02  # of the whole tumour
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Segmentation:
     Args:
         core, whole: boolean, on `frame`.
         frame: the segmentation's own grid.
-        understood: how the files were read, for the report.
+        understood: how the files were read, for the report, as JSON has it.
         warnings: what a careful reader should know.
+        summary: one line of what the labels were read as, with the volumes of both masks.
+        written_on: grid that the files have, where `frame` is another since the patient was turned.
     """
 
     core: Mask
@@ -37,6 +40,13 @@ class Segmentation:
     frame: Frame
     understood: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    summary: str = ""
+    written_on: Frame | None = None
+
+    @property
+    def source(self) -> str:
+        """Path of the file that the whole tumour came from, for messages."""
+        return str(self.understood.get("segmentation", self.understood.get("whole_mask", "the segmentation")))
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -48,7 +58,12 @@ class Segmentation:
 
 
 def from_files(
-    seg: Path | None, masks: tuple[Path | None, Path | None], core: Labels = None, whole: Labels = None
+    seg: Path | None,
+    masks: tuple[Path | None, Path | None],
+    core: Labels = None,
+    whole: Labels = None,
+    labels: str | None = None,
+    t1c: Image | None = None,
 ) -> Segmentation:
     """Read a label map, or else masks of core and whole: see `from_labels` and `from_masks`.
 
@@ -56,103 +71,141 @@ def from_files(
         InputError: neither is given whole, or what is given cannot be used.
     """
     if seg is not None:
-        return from_labels(seg, core, whole)
+        return from_labels(seg, core, whole, labels, t1c)
     if masks[0] is None or masks[1] is None:
         raise InputError("give either --seg, or --core-mask and --whole-mask")
+    if labels is not None:
+        raise InputError("--labels names the convention of --seg: with separate masks leave it out")
     return from_masks(masks[0], masks[1])
 
 
 def from_labels(
-    path: str | Path, core: tuple[int, ...] | None = None, whole: tuple[int, ...] | None = None
+    path: str | Path,
+    core: Labels = None,
+    whole: Labels = None,
+    labels: str | None = None,
+    t1c: Image | None = None,
 ) -> Segmentation:
-    """Read a label map.
+    """Read a label map, or channels.
+
+    What its labels mean is what the user says, else what the file names them, else the one convention that fits how
+    they lie (docs/labels.md).
 
     Args:
-        path: NIfTI with one integer label a voxel.
-        core: labels of the T1Gd core; empty for a tumour without one. By default the BraTS meaning: everything
-            that is not oedema (2) and has a label that BraTS uses, as far as it is unambiguous.
-        whole: labels of the whole tumour; by default all labels present.
+        path: file with one label a voxel, with channels, or with segments.
+        core: labels of the T1Gd core, as values or names; empty for a tumour without one.
+        whole: labels of the whole tumour; by default all labels present, if the core is said.
+        labels: name of a convention, one of `conventions.CONVENTIONS`, instead.
+        t1c: T1 after contrast in the same space, on any grid, to test by brightness what is not said.
 
     Raises:
-        InputError: the file cannot be read hard and fast, holds no tumour, no such label, fractions, or labels
-            whose meaning must be said.
+        InputError: the file cannot be read, holds no tumour, no such label, fractions, or labels whose meaning must
+            be said.
     """
-    image = load_image(path)
-    labels = _integers(image)
-    present = tuple(int(v) for v in np.unique(labels) if v != 0)
-    if not present:
-        raise InputError(f"{path} is empty: it holds no label but 0")
-    warnings = []
-    if core is None:
-        core = _brats_core(path, present)
-    if whole is None:
-        whole = present
-    for name, wanted in (("core", core), ("whole", whole)):
-        absent = sorted(set(wanted) - set(present))
-        if wanted and len(absent) == len(set(wanted)):
-            raise InputError(f"{path} has none of the {name} labels {_list(wanted)}: it holds {_list(present)}")
-        if absent:
-            warnings.append(f"{name} label {_list(absent)} does not occur in the segmentation")
-    if 0 in (*core, *whole):
-        raise InputError("label 0 is background: leave it out of --core and --whole")
-    outside = sorted(set(core) - set(whole))
-    if outside:
-        raise InputError(
-            f"{path}: --core has {_list(outside)}, which --whole has not ({_list(whole)}): the core is part of the "
-            "whole, name its labels in both"
-        )
-    ignored = sorted(set(present) - set(whole))
-    if ignored:
-        warnings.append(f"label {_list(ignored)} is in neither mask")
-    core_mask, whole_mask = np.isin(labels, core), np.isin(labels, whole)
-    understood: dict[str, object] = {
-        "segmentation": str(path),
-        "labels": {str(v): int((labels == v).sum()) for v in present},
-        "core_labels": list(core),
-        "whole_labels": list(whole),
+    path = Path(path)
+    volume = read_volume(path)
+    present, names = labels_in(volume)
+    meaning = meaning_of(present, names, path, core, whole, labels, t1c)
+    warnings = list(meaning.warnings)
+    if isinstance(present, LabelMap):
+        warnings += _holes(present, meaning)
+    return _checked(
+        present.mask(meaning.core),
+        present.mask(meaning.whole),
+        volume.frame,
+        _record(volume, present, names, meaning),
+        warnings,
+        in_words(present, meaning),
+    )
+
+
+def _record(
+    volume: Volume, present: LabelMap | ChannelMasks, names: dict[int, str], meaning: Meaning
+) -> dict[str, object]:
+    record: dict[str, object] = {
+        "segmentation": str(volume.path),
+        "format": volume.format,
+        "reading": meaning.reading,
+        "convention": meaning.convention,
+        "source": meaning.source,
+        "labels": {str(value): count for value, count in present.counts.items()},
+        "meanings": {str(value): tissue for value, tissue in meaning.tissues.items()},
+        "core_labels": list(meaning.core),
+        "whole_labels": list(meaning.whole),
+        "rounded": present.rounded,
     }
-    return _checked(core_mask, whole_mask, image.frame, understood, warnings)
+    if names:
+        record["names"] = {str(value): names[value] for value in present.present if value in names}
+    return {name: value for name, value in record.items() if value not in (None, {})}
+
+
+def _holes(labels: LabelMap, meaning: Meaning) -> list[str]:
+    """Healthy tissue that the tumour encloses, which is rather tumour that nobody labelled."""
+    whole = np.isin(labels.values, meaning.whole)
+    holes = np.count_nonzero(ndimage.binary_fill_holes(whole) & (labels.values == 0))
+    if holes <= _HOLE_SHARE * np.count_nonzero(whole):
+        return []
+    return [
+        f"the tumour encloses {holes * labels.frame.voxel_ml:.1f} ml without a label, as where necrosis is not "
+        "segmented: they belong to no mask"
+    ]
 
 
 def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
-    """Read two separate masks; voxels above 0 belong to them.
+    """Read two separate masks; voxels other than 0 belong to them.
 
     Raises:
         InputError: a file cannot be read, is empty, holds more than one label, the grids differ, or the core lies
             outside the whole.
     """
-    core, whole = load_image(core_path), load_image(whole_path)
-    for image in (core, whole):
-        values = np.unique(_integers(image))
-        if len(values) > 2 or (values < 0).any():
-            raise InputError(
-                f"{image.path} holds labels {_list(values)}: a mask has 0 and one other value; "
-                "give a label map with --seg instead"
-            )
-    if not core.frame.same_as(whole.frame):
+    (core, core_frame), (whole, frame) = _mask(Path(core_path)), _mask(Path(whole_path))
+    if not core_frame.same_as(frame):
         raise InputError(f"{core_path} and {whole_path} are on different grids: resample one to the other")
     understood: dict[str, object] = {"core_mask": str(core_path), "whole_mask": str(whole_path)}
-    return _checked(_integers(core) > 0, _integers(whole) > 0, whole.frame, understood, [])
+    return _checked(core, whole, frame, understood, [], "")
 
 
-def labels_of(option: str, text: str | None) -> tuple[int, ...] | None:
-    """Read labels with commas between them, `none` for no core.
+def _mask(path: Path) -> tuple[Mask, Frame]:
+    volume = read_volume(path)
+    if volume.data.ndim != 3:
+        raise InputError(f"{path} has {volume.channels} channels: give one mask, or the file with --seg")
+    if not (volume.data != 0).any():
+        return np.zeros(volume.frame.shape, bool), volume.frame
+    labels = label_map(volume.data, volume.frame, path)
+    if len(labels.present) > 1 or labels.present[0] < 0:
+        raise InputError(
+            f"{path} holds labels {listed((0, *labels.present))}: a mask has 0 and one other value; "
+            "give a label map with --seg instead"
+        )
+    return labels.mask(labels.present), volume.frame
+
+
+def labels_of(option: str, text: str | None) -> Labels:
+    """Read labels with commas between them, whole numbers or names; `none` for no core.
 
     Raises:
-        InputError: they are no whole numbers.
+        InputError: a label is left out between the commas.
     """
     if text is None:
         return None
     if text.strip().lower() == "none" and option == "--core":
         return ()
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise InputError(f"{option} takes labels with commas between them, for example 1,4, not `{text}`")
+    return tuple(_value(part) for part in parts)
+
+
+def _value(text: str) -> int | str:
     try:
-        labels = tuple(int(part) for part in text.split(","))
+        return int(text)
     except ValueError:
-        raise InputError(f"{option} takes whole numbers with commas, for example 1,4, not `{text}`") from None
-    return labels
+        return text
 
 
-def _checked(core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str]) -> Segmentation:
+def _checked(
+    core: Mask, whole: Mask, frame: Frame, understood: dict[str, object], warnings: list[str], summary: str
+) -> Segmentation:
     source = understood.get("whole_mask", understood.get("segmentation"))
     if not whole.any():
         raise InputError(f"{source}: the whole-tumour mask is empty, there is nothing to search for")
@@ -168,40 +221,8 @@ def _checked(core: Mask, whole: Mask, frame: Frame, understood: dict[str, object
         warnings.append(f"{stray} core voxels outside the whole tumour were added to it")
     if whole.mean() > 0.5:
         warnings.append(f"the whole tumour fills {whole.mean():.0%} of the image: is the label right?")
-    return Segmentation(core, whole | core, frame, understood, tuple(warnings))
-
-
-def _integers(image: Image) -> NDArray[np.int64]:
-    rounded = np.asarray(np.round(np.asarray(image.data, dtype=np.float64)))
-    if not np.array_equal(rounded, image.data):
-        stray = np.asarray(image.data[np.not_equal(rounded, image.data)])
-        raise InputError(
-            f"{image.path} holds {stray.size} values that are no integers (such as {stray.flat[0]:g}): "
-            "give labels, resampled by nearest neighbour"
-        )
-    return np.asarray(rounded, dtype=np.int64)
-
-
-def _brats_core(path: str | Path, present: tuple[int, ...]) -> tuple[int, ...]:
-    """Core labels of BraTS: 1 and 4 up to 2021, 1 and 3 since 2023; older and other maps must be explained."""
-    if set(present) <= {1, 2, 4}:
-        core: tuple[int, ...] = (1, 4)
-    elif set(present) <= {1, 2, 3}:
-        core = (1, 3)
-    else:
-        raise InputError(
-            f"{path} holds labels {_list(present)}, which BraTS editions use differently: say what they mean "
-            "with --core and --whole (for example --core 1,3,4 --whole 1,2,3,4)"
-        )
-    found = tuple(v for v in core if v in present)
-    if not found:
-        raise InputError(
-            f"{path} holds only label {_list(present)}, so no tumour core: say which labels are core with --core, "
-            "or --core none"
-        )
-    return found
-
-
-def _list(values: Iterable[int]) -> str:
-    shown = [str(int(v)) for v in values]
-    return ", ".join(shown if len(shown) <= _SHOWN_LABELS else [*shown[:_SHOWN_LABELS], f"... ({len(shown)} in all)"])
+    found = Segmentation(core, whole | core, frame, understood, tuple(warnings), summary)
+    if summary:
+        return found
+    volumes = ", ".join(f"{name} {ml:.1f} ml" for name, ml in found.volumes_ml.items())
+    return Segmentation(core, found.whole, frame, understood, found.warnings, f"masks read: {volumes}")
