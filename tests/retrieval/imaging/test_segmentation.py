@@ -1,10 +1,16 @@
+import json
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels, from_masks
+from gliodex.retrieval.imaging.segmentation import labels_of
 
 from ..anatomy import write_nifti
+from .nested_tumor import AFFINE as TUMOR_AFFINE
+from .nested_tumor import nested_tumor, relabelled
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -41,26 +47,134 @@ def refusal(path, *args):
     return str(caught.value)
 
 
+@pytest.fixture
+def tumor_file(tmp_path):
+    """Write a label map of a tumour, with the values of necrosis, enhancing tumour and oedema."""
+
+    def write(scale=1.0, name="seg.nii.gz", **values):
+        data = relabelled(nested_tumor(), **values)
+        return write_nifti(tmp_path / name, data if scale == 1.0 else data * scale, TUMOR_AFFINE)
+
+    return write
+
+
 @pytest.mark.parametrize(
-    ("labels", "core"),
+    ("values", "core"),
     [
-        ((1, 2, 4), {1, 4}),
-        ((1, 2, 3), {1, 3}),
-        ((2, 4), {4}),
-        ((1, 2), {1}),
-        ((2, 3), {3}),
-        ((1,), {1}),
-        ((1, 4), {1, 4}),
+        ({"n": 1, "t": 4, "e": 2}, [1, 4]),
+        ({"n": 1, "t": 3, "e": 2}, [1, 3]),
+        ({"e": 1, "n": 2, "t": 3}, [2, 3]),
+        ({"t": 1, "n": 2, "e": 4}, [1, 2]),
     ],
 )
-def test_brats_editions_are_understood(label_file, labels, core):
-    found = from_labels(label_file(*labels))
-    assert found.core.sum() == 8 * len(core)
-    assert found.whole.sum() == 8 * len(labels)
-    assert set(found.understood["core_labels"]) == core
-    assert set(found.understood["whole_labels"]) == set(labels)
-    assert found.understood["labels"] == {str(v): 8 for v in labels}
+def test_conventions_are_understood(tumor_file, values, core):
+    found = from_labels(tumor_file(**values))
+    tissues = nested_tumor()
+    np.testing.assert_array_equal(found.core, np.isin(tissues, (1, 2)))
+    np.testing.assert_array_equal(found.whole, tissues > 0)
+    assert found.understood["core_labels"] == core
+    assert set(found.understood["whole_labels"]) == set(values.values())
+    assert found.understood["labels"] == {str(v): int((tissues == "nte".index(k) + 1).sum()) for k, v in values.items()}
     assert found.warnings == ()
+    json.dumps(found.understood)
+
+
+@pytest.mark.parametrize("scale", [1.0000153, 0.9999999])
+def test_rounding_changes_nothing(tumor_file, scale):
+    plain, rounded = (from_labels(tumor_file(s, f"{s}.nii.gz", n=1, t=4, e=2)) for s in (1.0, np.float32(scale)))
+    np.testing.assert_array_equal(plain.core, rounded.core)
+    np.testing.assert_array_equal(plain.whole, rounded.whole)
+    assert (plain.understood["rounded"], rounded.understood["rounded"]) == (False, True)
+
+
+def test_a_linearly_interpolated_map_is_refused_with_the_cause(tmp_path):
+    labels = relabelled(nested_tumor(), n=1, t=3, e=2).astype(float)
+    path = write_nifti(
+        tmp_path / "seg.nii.gz", np.rint(ndimage.zoom(labels, 1.2, order=1)).astype(np.uint8), TUMOR_AFFINE
+    )
+    said = refusal(path)
+    assert "nearest neighbour" in said
+    assert "shell of one voxel" in said
+    found = from_labels(path, labels="brats-2023")
+    assert any("shell of one voxel" in warning for warning in found.warnings)
+
+
+def test_a_convention_can_be_said(tumor_file):
+    found = from_labels(tumor_file(e=1, t=2, n=2), labels="HD-GLIO")
+    assert found.understood["core_labels"] == [2]
+    assert found.understood["convention"] == "hd-glio"
+    assert found.warnings == ()
+    assert found.summary.startswith("labels read as HD-GLIO (hd-glio), as said: core 2 ")
+
+
+def test_a_convention_that_does_not_fit_is_doubted(tumor_file):
+    found = from_labels(tumor_file(e=1, n=2, t=3), labels="brats-2023")
+    assert found.understood["core_labels"] == [1, 3]
+    assert any("do not lie as brats-2023" in warning for warning in found.warnings)
+
+
+def test_a_cavity_belongs_to_no_mask(tumor_file):
+    found = from_labels(tumor_file(n=4, t=3, e=2), labels="brats-2024")
+    assert found.whole.sum() == (nested_tumor() > 1).sum()
+    assert found.core.sum() == (nested_tumor() == 2).sum()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"labels": "brats-1999"}, "knows no convention"),
+        ({"labels": "hd-glio"}, "holds label 4, which hd-glio has not"),
+        ({"labels": "brats", "core": (4,)}, "leave out"),
+        ({"core": ("oedema",)}, "have no names"),
+    ],
+)
+def test_what_is_said_must_fit(tumor_file, arguments, said):
+    with pytest.raises(InputError, match=said):
+        from_labels(tumor_file(n=1, t=4, e=2), **arguments)
+
+
+def test_the_core_of_a_whole_that_is_said_is_found(tumor_file):
+    found = from_labels(tumor_file(n=1, t=4, e=2), whole=(2, 4))
+    assert found.understood["core_labels"] == [4]
+    assert found.whole.sum() == (nested_tumor() > 1).sum()
+
+
+def test_one_mask_is_asked_about(tumor_file):
+    path = tumor_file(n=1, t=1, e=1)
+    assert "--core none" in refusal(path)
+    found = from_labels(path, ())
+    assert found.whole.sum() == (nested_tumor() > 0).sum()
+    assert "core none" in found.summary
+
+
+def test_unlabelled_necrosis_is_said(tumor_file):
+    found = from_labels(tumor_file(t=2, e=1), labels="hd-glio")
+    hole = (nested_tumor() == 1).sum() * found.frame.voxel_ml
+    assert any(f"{hole:.1f} ml without a label" in warning for warning in found.warnings)
+
+
+def test_the_names_of_slicers_segments_decide(tmp_path):
+    tissues = nested_tumor()
+    fields = {
+        "space": "left-posterior-superior",
+        "space directions": np.diag([1.5, 1.5, 1.5]),
+        "space origin": np.zeros(3),
+    }
+    lines = [f"{k}: {v}" for k, v in (("type", "uint8"), ("dimension", 3), ("encoding", "raw"))]
+    lines += [f"sizes: {' '.join(map(str, tissues.shape))}", f"space: {fields['space']}"]
+    lines += ["space directions: (1.5,0,0) (0,1.5,0) (0,0,1.5)", "space origin: (0,0,0)", "kinds: domain domain domain"]
+    for n, (value, name) in enumerate(((3, "Necrosis"), (1, "enhancing tumor"), (2, "Edema"))):
+        lines += [f"Segment{n}_LabelValue:={value}", f"Segment{n}_Name:={name}", f"Segment{n}_Layer:=0"]
+        lines += [f"Segment{n}_ID:=Segment_{n}", f"Segment{n}_Extent:=0 59 0 55 0 51"]
+    values = np.array([0, 3, 1, 2], np.uint8)[tissues]
+    path = tmp_path / "tumor.seg.nrrd"
+    path.write_bytes(("NRRD0004\n" + "\n".join(lines) + "\n\n").encode() + values.tobytes("F"))
+    found = from_labels(path)
+    assert found.core.sum() == np.isin(tissues, (1, 2)).sum()
+    assert found.whole.sum() == (tissues > 0).sum()
+    assert "Necrosis" in found.summary
+    by_name = from_labels(path, ("necrosis",), ("Edema", "necrosis"))
+    assert by_name.core.sum() == (tissues == 1).sum()
 
 
 @pytest.mark.parametrize("labels", [(1, 2, 3, 4), (3, 4), (1, 2, 5), (10, 20)])
@@ -68,9 +182,9 @@ def test_ambiguous_labels_are_refused_with_advice(label_file, labels):
     path = label_file(*labels)
     said = refusal(path)
     assert str(path) in said
-    assert ", ".join(map(str, labels)) in said
     assert "--core" in said
     assert "--whole" in said
+    assert "for example" not in said
 
 
 def test_ambiguous_labels_are_taken_as_told(label_file):
@@ -97,13 +211,13 @@ def test_no_core_of_a_map_that_has_one(label_file):
 
 
 def test_volumes_are_in_ml(label_file):
-    found = from_labels(label_file(1, 2, 4))
+    found = from_labels(label_file(1, 2, 4), (1, 4))
     assert found.volumes_ml == pytest.approx({"core": 16 * 0.008, "whole": 24 * 0.008})
 
 
 def test_the_grid_is_the_segmentations(label_file):
     affine = np.array([[-1.5, 0, 0, 10], [0, 0, 2, -4], [0, -3, 0, 7], [0, 0, 0, 1.0]])
-    found = from_labels(label_file(1, 2, 4, affine=affine))
+    found = from_labels(label_file(1, 2, 4, affine=affine), (1, 4))
     assert found.frame.shape == (8, 8, 8)
     np.testing.assert_array_equal(found.frame.affine, affine)
 
@@ -149,12 +263,13 @@ def test_fractions_are_refused(label_file):
     path = label_file(data=data)
     said = refusal(path)
     assert str(path) in said
+    assert "\n" not in said
     assert "3 values" in said
     assert "1.5" in said
 
 
 def test_whole_numbers_in_a_float_file_are_labels(label_file):
-    found = from_labels(label_file(1, 2, 4, dtype=np.float32))
+    found = from_labels(label_file(1, 2, 4, dtype=np.float32), (1, 4))
     assert (found.core.sum(), found.whole.sum()) == (16, 24)
 
 
@@ -174,7 +289,7 @@ def test_an_mri_given_as_segmentation_is_refused_briefly(label_file):
 
 
 def test_a_tumour_that_fills_the_image_is_doubted(label_file):
-    found = from_labels(label_file(data=np.ones((6, 6, 6), np.uint8)))
+    found = from_labels(label_file(data=np.ones((6, 6, 6), np.uint8)), (1,))
     assert any("100%" in w for w in found.warnings)
 
 
@@ -270,3 +385,29 @@ def test_an_empty_core_mask_is_said(mask_file):
         mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8)),
     )
     assert any("core mask is empty" in w for w in from_masks(core, whole).warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [("1,4", (1, 4)), (" 2 , 4 ", (2, 4)), ("none", ()), ("NONE", ()), ("edema", ("edema",)), ("1, WT", (1, "WT"))],
+)
+def test_labels_are_numbers_or_names(text, labels):
+    assert labels_of("--core", text) == labels
+
+
+def test_none_is_no_whole_tumor():
+    assert labels_of("--whole", "none") == ("none",)
+    assert labels_of("--whole", None) is None
+
+
+@pytest.mark.parametrize("text", ["", "1,,4", ","])
+def test_labels_left_out_are_refused(text):
+    with pytest.raises(InputError, match="--core"):
+        labels_of("--core", text)
+
+
+def test_masks_have_a_summary_and_a_source(mask_file):
+    whole = mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8))
+    found = from_masks(mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6)), whole)
+    assert found.summary == "masks read: core 0.2 ml, whole 1.7 ml"
+    assert found.source == str(whole)
