@@ -131,19 +131,19 @@ class ActiveBox:
         """Grow logistically, without spreading, by `growth` = exp(rho t)."""
         grow_logistic(self.u, self._first, self._stop, growth)
 
-    def enter_phase(self, weights: NDArray[np.float32], diffusion: np.float32, growth: np.float32) -> None:
+    def enter_phase(self, weights: NDArray[np.float32], diffusion: np.float32, growth: float) -> None:
         """Set what the coming steps are, all alike.
 
         Args:
             weights: of the scheme's stages, see `super_steps`.
             diffusion: D_w times the time step, mm².
-            growth: exp(rho times the time step).
+            growth: rho times the time step.
         """
         self._spread += self._made * self._step_spread
         self._growth += self._made * self._step_growth
         self._steps += self._made
         self._weights, self._diffusion = weights, diffusion
-        self._step_spread, self._step_growth = float(diffusion) * self._medium.largest, math.log(growth)
+        self._step_spread, self._step_growth = float(diffusion) * self._medium.largest, growth
         self._made = self._next_look = 0
 
     def march(self, until: int, growth: np.float32, level: np.float32, limits: NDArray[np.float64]) -> bool:

@@ -21,7 +21,8 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         NotAStoreError, StoreLockedError, OutputError, DamagedStoreError: see each.
     """
     with writing(path, "gliodex add") as writer:
-        solver = model_in(writer.atlas, settings_of(writer.manifest.model, path, "add the density itself"))
+        settings = settings_of(writer.manifest.model, path, "add the density itself", same_bits=True)
+        solver = model_in(writer.atlas, settings)
         tumours = []
         for parameters in wanted:
             if parameters.mass_effect and not isinstance(solver, MassEffect):

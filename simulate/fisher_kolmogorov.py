@@ -25,6 +25,7 @@ from ..store.atlas import Atlas
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
 from .active_box import ActiveBox, Medium, Reach, Workspace
+from .elementary import exp
 from .growth import Growth, Snapshot
 from .live_rows import extent_of_rows
 from .settings import FisherKolmogorovSettings
@@ -77,7 +78,8 @@ class Run:
                 growth_factor(parameters, phase.days),
                 growth_factor(parameters, (phase.days + following) / 2),
             )
-            box.enter_phase(phase.scheme.weights, np.float32(parameters.diffusivity * phase.days), between)
+            diffusion = np.float32(parameters.diffusivity * phase.days)
+            box.enter_phase(phase.scheme.weights, diffusion, parameters.proliferation * phase.days)
             stops = {phase.steps - 1, phase.steps} | {m - before for m in plan.marks if 0 < m - before < phase.steps}
             for until in sorted(stops):
                 growth = ending if until == phase.steps else between
@@ -184,7 +186,7 @@ class FisherKolmogorov:
         limits = np.full(len(elapsed), _SLOWEST_TOLERANCE * final_ml)
         if planted and _SLOWEST_FROM_ML <= final_ml <= self._tissue_ml / 3:  # beyond, the brain may fill up
             later = share >= _SLOWEST_FROM_SHARE
-            limits[later] = _SLOWEST_TOLERANCE * share[later] ** _SLOWEST_EXPONENT * final_ml
+            limits[later] = _SLOWEST_TOLERANCE * share[later] * np.sqrt(share[later]) * final_ml
         limits[-1] = final_ml
         return np.asarray(limits / self.atlas.frame.voxel_ml)
 
@@ -194,11 +196,11 @@ class FisherKolmogorov:
             steps = max(1, math.ceil(p.duration / most_days))
             return [Phase(steps, p.duration / steps, scheme(2))]
         largest = max(1.0, 1.0 / self.settings.grey_ratio)  # diffusivity of a cell over D_w
-        stability = 2.0 * largest * sum(1.0 / h**2 for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
+        stability = 2.0 * largest * sum(1.0 / (h * h) for h in self.atlas.frame.spacing)  # 1/mm²; 6/h² on a cubic grid
         explicit_days = self.settings.diffusion_number / (p.diffusivity * stability)
         longest_days = self.settings.growth_per_step / p.proliferation if p.proliferation else math.inf
         longest_days = min(longest_days, most_days)
-        seed_age_days = self.settings.seed_width_mm**2 / (2 * p.diffusivity)
+        seed_age_days = self.settings.seed_width_mm * self.settings.seed_width_mm / (2 * p.diffusivity)
         return schedule(p.duration, explicit_days, longest_days, seed_age_days)
 
     @cached_property
@@ -222,8 +224,8 @@ class FisherKolmogorov:
             white, grey = white / total, grey / total
         cell = np.where(self._domain, white + grey / self.settings.grey_ratio, 0.0)
         x, y, z = (
-            _face_diffusivity(cell, axis, self.settings.face_mean) / self.atlas.frame.spacing[axis] ** 2
-            for axis in range(3)
+            _face_diffusivity(cell, axis, self.settings.face_mean) / (h * h)
+            for axis, h in enumerate(self.atlas.frame.spacing)
         )
         faces = (x.astype(np.float32), y.astype(np.float32), z.astype(np.float32))
         return Medium(*faces, *extent_of_rows(self._domain))
@@ -263,7 +265,8 @@ class FisherKolmogorov:
         )
         distance2 = x2[:, None, None] + y2[:, None] + z2
         inside = self._domain[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        weight = np.exp(-distance2 / (2 * width**2)) * (distance2 <= (3 * width) ** 2) * inside
+        x, y, z = (np.array([exp(float(v)) for v in squares / (-2 * width * width)]) for squares in (x2, y2, z2))
+        weight = x[:, None, None] * y[:, None] * z * (distance2 <= 9 * width * width) * inside
         if not weight.any():
             raise InputError(f"seed {_mm(seed_mm)} lies outside the tissue of {self.atlas.name}; choose one inside")
         peak_limit = _LARGEST_SEED_DENSITY / weight.max()
@@ -300,14 +303,14 @@ def check_still(parameters: GrowthParameters) -> None:
 
 _memory = threading.local()  # one workspace a thread, kept between runs
 # of 15,672 tumours above 30 ml none had V(t) / (t/T)^1.5 above 1.012 V(T) for t >= T/5
-_SLOWEST_EXPONENT, _SLOWEST_TOLERANCE, _SLOWEST_FROM_SHARE, _SLOWEST_FROM_ML = 1.5, 1.05, 0.2, 30.0
+_SLOWEST_TOLERANCE, _SLOWEST_FROM_SHARE, _SLOWEST_FROM_ML = 1.05, 0.2, 30.0
 _LARGEST_EXPONENT = 60.0  # exp(60) leaves float32 room to square; u is 1 to rounding long before
 _LARGEST_SEED_DENSITY = 0.95  # a seed squeezed into a thin fold keeps u < 1 and loses volume instead
 
 
 def growth_factor(parameters: GrowthParameters, days: float) -> np.float32:
     """exp(rho t), within what float32 can square."""
-    return np.float32(math.exp(max(-_LARGEST_EXPONENT, min(parameters.proliferation * days, _LARGEST_EXPONENT))))
+    return np.float32(exp(max(-_LARGEST_EXPONENT, min(parameters.proliferation * days, _LARGEST_EXPONENT))))
 
 
 def _face_diffusivity(cell: NDArray[np.float64], axis: int, mean: str) -> NDArray[np.float64]:

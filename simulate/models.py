@@ -45,19 +45,33 @@ def model_of(store: TumorStore, instead: str, atlas: Atlas | None = None) -> Gro
     return model_in(atlas or store.atlas, settings_of(store.manifest.model, store.path, instead))
 
 
-def settings_of(record: dict[str, object], store: str | Path, instead: str) -> ModelSettings:
+def settings_of(
+    record: dict[str, object], store: str | Path, instead: str, *, same_bits: bool = False
+) -> ModelSettings:
     """Choices of the model in a store's record.
 
     Args:
         record: of the model.
         store: path, for the error.
         instead: see `model_of`.
+        same_bits: see `FisherKolmogorovSettings.from_record`.
 
     Raises:
         InputError: see `model_of`.
     """
     known = MassEffectSettings if pushes(record) else FisherKolmogorovSettings
-    return known.from_record(record, store, instead)
+    return known.from_record(record, store, instead, same_bits=same_bits)
+
+
+def equal_to_rounding(one: dict[str, object], other: dict[str, object]) -> bool:
+    """Whether the models in two records have the same choices, and versions whose densities differ by rounding alone.
+
+    A network that learned from one stands in for the other, too.
+    """
+    try:
+        return settings_of(one, "", "") == settings_of(other, "", "")
+    except InputError:  # of a version that is not known here
+        return one == other
 
 
 def pushes(record: dict[str, object]) -> bool:

@@ -29,6 +29,7 @@ from ..store.frame import Frame
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
 from .active_box import Reach
+from .elementary import exp
 from .fisher_kolmogorov import FisherKolmogorov
 from .growth import Growth
 from .live_rows import TAIL
@@ -89,7 +90,7 @@ class SizePreview:
         """Whether growth alone or the way of the front says so."""
         low, high = self._prior.whole_ml
         growth = min(parameters.proliferation * parameters.duration, 700.0)
-        if self._seed_ml * math.exp(growth) / THRESHOLDS["whole"] < low:
+        if self._seed_ml * exp(growth) / THRESHOLDS["whole"] < low:
             return True
         farthest = next(mm for limit, mm in FARTHEST_FRONT_MM if parameters.mu2 <= limit)
         farthest *= max(1.0, high / FARTHEST_FRONT_ML) ** (1 / 3)

@@ -55,14 +55,14 @@ class Prior:
             index: of the draw, >= 0.
         """
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
-        voxel = tissue[rng.integers(len(tissue))] + rng.uniform(-0.5, 0.5, 3)
+        voxel = tissue[rng.integers(len(tissue))] + (rng.random(3) - 0.5)
         x, y, z = (float(v) for v in atlas.frame.world(voxel))
         return GrowthParameters(
             (x, y, z),
-            float(rng.uniform(*self.diffusivity)),
-            float(rng.uniform(*self.proliferation)),
-            float(rng.uniform(*self.duration)),
-            float(rng.uniform(*self.mass_effect)) if self.mass_effect else 0.0,
+            _uniform(rng, self.diffusivity),
+            _uniform(rng, self.proliferation),
+            _uniform(rng, self.duration),
+            _uniform(rng, self.mass_effect) if self.mass_effect else 0.0,
         )
 
     def keeps(self, whole_ml: float, core_ml: float) -> bool:
@@ -90,6 +90,13 @@ class Prior:
 MASS_EFFECT_PA = (0.0, 16000.0)
 """Range of gamma that a store is built with: up to the authors' value. Half of its
 tumours push tissue by more than 3 mm, some by more than 10 (`benchmarks/mass_effect.py`), as midlines are shifted."""
+
+
+def _uniform(rng: np.random.Generator, within: Range) -> float:
+    """Draw as numpy does, whose C code is contracted on some processors; Python's operations are not."""
+    low, high = within
+    return low + (high - low) * rng.random()
+
 
 _UNITS = UNITS | {"whole_ml": "ml", "core_ml": "ml"}
 

@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from ..errors import InputError
 
-MODEL_VERSION = "fisher-kolmogorov 3"
-"""Changes whenever the same parameters would give other densities; kept in every store."""
+MODEL_VERSION = "fisher-kolmogorov 4"
+"""Changes whenever the same parameters would give other densities, be it by a bit; kept in every store."""
+
+EQUAL_TO_ROUNDING = ("fisher-kolmogorov 3", MODEL_VERSION)
+"""Versions whose densities differ by rounding alone. That of the older one depended on the processor."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,22 @@ class FisherKolmogorovSettings:
         return {"model": MODEL_VERSION} | asdict(self)
 
     @classmethod
-    def from_record(cls, record: dict[str, object], store: str | Path, instead: str) -> FisherKolmogorovSettings:
+    def from_record(
+        cls, record: dict[str, object], store: str | Path, instead: str, *, same_bits: bool = False
+    ) -> FisherKolmogorovSettings:
         """Inverse of `as_record`, for the record of a store.
 
         Args:
             record: of the model.
             store: path, for the error.
             instead: what the user can do where this version cannot simulate it.
+            same_bits: refuse versions whose densities are equal to rounding only, too.
 
         Raises:
             InputError: the store was built with another version of the model.
         """
         choices: dict[str, Any] = dict(record)
-        if choices.pop("model", None) != MODEL_VERSION:
+        if choices.pop("model", None) not in ((MODEL_VERSION,) if same_bits else EQUAL_TO_ROUNDING):
             raise InputError(
                 f"{store} was built with the growth model {record.get('model')}, {MODEL_VERSION} is wanted here: "
                 f"{instead}, or build the store anew"

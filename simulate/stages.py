@@ -37,13 +37,14 @@ def stages_of(plan: Plan, parameters: GrowthParameters) -> Stages:
     stages = Stages([], [], [], {}, first, len(plan.elapsed) - 1)
     since_look, step = 0, 0
     for phase, following in zip(plan.phases, plan.days[1:], strict=True):
+        between = float(growth_factor(parameters, phase.days))
+        ending = float(growth_factor(parameters, (phase.days + following) / 2))
         for number in range(1, phase.steps + 1):
             step += 1
             last = number == phase.steps
-            grown = float(growth_factor(parameters, (phase.days + following) / 2 if last else phase.days))
             weights = phase.scheme.weights.ravel()
             stages.diffusion += [float(parameters.diffusivity * phase.days * weight) for weight in weights]
-            stages.growth += [1.0] * (len(weights) - 1) + [grown]
+            stages.growth += [1.0] * (len(weights) - 1) + [ending if last else between]
             since_look += len(weights)
             look = since_look >= _STAGES_BETWEEN_LOOKS
             stages.limit += [math.inf] * (len(weights) - 1) + [plan.limits[step] if look else math.inf]

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from .compiled import FAST, SeparateArrays
-from .live_rows import TAIL, Bounds, Rows, bounds_of, living, sides_reached, widen
+from .compiled import SeparateArrays
+from .live_rows import Bounds, Rows, bounds_of, living, sides_reached, widen
 
 Box = NDArray[np.float32]
 Corner = tuple[int, int, int]
@@ -24,10 +24,10 @@ DONE, AT_EDGE, OUTGREW = 0, 1, 2
 
 _CROSSED_SHARE = 0.6  # of the margin
 _LONGEST_WAIT = 32  # stages; a run that outgrows its limit shall end soon
-_LN_TAIL = np.float64(-np.log(TAIL))
+_LN_TAIL = 18.420680743952367  # -ln(`live_rows.TAIL`), the same on every processor
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def spread(
     here: Box,
     there: Box,
@@ -64,7 +64,7 @@ def spread(
     _spread_rows(here.ravel(), there.ravel(), *faces, *rows, shape, grid, corner, bounds, diffusion, onto, growth)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
+@njit(cache=True, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
 def _spread_rows(
     u: _Flat,
     out: _Flat,
@@ -83,7 +83,7 @@ def _spread_rows(
 ) -> None:
     sx, sy, one = uint64(shape[0] * shape[1]), uint64(shape[1]), uint64(1)
     gx, gy = uint64(grid[0] * grid[1]), uint64(grid[1])
-    own, excess, grows = np.float32(1) - onto, growth - np.float32(1), growth != 1
+    excess, grows, adds = growth - np.float32(1), growth != 1, onto != 0
     for x in range(bounds[0], bounds[1]):
         for y in range(bounds[2], bounds[3]):
             row = x * shape[0] + y
@@ -102,7 +102,7 @@ def _spread_rows(
                     + fz[g] * (u[i + one] - at)
                     - fz[g - one] * (at - u[i - one])
                 )
-                out[i] = own * at + onto * out[i] + diffusion * flux
+                out[i] = (out[i] if adds else at) + diffusion * flux
             if grows:
                 for i in range(begin, end):
                     # long steps may leave [0, 1] by next to nothing; a density does not
@@ -110,7 +110,7 @@ def _spread_rows(
                     out[i] = inside * growth / (np.float32(1) + inside * excess)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def march(
     u: Box,
     scratch: Box,
@@ -246,7 +246,7 @@ def steps_until_look(
     return max(surely, min(int(_CROSSED_SHARE * margin / speed), _LONGEST_WAIT // stages))
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def grow_logistic(u: Box, first: Rows, stop: Rows, growth: np.float32) -> None:
     """Apply exact logistic growth u -> u g / (1 + u (g - 1)), g = exp(rho t), in place inside the rows' parts."""
     depth, flat, excess = u.shape[2], u.ravel(), growth - np.float32(1)

@@ -23,6 +23,8 @@ _DAMPING = 2 / 13  # keeps |P| below 1 inside the stable stretch
 _PAIR_ORDER = {2: (0,), 4: (0, 1), 6: (0, 2, 1), 8: (1, 3, 0, 2)}
 """Order of the factors in which rounding errors grow about least, 133-fold at the most, before others damp them."""
 
+_DECIMALS = 12  # kept of coefficients: hyperbolic functions differ by the last bits between processors
+
 _SHARE_OF_AGE = 0.25
 """A step may be as long as this share of the time in which a point would have spread to the tumour's present width:
 longer ones blur the seed wrongly, which a slowly growing tumour never forgets."""
@@ -76,9 +78,9 @@ def scheme(stages: int) -> Scheme:
         x = np.cos((math.pi * (2 * k + 1) + 1j * math.acosh(a / b)) / stages)  # T_s(x) = -a/b
         z = (x - w0) / w1
         alpha, beta = -2 * z.real / abs(z) ** 2, 1 / abs(z) ** 2
-        factors.append((beta / alpha, alpha))
+        factors.append((round(beta / alpha, _DECIMALS), round(alpha, _DECIMALS)))
     ordered = [factors[k] for k in _PAIR_ORDER[stages]]
-    return Scheme((w0 + 1) / w1 / 2, np.array(ordered, np.float32))
+    return Scheme(round((w0 + 1) / w1 / 2, _DECIMALS), np.array(ordered, np.float32))
 
 
 def schedule(duration: float, explicit_days: float, longest_days: float, seed_age_days: float) -> list[Phase]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .elementary import exp
+
 EARLIEST_SHARE = 0.5
 """Of a run's duration: before it, few tumours are as large as a store keeps."""
 
@@ -24,4 +26,7 @@ def snapshot_shares(count: int, seed: int, index: int) -> tuple[float, ...]:
     """
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64), counter=[0, 0, 0, 1]))
     part = (np.arange(count) + rng.random(count)) / (count + 0.5)
-    return tuple(float(v) for v in np.exp(np.log(EARLIEST_SHARE) * (1 - part)))
+    return tuple(exp(_LN_EARLIEST * (1 - float(v))) for v in part)
+
+
+_LN_EARLIEST = -0.6931471805599453  # ln(EARLIEST_SHARE), the same on every processor

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from ..compiled import FAST, SeparateArrays
+from ..compiled import SeparateArrays
 
 Fields = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ def carry(
     return steps
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def _largest_outflow(
     shifts: Fields, strides: tuple[int, int, int], first: NDArray[np.int32], stop: NDArray[np.int32]
 ) -> float:
@@ -64,7 +64,7 @@ def _largest_outflow(
     return float(largest)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
+@njit(cache=True, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
 def _fluxes(
     content: NDArray[np.float32],
     shift: NDArray[np.float32],
@@ -92,7 +92,7 @@ def _fluxes(
             flux[q] = onward * left + back * right
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
+@njit(cache=True, error_model="numpy", nogil=True, pipeline_class=SeparateArrays)
 def _receive(
     flux: NDArray[np.float32],
     stride: int,

@@ -11,6 +11,7 @@ V-cycle as preconditioner, whose smoother is a Chebyshev polynomial (Adams et al
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,7 @@ from ...errors import InputError, UnsolvedError
 from .elastic_stencil import (
     Cells,
     edge_shear,
+    inner_product,
     published_diagonal,
     published_residual,
     relax,
@@ -141,11 +143,11 @@ class ElasticBody:
             image[...] = top.residual(step, None)
             for other in range(min(made, KEPT_DIRECTIONS)):
                 if other != slot:
-                    share = np.float32(np.vdot(image, self._directions[1, other]) / squares[other])
+                    share = np.float32(_product(image, self._directions[1, other]) / squares[other])
                     step -= share * self._directions[0, other]
                     image -= share * self._directions[1, other]
-            squares[slot] = np.vdot(image, image)
-            length = np.float32(-np.vdot(left, image) / squares[slot])
+            squares[slot] = _product(image, image)
+            length = np.float32(-_product(left, image) / squares[slot])
             found += length * step
             left += length * image
         raise UnsolvedError(
@@ -268,7 +270,7 @@ class _Level:
 
 def grids_of(inside: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """Cells of a body on ever coarser grids, each with a margin of one cell; the first begins with `inside`."""
-    depth = max(0, int(np.log2(min(inside.shape) / _FEWEST_CELLS)))
+    depth = max(0, (min(inside.shape) // _FEWEST_CELLS).bit_length() - 1)
     whole = -(-np.array(inside.shape) // 2**depth) * 2**depth
     grids = [np.pad(inside, [(1, 1 + more) for more in whole - inside.shape])]
     while len(grids) <= depth and (coarser := _coarser(grids[-1])).any():
@@ -300,7 +302,11 @@ def _coarser(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _norm(values: Faces) -> float:
-    return float(np.sqrt(np.vdot(values, values)))
+    return math.sqrt(_product(values, values))
+
+
+def _product(one: Faces, other: Faces) -> float:
+    return float(inner_product(one.ravel(), other.ravel()))
 
 
 OTHERS = ((1, 2), (0, 2), (0, 1))

@@ -70,7 +70,7 @@ class MovingTissue:
         self.displacement = np.zeros((3, *cells), np.float32)
         """Of the cells' faces, mm."""
         nothing = np.broadcast_to(np.float32(0), atlas.frame.shape)
-        steepest = max(1.0, 1.0 / settings.growth.grey_ratio) / min(spacing) ** 2
+        steepest = max(1.0, 1.0 / settings.growth.grey_ratio) / (min(spacing) * min(spacing))
         self.medium = Medium(nothing, nothing, nothing, *extent_of_rows(atlas.brain | atlas.tissue), steepest)
         """What a tumour spreads through, as the tissue lies now."""
         self.reset()
@@ -127,16 +127,16 @@ class MovingTissue:
         """Smallest ratio of a volume now to what it was; 0 where the displacement folds the tissue."""
         u, h = np.pad(self.displacement, ((0, 0), (1, 0), (1, 0), (1, 0))), self._grid.cell_mm
         centred = [(u[a] + np.roll(u[a], 1, a))[1:, 1:, 1:] / 2 for a in range(3)]
-        gradient = np.empty((*centred[0].shape, 3, 3), np.float32)
+        back = np.empty((3, 3, *centred[0].shape), np.float32)  # of where from, by where it is now
         for a in range(3):
             for b in range(3):
                 if a == b:
-                    gradient[..., a, b] = (u[a] - np.roll(u[a], 1, a))[1:, 1:, 1:] / h[a]
+                    back[a, b] = 1 - (u[a] - np.roll(u[a], 1, a))[1:, 1:, 1:] / h[a]
                 else:
                     thick = centred[a].shape[b] > 1
-                    gradient[..., a, b] = np.gradient(centred[a], h[b], axis=b) if thick else 0
-        backward = np.linalg.det(np.eye(3, dtype=np.float32) - gradient)  # of where from, by where it is now
-        return float(min(1 / backward.max(), 1.0)) if backward.min() > 0 else 0.0
+                    back[a, b] = -np.gradient(centred[a], h[b], axis=b) if thick else 0
+        volume = _determinant(back)
+        return float(min(1 / volume.max(), 1.0)) if volume.min() > 0 else 0.0
 
     def _balance(self, pressure: float) -> None:
         stiffness(
@@ -183,8 +183,14 @@ class MovingTissue:
         along_x, *others = grid.in_frame
         of_grid = (slice(along_x.start + 1, along_x.stop + 1), *others)  # ghost plane
         faces = tuple(face[of_grid] for face in self.medium.whole_grid)
-        squares = tuple(float(1 / h**2) for h in grid.frame.spacing)
+        squares = tuple(1 / (h * h) for h in grid.frame.spacing)
         face_coefficients(cell, squares, settings.face_mean == "harmonic", faces)
+
+
+def _determinant(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tell the determinants of (3, 3, ...), by sums and products in one order: LAPACK's depends on the processor."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix
+    return np.asarray(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def _overlap(begin: NDArray[np.int64], size: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Box, Box]:

@@ -18,8 +18,11 @@ from .elasticity import FORMS, Form
 MASS_EFFECT = "mass-effect"
 """Name of the model in a store's record."""
 
-MASS_EFFECT_VERSION = f"{MASS_EFFECT} 1"
-"""Changes whenever the same parameters would give other densities; kept in every store."""
+MASS_EFFECT_VERSION = f"{MASS_EFFECT} 2"
+"""Changes whenever the same parameters would give other densities, be it by a bit; kept in every store."""
+
+EQUAL_TO_ROUNDING = (f"{MASS_EFFECT} 1", MASS_EFFECT_VERSION)
+"""See `simulate.settings.EQUAL_TO_ROUNDING`."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,16 @@ class MassEffectSettings:
         return {"model": MASS_EFFECT_VERSION} | own | {"growth": self.growth.as_record()}
 
     @classmethod
-    def from_record(cls, record: dict[str, object], store: str | Path, instead: str) -> MassEffectSettings:
+    def from_record(
+        cls, record: dict[str, object], store: str | Path, instead: str, *, same_bits: bool = False
+    ) -> MassEffectSettings:
         """Inverse of `as_record`; see `FisherKolmogorovSettings.from_record`.
 
         Raises:
             InputError: the store was built with another version of the model.
         """
         choices: dict[str, Any] = dict(record)
-        if choices.pop("model", None) != MASS_EFFECT_VERSION:
+        if choices.pop("model", None) not in ((MASS_EFFECT_VERSION,) if same_bits else EQUAL_TO_ROUNDING):
             raise InputError(
                 f"{store} was built with the growth model {record.get('model')}, {MASS_EFFECT_VERSION} is wanted here: "
                 f"{instead}, or build the store anew"
@@ -111,7 +116,7 @@ class MassEffectSettings:
         if unknown := choices.keys() ^ {one.name for one in fields(cls)}:
             names = ", ".join(sorted(unknown))
             raise InputError(f"{store} has other choices of its growth model than are known here ({names}): {instead}")
-        growth = FisherKolmogorovSettings.from_record(choices.pop("growth"), store, instead)
+        growth = FisherKolmogorovSettings.from_record(choices.pop("growth"), store, instead, same_bits=same_bits)
         return cls(growth=growth, **choices)
 
 

@@ -10,14 +10,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..compiled import FAST
-
 Masses = NDArray[np.float32]
 
 _EMPTY = np.float32(1e-6)
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def relative_diffusivity(
     masses: Masses, first: NDArray[np.int32], stop: NDArray[np.int32], ratio: float, renormalised: bool, out: Masses
 ) -> None:
@@ -39,7 +37,7 @@ def relative_diffusivity(
             out[q] = (white + grey / ratio) / max(total, _EMPTY) if tissue > csf else np.float32(0)
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def face_coefficients(
     cell: NDArray[np.float32],
     inverse_squares: tuple[float, float, float],
@@ -66,7 +64,7 @@ def face_coefficients(
                     face[i, j, k] = scale * mean if near > 0 and far > 0 else np.float32(0)
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def stiffness(
     masses: Masses,
     density: NDArray[np.float32],

@@ -9,12 +9,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..compiled import FAST
-
 Cells = NDArray[np.float32]
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def coarsen_cells(fine: Cells, inside: NDArray[np.bool_], within: NDArray[np.bool_], coarse: Cells) -> None:
     """Write the mean of a coefficient over those of eight cells that are inside; margins are one cell wide.
 
@@ -37,7 +35,7 @@ def coarsen_cells(fine: Cells, inside: NDArray[np.bool_], within: NDArray[np.boo
                 coarse[i, j, k] = total / np.float32(count) if within[i, j, k] and count else np.float32(0)
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def restrict(fine: Cells, axis: int, free: NDArray[np.bool_], coarse: Cells) -> None:
     """Write what of a residual on faces normal to `axis` falls on twice coarser faces.
 
@@ -71,7 +69,7 @@ def restrict(fine: Cells, axis: int, free: NDArray[np.bool_], coarse: Cells) -> 
                 coarse[i, j, k] = total / np.float32(4)
 
 
-@njit(cache=True, fastmath=FAST, nogil=True)
+@njit(cache=True, nogil=True)
 def interpolate(coarse: Cells, axis: int, free: NDArray[np.bool_], fine: Cells, add: bool) -> None:
     """Interpolate a displacement on coarse faces to those of half the spacing, linearly; blocked faces stay at rest.
 
@@ -102,7 +100,7 @@ def interpolate(coarse: Cells, axis: int, free: NDArray[np.bool_], fine: Cells, 
                 fine[i, j, k] = fine[i, j, k] + total if add else total
 
 
-@njit(cache=True, fastmath=FAST, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def _across(coarse: Cells, plane: int, p: int, q: int, axis: int) -> np.float32:
     """Interpolate within a plane of coarse faces to the fine cell (p, q): nine, three, three and one sixteenth."""
     near_p, near_q = (p + 1) // 2, (q + 1) // 2

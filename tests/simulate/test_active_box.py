@@ -35,7 +35,7 @@ def placed(box, shape):
 
 def enter(box, growth=1.0, stages=2):
     made = scheme(stages)
-    box.enter_phase(made.weights, np.float32(EXPLICIT * made.reach), np.float32(growth))
+    box.enter_phase(made.weights, np.float32(EXPLICIT * made.reach), float(np.log(growth)))
 
 
 def march(box, steps, growth=1.0, limit=math.inf, stages=2):

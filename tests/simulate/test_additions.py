@@ -5,6 +5,7 @@ import pytest
 
 from gliodex.errors import InputError, NotAStoreError, StoreLockedError
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters, Prior, add_simulated, build
+from gliodex.simulate.settings import MODEL_VERSION
 from gliodex.store import creating, open_store, writing
 from gliodex.store.integers import quantise
 from gliodex.store.verify import verify
@@ -86,11 +87,20 @@ def test_a_seed_outside_the_brain_is_refused_and_none_of_the_others_added(path, 
     assert not (path / "segments").exists()
 
 
-@pytest.mark.parametrize("model", [{"model": "fisher-kolmogorov 1", "grey_ratio": 10.0}, {"model": "mine"}, {}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model": "fisher-kolmogorov 1", "grey_ratio": 10.0},
+        FisherKolmogorovSettings().as_record() | {"model": "fisher-kolmogorov 3"},
+        {"model": "mine"},
+        {},
+    ],
+    ids=["other equations", "equal to rounding", "unknown", "none"],
+)
 def test_a_store_of_another_model_is_refused(ellipsoid_atlas, tmp_path, model):
     with creating(tmp_path / "store", ellipsoid_atlas, model, "test"):
         pass
-    with pytest.raises(InputError, match=f"growth model {model.get('model')}, fisher-kolmogorov 3 is wanted here"):
+    with pytest.raises(InputError, match=f"growth model {model.get('model')}, {MODEL_VERSION} is wanted here"):
         add_simulated(tmp_path / "store", WANTED, ASKED)
     assert open_store(tmp_path / "store").version == 1
 

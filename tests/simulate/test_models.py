@@ -12,11 +12,13 @@ from gliodex.simulate import (
     MassEffectSettings,
     Prior,
     described,
+    equal_to_rounding,
     model_in,
     prior_for,
     settings_of,
     without_mass_effect,
 )
+from gliodex.simulate.mass_effect.settings import MASS_EFFECT_VERSION
 
 CHOICES = [
     FisherKolmogorovSettings(face_mean="arithmetic", grey_ratio=5.0),
@@ -43,6 +45,34 @@ def test_another_version_is_refused_with_both_names(settings):
     older = settings.as_record() | {"model": str(settings.as_record()["model"]).rsplit(" ", 1)[0] + " 0"}
     with pytest.raises(InputError, match=r"S was built with the growth model [a-z-]+ 0, [a-z-]+ [1-9] is wanted here"):
         settings_of(older, "S", "do without")
+
+
+OLDER = {"fisher-kolmogorov 4": "fisher-kolmogorov 3", "mass-effect 2": "mass-effect 1"}
+
+
+def older(settings):
+    """Record of a store built before densities had the same bits on all processors."""
+    record = settings.as_record()
+    grows = {"growth": older(settings.growth)} if "growth" in record else {}
+    return record | grows | {"model": OLDER[record["model"]]}
+
+
+@pytest.mark.parametrize("settings", CHOICES)
+def test_versions_that_differ_by_rounding_are_simulated_but_not_added_to(settings):
+    assert settings_of(older(settings), "S", "do without") == settings
+    assert settings_of(settings.as_record(), "S", "do without", same_bits=True) == settings
+    with pytest.raises(InputError, match=r"S was built with the growth model [a-z-]+ [13], [a-z-]+ [24] is wanted"):
+        settings_of(older(settings), "S", "do without", same_bits=True)
+
+
+@pytest.mark.parametrize("settings", CHOICES)
+def test_models_are_equal_to_rounding_with_the_same_choices_and_known_versions(settings):
+    record, coarser = settings.as_record(), older(settings)
+    assert equal_to_rounding(record, coarser)
+    assert equal_to_rounding(coarser, record)
+    assert not equal_to_rounding(coarser, record | {"model": "mine"})
+    assert not equal_to_rounding(FisherKolmogorovSettings(grey_ratio=7).as_record(), coarser)
+    assert equal_to_rounding({"model": "mine"}, {"model": "mine"})
 
 
 def test_another_version_of_what_grows_is_refused_too():
@@ -118,4 +148,7 @@ class TestPrior:
 
 def test_tables_name_the_model_and_the_form_of_its_equations():
     plain, published = MassEffectSettings().as_record(), MassEffectSettings(form="as_published").as_record()
-    assert [described(record) for record in (plain, published)] == ["mass-effect 1", "mass-effect 1, as published"]
+    assert [described(record) for record in (plain, published)] == [
+        MASS_EFFECT_VERSION,
+        f"{MASS_EFFECT_VERSION}, as published",
+    ]

@@ -32,7 +32,7 @@ def test_each_tumour_is_kept_with_its_mass_effect(built, ellipsoid_atlas):
         np.testing.assert_allclose(built.density(tumour), run.full(), atol=1.1 / 4095)
         row = tumour - built.segments[0].first_id
         assert built.segment(built.segments[0]).column("least_jacobian")[row] == pytest.approx(run.least_jacobian)
-    assert built.manifest.model["model"] == "mass-effect 1"
+    assert built.manifest.model["model"] == "mass-effect 2"
 
 
 def test_processes_change_nothing(built, ellipsoid_atlas, tmp_path):
@@ -43,7 +43,7 @@ def test_processes_change_nothing(built, ellipsoid_atlas, tmp_path):
 
 
 def test_a_store_of_the_other_model_is_refused(built, ellipsoid_atlas):
-    with pytest.raises(InputError, match="was built with the growth model mass-effect 1, not with fisher-kolmogorov"):
+    with pytest.raises(InputError, match="was built with the growth model mass-effect 2, not with fisher-kolmogorov"):
         build(built.path, 9, 5, ellipsoid_atlas, settings=FisherKolmogorovSettings())
     with pytest.raises(InputError, match=r"another growth model \(pushes differ\)"):
         build(built.path, 9, 5, ellipsoid_atlas, settings=MassEffectSettings())

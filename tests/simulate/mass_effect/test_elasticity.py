@@ -1,11 +1,14 @@
 """The elastic solver held against exact solutions, manufactured ones, and the symmetries of its equations."""
 
+import math
+
 import numpy as np
 import pytest
 import sympy
 
 from gliodex.errors import InputError, UnsolvedError
 from gliodex.simulate.mass_effect import FORMS, ElasticBody, elasticity
+from gliodex.simulate.mass_effect.elastic_stencil import inner_product
 
 LAME, SHEAR = 3000.0, 750.0  # white matter, Pa
 SIDE = 64.0  # mm
@@ -215,3 +218,16 @@ def test_a_pressure_that_is_not_finite_is_refused_and_leaves_nothing_behind():
 def test_an_unknown_form_is_refused():
     with pytest.raises(InputError, match="textbook or as_published, not 'hooke'"):
         ElasticBody(np.ones((8, 8, 8), bool), (4.0,) * 3, "hooke")
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 100_003])
+def test_an_inner_product_is_summed_in_one_order(size):
+    one, other = np.random.default_rng(size).standard_normal((2, size)).astype(np.float32)
+    products = one.astype(np.float64) * other
+    columns = np.append(products, np.zeros(-size % 256)).reshape(-1, 256)
+    sums = np.zeros(256)
+    for row in columns:
+        sums = sums + row
+    found = inner_product(one, other)
+    assert found == sum(sums.tolist())
+    assert found == pytest.approx(math.fsum(products.tolist()), abs=1e-10)
