@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,13 @@ class _Pipe(Console):
 
 out = _Pipe(highlight=False)
 errors = Console(stderr=True)
+
+
+def show_any_name() -> None:
+    """Have characters that a terminal or a pipe cannot encode, such as odd bytes of a name, shown as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:

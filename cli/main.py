@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -10,8 +11,9 @@ import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError
+from ..store.stopping import exit_code, stopping_in_order
 from . import bench, build, demo, forecast, query, serve, stores, train, train_lmi, train_surrogate, tumours
-from .console import errors
+from .console import errors, show_any_name
 
 app = typer.Typer(
     name="gliodex",
@@ -48,7 +50,11 @@ _OF_TWO_WORDS = {name for command in app.registered_commands if " " in (name := 
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 2 the input or options are wrong, 1 a fault of the program."""
+    """Run the command line: exit code 0 done, 2 the input or options are wrong, 1 a fault of the program.
+
+    A signal that ends it is told by 128 and its number: 130 control-C, 143 SIGTERM, 129 SIGHUP.
+    """
+    show_any_name()
     sys.exit(_run(sys.argv[1:] or ["--help"]))
 
 
@@ -57,7 +63,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
         arguments = [" ".join(arguments[:2]), *arguments[2:]]
     command = typer.main.get_command(app)
     try:
-        with command.make_context("gliodex", arguments) as context:
+        with stopping_in_order(), command.make_context("gliodex", arguments) as context:
             command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
@@ -65,19 +71,46 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
         return _refuse(str(error))
     except TyperException as error:
         return _refuse(f"{error.format_message().rstrip('.')}. See `gliodex --help` and `gliodex COMMAND --help`.")
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt as stop:
         _say("stopped; the same command goes on where it was", "yellow")
-        return 130
+        return exit_code(stop)
+    except typer.Abort:
+        _say("stopped; the same command goes on where it was", "yellow")
+        return exit_code(KeyboardInterrupt())
     except BrokenPipeError:  # whoever read our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _refuse(_place(error)) if _is_a_place(error) else _fault(error)
     except Exception as error:  # the last door: a fault of ours is said, and not as a traceback
-        if os.environ.get("GLIODEX_DEBUG"):
-            traceback.print_exc()
-        said = f"{type(error).__name__}: {error}"
-        _say(f"fault in gliodex: {said}. Please report it; GLIODEX_DEBUG=1 shows where.", "bold red")
-        return 1
+        return _fault(error)
     return 0
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_PLACES = _FULL | {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY, errno.EXDEV, errno.EFBIG, errno.ESTALE, errno.EIO, errno.ENXIO),
+}
+"""What can be wrong with a path that a user names, and not with the program."""
+
+
+def _is_a_place(error: OSError) -> bool:
+    """Whether an error is one of a path of the user's, or of a full disk, which names none where a write fails."""
+    return error.errno in _FULL or (error.errno in _PLACES and isinstance(error.filename, str | bytes))
+
+
+def _place(error: OSError) -> str:
+    named = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' and '.join(named) or 'cannot write'}: {(error.strerror or str(error)).lower()}; choose another place"
+
+
+def _fault(error: Exception) -> int:
+    if os.environ.get("GLIODEX_DEBUG"):
+        traceback.print_exc()
+    said = f"{type(error).__name__}: {error}"
+    _say(f"fault in gliodex: {said}. Please report it; GLIODEX_DEBUG=1 shows where.", "bold red")
+    return 1
 
 
 def _refuse(message: str) -> int:

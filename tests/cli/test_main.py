@@ -1,4 +1,6 @@
+import errno
 import os
+import signal
 import subprocess
 import sys
 
@@ -161,6 +163,32 @@ def test_a_fault_of_the_program_is_said_in_one_line(gliodex, monkeypatch, error)
     assert "GLIODEX_DEBUG" in ran.said
 
 
+@pytest.mark.parametrize(
+    "number",
+    [errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EROFS, errno.ENOSPC, errno.ENOENT, errno.EIO],
+)
+@pytest.mark.parametrize("name", ["a place", b"a pl\xe9ce"])
+def test_a_place_that_cannot_be_used_is_no_fault_of_the_program(gliodex, monkeypatch, number, name):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    ran = gliodex("info", "store")
+    assert ran.code == 2
+    assert ran.said.startswith("error: a pl")
+    assert os.strerror(number).lower() in ran.said
+
+
+def test_a_full_disk_is_no_fault_where_no_file_is_named(gliodex, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    ran = gliodex("info", "store")
+    assert ran.code == 2
+    assert "no space left on device" in ran.said
+
+
 def test_a_fault_shows_where_if_asked(gliodex, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("boom")
@@ -181,6 +209,65 @@ def test_an_interrupt_is_no_fault(gliodex, monkeypatch):
     ran = gliodex("info", "store")
     assert ran.code == 130
     assert "stopped" in ran.said
+
+
+STOPPED = """
+import os, signal, sys, time
+import gliodex.cli.stores as stores, gliodex.cli.main as m
+
+def wait(*_):
+    try:
+        os.kill(os.getpid(), int(os.environ["NUMBER"]))
+        time.sleep(60)
+    finally:
+        print("left")
+
+stores.open_store = wait
+m.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_that_ends_a_command_is_no_fault(number, code):
+    command, number = [sys.executable, "-c", STOPPED, "info", "store"], str(number.value)
+    told = os.environ | {"NUMBER": number}
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=told)
+    assert ran.returncode == code
+    assert ran.stdout == "left\n"
+    assert ran.stderr == "stopped; the same command goes on where it was\n"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop", "file/below"])
+def test_paths_that_the_system_refuses_are_refused_by_every_command(gliodex, small_seg, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("x")
+    for arguments in (
+        ("info", name),
+        ("verify", name),
+        ("gc", name),
+        ("index", name),
+        ("history", name),
+        ("export", name, "1", "--out", "out"),
+        ("add", name, "--source", "me", "--density", small_seg),
+        ("delete", name, "1"),
+        ("query", name, "--seg", small_seg, "--space", "atlas", "--out", "out"),
+        ("query", "store", "--seg", name, "--space", "atlas", "--out", "out"),
+        ("query", "store", "--seg", small_seg, "--space", "atlas", "--out", name),
+        ("query", "store", "--seg", small_seg, "--transform", name, "--out", "out"),
+        ("forecast", "--seg", name, "--density", name, "--days", "3", "--until", "4", "--t1", name, "--out", "out"),
+    ):
+        ran = gliodex(*arguments)
+        assert ran.code == 2, (arguments, ran.err)
+        assert ran.said.startswith("error: ")
+
+
+def test_a_name_that_is_no_utf8_is_shown_with_escapes(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/latin_\xe9")
+    ran = script("info", name, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert ran.returncode == 2
+    assert "latin_\\udce9" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
 
 
 def test_the_script_exits_with_0_and_2(indexed_store, tmp_path):
