@@ -12,6 +12,7 @@ from record import keep
 
 import gliodex
 from gliodex.retrieval import answer, from_labels, space_map
+from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,7 +27,7 @@ segmentation, spatial = from_labels(arguments.segmentation), space_map(arguments
 runs = {}
 for name, around in (("prior", False), ("matches", True)):
     stage = TransitionalRefinement(TransitionalSettings(arguments.samples), around_matches=around)
-    found = answer(store, index, segmentation, spatial, refinement=stage).posterior
+    found = answer(store, index, Patient(segmentation, spatial), refinement=stage).posterior
     diagnostics = found.diagnostics
     runs[name] = {
         "seconds": round(found.seconds),

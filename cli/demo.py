@@ -41,7 +41,7 @@ def demo(
     say("3. the query: register the T1, search, bring the best match back")
     with stages() as announce:
         answer, record = run_query(
-            QueryRequest(str(store), folder / "result", seg=paths["seg"], image=paths["t1"]), announce
+            QueryRequest(str(store), folder / "result", seg=paths["seg"], t1=paths["t1"]), announce
         )
     show(record, folder / "result")
     error = float(np.abs(answer.density - patient.density)[patient.brain].mean())

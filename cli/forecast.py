@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..errors import InputError
 from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
+from ..retrieval.imaging.conventions import CONVENTIONS
 from ..retrieval.imaging.segmentation import labels_of
 from ..retrieval.imaging.spaces import Space
 from .console import errors, out, say, stages
@@ -30,13 +31,17 @@ def forecast(
     ] = None,
     adc: Annotated[Path | None, _first(help="Apparent diffusion coefficient, instead of a density.")] = None,
     adc_mask: Annotated[Path | None, _first(help="Whole tumour at the first image, with --adc.")] = None,
-    seg: Annotated[Path | None, _later(help="Segmentation of the follow-up with labels, NIfTI.")] = None,
+    seg: Annotated[Path | None, _later(help="Segmentation of the follow-up with labels.")] = None,
+    labels: Annotated[
+        str | None,
+        _later(metavar="NAME", help=f"What its labels mean: {', '.join(CONVENTIONS)}. (default: found out)"),
+    ] = None,
     core: Annotated[
         str | None,
-        _later(metavar="LABELS", help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)"),
+        _later(metavar="LABELS", help="Labels of the T1Gd core, numbers or names, instead; `none` for no core."),
     ] = None,
     whole: Annotated[
-        str | None, _later(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
+        str | None, _later(metavar="LABELS", help="Labels of the whole (FLAIR) tumour, with --core.")
     ] = None,
     core_mask: Annotated[Path | None, _later(help="Core mask, instead of --seg.")] = None,
     whole_mask: Annotated[Path | None, _later(help="Whole-tumour mask, instead of --seg.")] = None,
@@ -48,8 +53,8 @@ def forecast(
     ] = None,
     white: Annotated[Path | None, _place(help="Map of the patient's (or animal's) own white matter.")] = None,
     grey: Annotated[Path | None, _place(help="Map of grey matter, filled in under the tumour.")] = None,
-    t1: Annotated[Path | None, _place(help="Skull-stripped T1 to register the atlas to, instead.")] = None,
-    t1c: Annotated[Path | None, _place(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
+    t1: Annotated[Path | None, _place(help="T1 to register the atlas to, instead.")] = None,
+    t1c: Annotated[Path | None, _place(help="T1 with contrast, registered if there is no T1.")] = None,
     space: Annotated[Space | None, _place(help="Space of the images, if there is no MRI.")] = None,
     transform: Annotated[Path | None, _place(help="`transform` folder of a query, to reuse it.")] = None,
     atlas: Annotated[
@@ -68,36 +73,36 @@ def forecast(
     seed: Annotated[int, _learn(min=0, help="Of the random numbers.")] = 1,
 ) -> None:
     """Learn a tumour's rates from two scans, and foretell later days with their uncertainty."""
-    if t1 is not None and t1c is not None:
-        raise InputError("give --t1 or --t1c, not both: one image is registered")
     usual = Ranges()
     request = ForecastRequest(
         out_folder,
         days,
         tuple(_number("--until", part) for part in until.split(",")),
-        seg,
-        core_mask,
-        whole_mask,
-        labels_of("--core", core),
-        labels_of("--whole", whole),
-        density,
-        adc,
-        adc_mask,
-        tuple(map(_seen, seen or [])),
-        white,
-        grey,
-        t1 or t1c,
-        space,
-        transform,
-        atlas,
-        voxel_mm,
-        Ranges(
+        seg=seg,
+        core_mask=core_mask,
+        whole_mask=whole_mask,
+        core=labels_of("--core", core),
+        whole=labels_of("--whole", whole),
+        labels=labels,
+        density=density,
+        adc=adc,
+        adc_mask=adc_mask,
+        seen=tuple(map(_seen, seen or [])),
+        white=white,
+        grey=grey,
+        t1=t1,
+        t1c=t1c,
+        space=space,
+        transform=transform,
+        atlas=atlas,
+        voxel_mm=voxel_mm,
+        ranges=Ranges(
             _range("--diffusivity", diffusivity) or usual.diffusivity,
             _range("--proliferation", proliferation) or usual.proliferation,
         ),
-        simulations,
-        rounds,
-        seed,
+        simulations=simulations,
+        rounds=rounds,
+        seed=seed,
     )
     with stages() as announce:
         _, record = run_forecast(request, announce)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
 from ..retrieval.imaging.ants_map import Method as RegistrationMethod
+from ..retrieval.imaging.conventions import CONVENTIONS
 from ..retrieval.imaging.segmentation import labels_of
 from ..retrieval.imaging.spaces import Space
 from ..retrieval.query import run_query
@@ -51,6 +51,15 @@ class Refinement(StrEnum):
     lmi = "lmi"
 
 
+class Strip(StrEnum):
+    """Whether and how to remove the skull."""
+
+    auto = "auto"
+    off = "off"
+    deepbet = "deepbet"
+    registration = "registration"
+
+
 class PriorOf(StrEnum):
     """Whose ranges of growth."""
 
@@ -81,21 +90,41 @@ def query(
         ),
     ],
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
-    seg: Annotated[Path | None, _patient(help="Segmentation with labels, NIfTI.")] = None,
+    seg: Annotated[
+        Path | None,
+        _patient(help="Segmentation: NIfTI, NRRD (.seg.nrrd), MetaImage, MGZ, DICOM-SEG, or channels of one."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        _patient(metavar="NAME", help=f"What its labels mean: {', '.join(CONVENTIONS)}. (default: found out)"),
+    ] = None,
     core: Annotated[
         str | None,
-        _patient(
-            metavar="LABELS",
-            help="Labels of the T1Gd core, e.g. 1,4; `none` for no core. (default: as BraTS)",
-        ),
+        _patient(metavar="LABELS", help="Labels of the T1Gd core, numbers or names, instead; `none` for no core."),
     ] = None,
     whole: Annotated[
-        str | None, _patient(metavar="LABELS", help="Labels of the whole (FLAIR) tumour. (default: all)")
+        str | None, _patient(metavar="LABELS", help="Labels of the whole (FLAIR) tumour, with --core.")
     ] = None,
     core_mask: Annotated[Path | None, _patient(help="Core mask, instead of --seg.")] = None,
     whole_mask: Annotated[Path | None, _patient(help="Whole-tumour mask, instead of --seg.")] = None,
-    t1: Annotated[Path | None, _place(help="Skull-stripped T1 to register to the atlas.")] = None,
-    t1c: Annotated[Path | None, _place(help="Skull-stripped T1 with contrast, if there is no T1.")] = None,
+    t1: Annotated[
+        Path | None,
+        _place(help="T1 to register to the atlas, a file or a DICOM folder. Its header says which side is left."),
+    ] = None,
+    t1c: Annotated[
+        Path | None, _place(help="T1 with contrast, registered if there is no T1; tells labels apart by brightness.")
+    ] = None,
+    seg_on: Annotated[
+        Path | None, _place(help="Scan that --seg was drawn on, if not the T1: both are brought together.")
+    ] = None,
+    strip: Annotated[
+        Strip, _place(help="Remove the skull: if there is one; never; with deepbet's network; by registration.")
+    ] = Strip.auto,
+    n4: Annotated[bool, _place("--n4", help="Even out the brightness of the T1 first (N4).")] = False,
+    reorient: Annotated[
+        str | None,
+        _place(metavar="CODE", help="Directions of the T1's voxel axes, such as LPS, whatever the headers say."),
+    ] = None,
     white: Annotated[
         Path | None,
         _patient(help="Map of the patient's own white matter, with --grey: refinement simulates there."),
@@ -106,7 +135,10 @@ def query(
     ] = None,
     space: Annotated[
         Space | None,
-        _place(help="Space of the segmentation, if there is no MRI: BraTS cases are in sri24."),
+        _place(
+            help="Space of the segmentation, if there is no MRI: BraTS cases of adults are in sri24 up to 2023, in "
+            "mni152 since."
+        ),
     ] = None,
     transform: Annotated[Path | None, _place(help="`transform` folder of an earlier query, to reuse it.")] = None,
     registration: Annotated[RegistrationMethod, _place(help="fast; syn: the papers' settings; affine.")] = "fast",
@@ -207,35 +239,39 @@ def query(
     keep: Annotated[bool, _stage(help="Add what --refine found to STORE, unless a version is named (STORE@3).")] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
-    if t1 is not None and t1c is not None:
-        raise InputError("give --t1 or --t1c, not both: one image is registered")
     request = QueryRequest(
         stores[0],
         out_folder,
-        seg,
-        core_mask,
-        whole_mask,
-        labels_of("--core", core),
-        labels_of("--whole", whole),
-        t1 or t1c,
-        white,
-        grey,
-        pet,
-        space,
-        transform,
-        registration,
-        top_k,
-        registration_seed,
-        threads,
-        distinct,
-        scheduler,
-        method.value,
-        measure.value,
-        rerank,
-        thresholds.value if thresholds else None,
-        engine.value,
-        device.value,
-        StageChoice(
+        seg=seg,
+        core_mask=core_mask,
+        whole_mask=whole_mask,
+        core=labels_of("--core", core),
+        whole=labels_of("--whole", whole),
+        labels=labels,
+        seg_on=seg_on,
+        t1=t1,
+        t1c=t1c,
+        strip=strip.value,
+        bias=n4,
+        reorient=reorient,
+        white=white,
+        grey=grey,
+        pet=pet,
+        space=space,
+        transform=transform,
+        registration=registration,
+        top_k=top_k,
+        seed=registration_seed,
+        threads=threads,
+        distinct=distinct,
+        scheduler=scheduler,
+        method=method.value,
+        measure=measure.value,
+        rerank=rerank,
+        thresholds=thresholds.value if thresholds else None,
+        engine=engine.value,
+        device=device.value,
+        stage=StageChoice(
             refine.value,
             refine_in.value,
             evaluations,
@@ -250,8 +286,8 @@ def query(
             surrogate,
             device.value,
         ),
-        keep,
-        folded,
+        keep=keep,
+        folded=folded,
     )
     if len(stores) == 1:
         with stages() as announce:

@@ -19,7 +19,8 @@ from ..store.parameters import UNITS
 from ..store.reader import TumorStore
 from .answer import Answer
 from .earlier_results import FORECAST_RECORDS, QUERY_RECORDS, TRANSFORM_FILES
-from .refinement import Patient, Posterior, carried
+from .imaging.patient import Patient
+from .refinement import Posterior, carried
 from .result_folder import list_files, staged_folder
 
 __all__ = [
@@ -30,12 +31,16 @@ __all__ = [
     "posterior_record",
     "query_files",
     "staged_folder",
+    "write_brain",
     "write_images",
     "write_record",
 ]
 
 DISCLAIMER = "Research software, not a medical device: not for diagnosis or treatment."
 
+
+BRAIN_FILES = ("brain_mask.nii.gz", "brain.png")
+"""What a query adds where it removed the skull."""
 
 QUERY_FILES = (
     *(f"{name}.nii.gz" for name in ("core", "density", "density_atlas", "whole")),
@@ -48,7 +53,7 @@ QUERY_FILES = (
 
 def query_files(*, registers: bool) -> frozenset[str]:
     """Name the files of a query; one that registers an image keeps its transform, too."""
-    return frozenset((*QUERY_FILES, *TRANSFORM_FILES) if registers else QUERY_FILES)
+    return frozenset((*QUERY_FILES, *BRAIN_FILES, *TRANSFORM_FILES) if registers else QUERY_FILES)
 
 
 def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, NDArray[np.float32]]:
@@ -58,7 +63,8 @@ def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, N
         What the posterior says of every voxel, on the segmentation's grid: "mean", "deviation", "exceedance" of
         `EXCEEDED`. They are written too, in the patient and in the atlas.
     """
-    grid, patient = answer.segmentation.frame, Patient(answer.segmentation, answer.spatial)
+    grid, patient = answer.segmentation.frame, answer.patient
+    on_file = patient.as_filed(grid)
     maps = answer.posterior.maps(EXCEEDED)
     named = {
         "mean": (maps.mean, "mean density"),
@@ -66,18 +72,25 @@ def write_images(answer: Answer, store: TumorStore, folder: Path) -> dict[str, N
         "exceedance": (maps.exceedance, f"probability of density >= {EXCEEDED}"),
     }
     images: list[tuple[str, NDArray[np.generic], Frame, str]] = [
-        ("density", answer.density, grid, "tumour cell density, 0 to 1"),
-        ("core", answer.core.astype(np.uint8), grid, "model core"),
-        ("whole", answer.whole.astype(np.uint8), grid, "model whole tumour"),
+        ("density", answer.density, on_file, "tumour cell density, 0 to 1"),
+        ("core", answer.core.astype(np.uint8), on_file, "model core"),
+        ("whole", answer.whole.astype(np.uint8), on_file, "model whole tumour"),
         ("density_atlas", answer.density_atlas, store.frame, "density, atlas space"),
     ]
     there = {}
     for name, (values, what) in named.items():
         there[name], atlas = carried(values, answer.posterior, store, patient)
-        images += [(name, there[name], grid, what), (f"{name}_atlas", atlas, store.frame, f"{what}, atlas space")]
+        images += [(name, there[name], on_file, what), (f"{name}_atlas", atlas, store.frame, f"{what}, atlas space")]
     with ThreadPoolExecutor(available_cores()) as pool:  # most of it is compression
         list(pool.map(lambda image: _save(folder, *image), images))
     return there
+
+
+def write_brain(patient: Patient, folder: Path) -> None:
+    """Write the mask of the brain that was found in a whole head, on the grid of its image; nothing without one."""
+    if patient.head is not None:
+        grid = patient.as_filed(patient.head.image.frame)
+        save_image(folder / "brain_mask.nii.gz", patient.head.brain.astype(np.uint8), grid, "gliodex brain mask")
 
 
 def _save(folder: Path, name: str, values: NDArray[np.generic], frame: Frame, what: str) -> None:
@@ -131,10 +144,20 @@ def as_record(
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
         "understood": answer.segmentation.understood,
         "transform": answer.spatial.describe(),
+        "head": _head(answer.patient),
         "compared_voxelwise": hits.evaluated,
         "warnings": list(answer.warnings),
+        "doubts": [doubt.as_record() for doubt in answer.doubts],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _head(patient: Patient) -> dict[str, object] | None:
+    """Write what was removed around the brain as plain values; None where nothing was."""
+    head = patient.head
+    if head is None:
+        return None
+    return {"method": head.method, "removed_ml": round(head.removed_ml, 1), "brain_mask": "brain_mask.nii.gz"}
 
 
 def _posterior(answer: Answer) -> dict[str, object]:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
 from ..index import Retriever, cluster_index, open_retriever
-from ..store.nifti import Image, load_image
 from ..store.reader import TumorStore, open_store
 from .answer import Answer, Stopwatch, answer
-from .expectation import least_expected
 from .imaging.ants_map import AntsMap
-from .imaging.segmentation import Segmentation, from_files
-from .imaging.tissue import Tissue, load_tissue
-from .imaging.transforms import SpatialMap
-from .outputs import as_record, posterior_record, staged_folder, write_images, write_record
+from .imaging.intensities import above_background
+from .imaging.patient import Patient
+from .outputs import as_record, posterior_record, query_files, write_brain, write_images, write_record
 from .refinement import Refinement, keep
-from .refinement.imaging import check_pet
 from .request import QueryRequest, check_options
+from .result_folder import inputs_of, refuse_overwriting, staged_folder
 
 Announce = Callable[[str], None]
 
@@ -43,59 +39,17 @@ def run_query(request: QueryRequest, announce: Announce | None = None) -> tuple[
     """
     watch = Stopwatch(announce)
     refinement = check_options(request)
+    names, inputs = query_files(registers=request.placement.register), tuple(inputs_of(request))
+    refuse_overwriting(request.out, names, inputs)
     with watch.stage("read"):
-        case, store = Case.read(request), store_of(request)
+        patient, store = request.read_patient(), store_of(request)
         if refinement:
             refinement.check(store)
-    with staged_folder(request.out) as folder:
-        with watch.stage("registration"):
-            spatial = case.placed(request, store, folder)
-        found, record = write_answer(request, case, store, spatial, refinement, folder, watch)
-    settle(spatial, request)
+    with staged_folder(request.out, names, inputs) as folder:
+        patient = request.placement.place(patient, store.atlas, folder, watch.stage)
+        found, record = write_answer(request, patient, store, refinement, folder, watch)
+    settle(patient, request)
     return found, record
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is read of a patient, whichever store is asked.
-
-    Args:
-        segmentation: of the tumour.
-        image: MRI to register and show.
-        tissue: the patient's own.
-        pet: on the segmentation's grid.
-    """
-
-    segmentation: Segmentation
-    image: Image | None
-    tissue: Tissue | None
-    pet: NDArray[np.float32] | None
-
-    @classmethod
-    def read(cls, request: QueryRequest) -> Case:
-        """Read the files that a request names.
-
-        Raises:
-            InputError: one cannot be used.
-        """
-        masks = request.core_mask, request.whole_mask
-        segmentation = from_files(request.seg, masks, request.core, request.whole)
-        image = load_image(request.image) if request.image else None
-        tissue = load_tissue(request.white, request.grey) if request.white and request.grey else None
-        return cls(segmentation, image, tissue, _pet(request, segmentation))
-
-    @property
-    def shown(self) -> Image | None:
-        """Image of the head, or a picture made of the tissue."""
-        return self.tissue.picture() if self.image is None and self.tissue is not None else self.image
-
-    def placed(self, request: QueryRequest, store: TumorStore, folder: Path) -> SpatialMap:
-        """Find how it lies in a store's atlas; a registration leaves its `transform` in the folder.
-
-        Raises:
-            InputError: as `Placement.map_to`.
-        """
-        return request.placement.map_to(store.atlas, self.segmentation, self.shown, folder)
 
 
 def store_of(request: QueryRequest) -> TumorStore:
@@ -112,9 +66,8 @@ def store_of(request: QueryRequest) -> TumorStore:
 
 def write_answer(
     request: QueryRequest,
-    case: Case,
+    patient: Patient,
     store: TumorStore,
-    spatial: SpatialMap,
     refinement: Refinement | None,
     folder: Path,
     watch: Stopwatch,
@@ -123,9 +76,8 @@ def write_answer(
 
     Args:
         request: what to do.
-        case: the patient.
+        patient: placed in the store's atlas.
         store: to search.
-        spatial: how the patient lies in its atlas.
         refinement: stage after retrieval.
         folder: for the files.
         watch: times the stages.
@@ -142,20 +94,15 @@ def write_answer(
         found = answer(
             store,
             retriever,
-            case.segmentation,
-            spatial,
+            patient,
             top_k=request.top_k,
             distinct=request.distinct,
             refinement=refinement,
-            pet=case.pet,
-            tissue=case.tissue,
             watch=watch,
         )
-        if found.before is not None and request.exact:
-            with watch.stage("expectation"):
-                found = _judged(found, store, retriever)
     with watch.stage("write images"):
         maps = write_images(found, store, folder)
+        write_brain(patient, folder)
     if found.before is not None and request.keep and not store.pinned:
         with watch.stage("keep"):
             found = _kept(found, store)
@@ -163,7 +110,7 @@ def write_answer(
     with watch.stage("report"):
         from .report import write_report  # matplotlib takes a second to import
 
-        background, anatomy = background_of(found, case.shown, store)
+        background, anatomy = background_of(patient, store)
         write_report(found, record, background, anatomy, maps, folder)
     record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
     write_record(posterior_record(found.posterior), folder, "posterior")
@@ -171,10 +118,10 @@ def write_answer(
     return found, record
 
 
-def settle(spatial: SpatialMap, request: QueryRequest) -> None:
+def settle(patient: Patient, request: QueryRequest) -> None:
     """Tell a registration where its files lie once the results are complete."""
-    if isinstance(spatial, AntsMap) and request.transform is None:
-        spatial.folder = request.out / "transform"
+    if isinstance(patient.placed, AntsMap) and request.transform is None:
+        patient.placed.folder = request.out / "transform"
 
 
 def _retriever(request: QueryRequest, store: TumorStore, watch: Stopwatch) -> AbstractContextManager[Retriever]:
@@ -195,43 +142,21 @@ def _retriever(request: QueryRequest, store: TumorStore, watch: Stopwatch) -> Ab
     )
 
 
-def _judged(found: Answer, store: TumorStore, retriever: Retriever) -> Answer:
-    """Warn where the best match is worse than those of tumours of the prior are."""
-    expected, score = least_expected(store, retriever), float(found.hits.scores[0])
-    if expected is None or score >= expected:
-        return found
-    doubt = (
-        f"no tumour of the prior explains these masks well: the best match's Dice sum is {score:.2f}, and of simulated "
-        f"tumours 99 % reach {expected:.2f}. What was refined fits as this growth model can"
-    )
-    return replace(found, warnings=(*found.warnings, doubt))
-
-
 def _kept(found: Answer, store: TumorStore) -> Answer:
     ids, doubt = keep(store, found.posterior, found.spatial)
     return replace(found, kept=tuple(ids), warnings=(*found.warnings, *([doubt] if doubt else [])))
 
 
-def _pet(request: QueryRequest, segmentation: Segmentation) -> NDArray[np.float32] | None:
-    if request.pet is None:
-        return None
-    image = load_image(request.pet)
-    if not image.frame.same_as(segmentation.frame):
-        raise InputError(f"{request.pet} is not on the segmentation's grid: resample it there first")
-    values = np.asarray(image.data, np.float32)
-    check_pet(values, str(request.pet))
-    return values
-
-
-def background_of(found: Answer, image: Image | None, store: TumorStore) -> tuple[NDArray[np.float32], str]:
+def background_of(patient: Patient, store: TumorStore) -> tuple[NDArray[np.float32], str]:
     """Find what an answer can be shown on: the patient's MRI, or else the atlas's, on the segmentation's grid.
 
     Returns:
-        The image, and what it is in words.
+        The image, 0 around the brain, and what it is in words.
     """
-    grid = found.segmentation.frame
-    if image is None:
-        return found.spatial.to_patient(store.atlas.t1, store.frame, grid), "the atlas's T1, as no MRI was given"
-    if image.frame.same_as(grid):
-        return np.asarray(image.data, dtype=np.float32), f"the patient's {image.path.name}"
-    return grid.resample(image.data, image.frame), f"the patient's {image.path.name}"
+    grid = patient.segmentation.frame
+    if patient.shown is None:
+        return patient.spatial.to_patient(store.atlas.t1, store.frame, grid), "the atlas's T1, as no MRI was given"
+    image = above_background(patient.shown)
+    data = np.asarray(image.data, dtype=np.float32)
+    shown = data if image.frame.same_as(grid) else grid.resample(data, image.frame)
+    return shown, f"the patient's {image.path.name}"

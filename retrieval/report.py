@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answer import Answer
+from .brain_figure import draw_brain
 from .figure import CORE_COLOUR, WHOLE_COLOUR, draw
 from .posterior_figure import draw_pairs, draw_uncertainty
 from .refinement import Posterior
@@ -43,6 +44,10 @@ def write_report(
         picture,
         f"{_what(record)} · Dice in the patient: whole {answer.dice['whole']:.2f}, core {answer.dice['core']:.2f}",
     )
+    patient = answer.patient
+    brain = folder / "brain.png"
+    if patient.head is not None and patient.whole_head is not None:
+        draw_brain(patient.whole_head, patient.head.brain, brain)
     further = {"uncertainty": folder / "uncertainty.png", "posterior": folder / "posterior.png"}
     draw_uncertainty(answer, background, maps, record["posterior"]["exceedance_level"], further["uncertainty"])
     draw_pairs(answer.posterior, further["posterior"])
@@ -56,6 +61,8 @@ def write_report(
         picture=_embedded(picture),
         numbers=_numbers(answer.posterior),
         further={name: _embedded(path) for name, path in further.items()},
+        brain=_embedded(brain) if patient.head is not None else None,
+        summary=patient.segmentation.summary,
         core_colour=CORE_COLOUR,
         whole_colour=WHOLE_COLOUR,
         pushing=any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"]),

@@ -9,7 +9,9 @@ from typing import Literal
 from ..errors import InputError
 from ..index import check_search
 from .imaging.ants_map import Method
+from .imaging.patient import Patient, Strip
 from .imaging.placement import Placement
+from .imaging.segmentation import Labels
 from .imaging.spaces import Space
 from .refinement import Refinement, StageChoice
 
@@ -24,7 +26,13 @@ class QueryRequest:
         seg: label map; or give both masks instead.
         core_mask, whole_mask: two separate masks.
         core, whole: labels of each mask in `seg`.
-        image: skull-stripped T1 or T1c to register.
+        labels: name of the convention of the labels in `seg`, one of `CONVENTIONS`.
+        seg_on: scan that `seg` was drawn on, where that is not the T1.
+        t1: T1 to register.
+        t1c: T1 with contrast: registered where there is no T1; tells labels apart by brightness.
+        strip: whether and how to remove the skull.
+        bias: remove slow changes of brightness before the registration (N4).
+        reorient: directions of the voxel axes of the image, whatever the headers say.
         white, grey: maps of the patient's own tissue, to simulate in; registered where there is no image.
         pet: FET-PET on the segmentation's grid, in [0, 1], 0 where it is not known.
         space: known space of the segmentation, instead of an image.
@@ -50,9 +58,15 @@ class QueryRequest:
     seg: Path | None = None
     core_mask: Path | None = None
     whole_mask: Path | None = None
-    core: tuple[int, ...] | None = None
-    whole: tuple[int, ...] | None = None
-    image: Path | None = None
+    core: Labels = None
+    whole: Labels = None
+    labels: str | None = None
+    seg_on: Path | None = None
+    t1: Path | None = None
+    t1c: Path | None = None
+    strip: Strip = "auto"
+    bias: bool = False
+    reorient: str | None = None
     white: Path | None = None
     grey: Path | None = None
     pet: Path | None = None
@@ -90,8 +104,39 @@ class QueryRequest:
             InputError: that is not said, or said twice.
         """
         own = self.white is not None and self.space is None and self.transform is None
-        registered = self.image is not None or own
-        return Placement(registered, self.space, self.transform, self.registration, self.seed, self.threads)
+        registered = self.t1 is not None or self.t1c is not None or own
+        return Placement(
+            registered,
+            self.space,
+            self.transform,
+            self.registration,
+            self.seed,
+            self.threads,
+            self.strip,
+            self.bias,
+        )
+
+    def read_patient(self) -> Patient:
+        """Read the files that are named.
+
+        Raises:
+            InputError: as `Patient.from_files`.
+        """
+        return Patient.from_files(
+            seg=self.seg,
+            core_mask=self.core_mask,
+            whole_mask=self.whole_mask,
+            t1=self.t1,
+            t1c=self.t1c,
+            white=self.white,
+            grey=self.grey,
+            pet=self.pet,
+            seg_on=self.seg_on,
+            core=self.core,
+            whole=self.whole,
+            labels=self.labels,
+            reorient=self.reorient,
+        )
 
     @property
     def exact(self) -> bool:
@@ -112,8 +157,8 @@ class QueryRequest:
             "folded": self.folded,
             "refine": self.stage.name,
         }
-        if self.image is not None:
-            settings["registration"] = self.registration
+        if self.t1 is not None or self.t1c is not None:
+            settings |= {"registration": self.registration, "strip": self.strip, "bias": self.bias}
         return settings
 
 
@@ -134,8 +179,14 @@ def check_options(request: QueryRequest) -> Refinement | None:
         raise InputError("give either --seg, or --core-mask and --whole-mask")
     if request.seg is None and None in masks:
         raise InputError("give both --core-mask and --whole-mask")
-    if request.seg is None and (request.core is not None or request.whole is not None):
-        raise InputError("--core and --whole name labels of --seg: with separate masks leave them out")
+    named = request.core, request.whole, request.labels
+    if request.seg is None and any(one is not None for one in named):
+        raise InputError("--labels, --core and --whole are of --seg: with separate masks leave them out")
+    if request.labels is not None and (request.core is not None or request.whole is not None):
+        raise InputError("give --labels, or --core and --whole: both say what the labels mean")
+    without_image = request.t1 is None and request.t1c is None
+    if without_image and (request.reorient is not None or request.seg_on is not None or request.bias):
+        raise InputError("--reorient, --seg-on and --n4 are for an image that is registered: give --t1 or --t1c")
     if (request.out / "manifests").is_dir():
         raise InputError(f"{request.out} is a store: give another folder for the results with --out")
     if (request.white is None) != (request.grey is None):

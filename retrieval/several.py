@@ -14,7 +14,7 @@ from ..simulate import described
 from ..store.reader import TumorStore
 from .answer import Stopwatch
 from .outputs import DISCLAIMER, query_files, write_record
-from .query import Case, settle, store_of, write_answer
+from .query import settle, store_of, write_answer
 from .request import QueryRequest, check_options
 from .result_folder import inputs_of, refuse_overwriting, staged_folder
 
@@ -46,7 +46,7 @@ def run_queries(
     refuse_overwriting(request.out, names, inputs)
     watch = Stopwatch(announce)
     with watch.stage("read"):
-        case = Case.read(request)
+        patient = request.read_patient()
         opened = {name: store_of(one) for name, one in requests.items()}
         check_atlases(opened)
         for name, stage in stages.items():
@@ -55,16 +55,15 @@ def run_queries(
     records: dict[str, dict[str, Any]] = {}
     kept = _folders([one.out for one in requests.values()])
     with staged_folder(request.out, names, inputs) as folder, kept:
-        with watch.stage("registration"):
-            spatial = case.placed(request, next(iter(opened.values())), folder)
+        patient = request.placement.place(patient, next(iter(opened.values())).atlas, folder, watch.stage)
         for name, store in opened.items():
             own = Stopwatch(_about(name, announce))
             own.seconds |= watch.seconds
             (folder / name).mkdir()
-            _, records[name] = write_answer(requests[name], case, store, spatial, stages[name], folder / name, own)
+            _, records[name] = write_answer(requests[name], patient, store, stages[name], folder / name, own)
         compared = comparison(opened, records)
         write_record(compared, folder, "stores")
-    settle(spatial, request)
+    settle(patient, request)
     return compared, records
 
 

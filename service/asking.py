@@ -8,8 +8,9 @@ from typing import Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
 from ..retrieval.imaging.ants_map import Method as Registration
+from ..retrieval.imaging.conventions import CONVENTIONS
+from ..retrieval.imaging.patient import Strip
 from ..retrieval.imaging.segmentation import labels_of
 from ..retrieval.imaging.spaces import Space
 from ..retrieval.refinement import StageChoice
@@ -25,12 +26,25 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     store: str | None = Field(None, description="Name of the store; may be left out where there is one.")
+    labels: str | None = Field(
+        None,
+        description=f"What the labels mean: {', '.join(CONVENTIONS)}; found out where left out.",
+        examples=["brats"],
+    )
     core: str | None = Field(None, description="Labels of the core, e.g. 1,4; `none` for no core.", examples=["1,4"])
     whole: str | None = Field(None, description="Labels of the whole tumour.", examples=["1,2,4"])
     space: Space | None = Field(
         None, description="Space of the segmentation, where there is no MRI.", examples=["sri24"]
     )
     registration: Registration = Field("fast", description="How an MRI is registered.")
+    strip: Strip = Field("auto", description="Whether and how the skull is removed.")
+    n4: bool = Field(False, description="Even out the brightness of the MRI first (N4).")
+    reorient: str | None = Field(
+        None,
+        description="Directions of the MRI's voxel axes, whatever the headers say.",
+        pattern="^[RLAPSIrlapsi]{3}$",
+        examples=["LPS"],
+    )
     top_k: int = Field(15, ge=1, le=1000, description="How many matches to list.")
     distinct: bool = Field(False, description="No more than the best tumour of each simulation.")
     folded: bool = Field(False, description="Find tumours that have folded the tissue, too.")
@@ -54,11 +68,12 @@ class QueryForm(Options):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    segmentation: UploadFile | None = Field(None, description="Label map, NIfTI.")
+    segmentation: UploadFile | None = Field(None, description="Label map, channels, or DICOM-SEG.")
     core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
     whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
-    t1: UploadFile | None = Field(None, description="Skull-stripped T1 to register to the atlas.")
-    t1c: UploadFile | None = Field(None, description="Skull-stripped T1 with contrast, if there is no T1.")
+    t1: UploadFile | None = Field(None, description="T1 to register to the atlas; a DICOM series as a zip.")
+    t1c: UploadFile | None = Field(None, description="T1 with contrast; tells labels apart, too.")
+    seg_on: UploadFile | None = Field(None, description="Scan that the segmentation was drawn on, if not the T1.")
     white: UploadFile | None = Field(None, description="Map of the patient's own white matter.")
     grey: UploadFile | None = Field(None, description="Map of grey matter, with it.")
     pet: UploadFile | None = Field(None, description="FET-PET from 0 to 1 (tmcmc).")
@@ -78,11 +93,9 @@ def request_of(asked: dict[str, Any], folder: Path, store: str, out: Path) -> Qu
         out: folder for the results.
 
     Raises:
-        InputError: labels that are none, or two MRIs.
+        InputError: labels that are none.
     """
     options, files = Options(**asked["options"]), {field: folder / name for field, name in asked["files"].items()}
-    if "t1" in files and "t1c" in files:
-        raise InputError("give --t1 or --t1c, not both: one image is registered")
     return QueryRequest(
         store,
         out,
@@ -91,7 +104,13 @@ def request_of(asked: dict[str, Any], folder: Path, store: str, out: Path) -> Qu
         whole_mask=files.get("whole_mask"),
         core=labels_of("--core", options.core),
         whole=labels_of("--whole", options.whole),
-        image=files.get("t1") or files.get("t1c"),
+        labels=options.labels,
+        seg_on=files.get("seg_on"),
+        t1=files.get("t1"),
+        t1c=files.get("t1c"),
+        strip=options.strip,
+        bias=options.n4,
+        reorient=options.reorient,
         white=files.get("white"),
         grey=files.get("grey"),
         pet=files.get("pet"),

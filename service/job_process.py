@@ -50,7 +50,6 @@ def main() -> None:
 
 def _work(asked: dict[str, Any], folder: Path, store: str, tell: Any) -> None:
     from ..retrieval.query import background_of, run_query
-    from ..store.nifti import load_image
     from ..store.reader import open_store
     from .asking import request_of
     from .problems import RefusedError
@@ -68,8 +67,7 @@ def _work(asked: dict[str, Any], folder: Path, store: str, tell: Any) -> None:
         raise RefusedError(503, "the store has changed", "the store was built anew since this was asked: ask again")
     found, _ = run_query(request, lambda stage: tell(stage=stage))
     tell(stage="pictures for the page")
-    image = load_image(request.image) if request.image else None
-    write_views(found, background_of(found, image, store_then)[0], store_then, request.out)
+    write_views(found, background_of(found.patient, store_then)[0], store_then, request.out)
 
 
 def _end_with(parent: int) -> None:

@@ -145,6 +145,32 @@ class Frame:
             )
         return total / np.float32(oversample**3)
 
+    def in_world(self, world_map: FloatArray) -> Frame:
+        """Frame of the same voxels in another world, through an affine (4, 4) from this world's mm to that one's."""
+        return Frame(self.shape, world_map @ self.affine)
+
+    def turn_to(self, codes: str) -> NDArray[np.float64]:
+        """Affine (4, 4) that turns the world about the middle of the grid so that its axes run as `codes` say.
+
+        Args:
+            codes: directions of the voxel axes, such as LPS. A mirror image is one of the turns.
+
+        Raises:
+            InputError: they are not three letters of R or L, A or P, and S or I.
+        """
+        wanted = codes.upper()
+        if sorted(wanted.translate(str.maketrans("LPI", "RAS"))) != ["A", "R", "S"]:
+            raise InputError(
+                f"an orientation is three letters, one of R and L, one of A and P, one of S and I (such as LPS), not "
+                f"`{codes}`"
+            )
+        now, then = (_directions(c) for c in (self.axis_codes, wanted))
+        turn = np.eye(4)
+        turn[:3, :3] = then @ now.T
+        middle = self.world((np.asarray(self.shape) - 1) / 2)
+        turn[:3, 3] = middle - turn[:3, :3] @ middle
+        return turn
+
     def crop(self, low: ArrayLike, high: ArrayLike) -> Frame:
         """Frame of the voxels from `low` up to, not including, `high`; both (3,) indices."""
         start, stop = np.asarray(low, dtype=int), np.asarray(high, dtype=int)
@@ -177,6 +203,15 @@ class Frame:
     def from_record(cls, record: dict[str, object]) -> Frame:
         """Build a frame from what `as_record` wrote."""
         return cls(tuple(record["shape"]), np.array(record["affine"]))  # type: ignore[arg-type]
+
+
+def _directions(codes: str) -> NDArray[np.float64]:
+    """Give unit vectors (3, 3) of the world, a column for each letter."""
+    axes = np.zeros((3, 3))
+    for column, code in enumerate(codes):
+        place = "RASLPI".index(code)
+        axes[place % 3, column] = 1.0 if place < 3 else -1.0
+    return axes
 
 
 def _sub_voxel_shifts(count: int) -> Iterator[NDArray[np.float64]]:

@@ -19,6 +19,7 @@ from ...store.atlas import Atlas
 from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
 from ..answer import Answer, Stopwatch, answer, check_filled, dice
+from ..imaging.patient import Patient
 from ..imaging.segmentation import Segmentation
 from ..imaging.spaces import Space, space_map
 from ..imaging.transforms import AffineMap, SpatialMap
@@ -208,7 +209,7 @@ def _asked(
             choice = replace(choice, prior="store", around_matches=True, alike_mm=request.alike_mm)
         stage = LocalRefinement(request.local, where) if name == "local" else choice.stage(folder)
         watch = Stopwatch()
-        made = answer(store, index, segmentation, spatial, refinement=stage, watch=watch)
+        made = answer(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)
         found.append((made, watch.seconds["refinement" if stage else "search"]))
     return found
 

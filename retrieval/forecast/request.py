@@ -16,9 +16,11 @@ from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import load_image, save_image
 from ...store.parameters import UNITS
+from ..answer import Stopwatch
 from ..earlier_results import TRANSFORM_FILES
+from ..imaging.patient import Patient
 from ..imaging.placement import Placement
-from ..imaging.segmentation import Labels, Segmentation, from_files, from_labels
+from ..imaging.segmentation import Labels, Segmentation, from_labels
 from ..imaging.spaces import Space
 from ..imaging.tissue import load_tissue
 from ..imaging.transforms import AffineMap, mask_to_atlas
@@ -40,11 +42,12 @@ class ForecastRequest:
         seg: label map of the follow-up; or give both masks instead.
         core_mask, whole_mask: two separate masks.
         core, whole: labels of each mask in all segmentations.
+        labels: name of their convention, instead.
         density: of the first image, in [0, 1], such as `density.nii.gz` of a query; or give the ADC.
         adc, adc_mask: apparent diffusion coefficient at the first image, and the whole tumour there.
         seen: day and label map of later scans, to compare with.
         white, grey: maps of the patient's own tissue.
-        image: skull-stripped T1 or T1c to register the atlas to, where there are no such maps.
+        t1, t1c: to register the atlas to, where there are no such maps.
         space: known space of the segmentation, instead of an image.
         transform: `transform` folder of an earlier query, instead of either.
         atlas: to carry to the patient where there are no maps.
@@ -61,13 +64,15 @@ class ForecastRequest:
     whole_mask: Path | None = None
     core: Labels = None
     whole: Labels = None
+    labels: str | None = None
     density: Path | None = None
     adc: Path | None = None
     adc_mask: Path | None = None
     seen: tuple[tuple[float, Path], ...] = ()
     white: Path | None = None
     grey: Path | None = None
-    image: Path | None = None
+    t1: Path | None = None
+    t1c: Path | None = None
     space: Space | None = None
     transform: Path | None = None
     atlas: str = DEFAULT_ATLAS
@@ -102,10 +107,22 @@ def run_forecast(
     require_sbi()
     settings = NeuralSettings(request.simulations, request.rounds, seed=request.seed)
     announce("reading")
-    segmentation = from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
-    scans = [(day, from_labels(path, request.core, request.whole)) for day, path in request.seen]
+    patient = Patient.from_files(
+        seg=request.seg,
+        core_mask=request.core_mask,
+        whole_mask=request.whole_mask,
+        t1=request.t1,
+        t1c=request.t1c,
+        core=request.core,
+        whole=request.whole,
+        labels=request.labels,
+    )
+    segmentation = patient.segmentation
+    scans = [(day, from_labels(path, request.core, request.whole, request.labels)) for day, path in request.seen]
     with staged_folder(request.out, names, inputs) as folder:
-        atlas = _anatomy(request, placement, segmentation, folder, announce)
+        if placement is not None:
+            patient = placement.place(patient, load_atlas(request.atlas), folder, Stopwatch(announce).stage)
+        atlas = _anatomy(request, patient)
         initial = _initial(request, atlas)
         problem = FollowUp(
             FisherKolmogorov(atlas),
@@ -116,7 +133,7 @@ def run_forecast(
         later = [_scan(day, masks, atlas.frame) for day, masks in scans]
         found = forecast(problem, request.until, settings, later, announce)
         announce("writing")
-        record = record_of(found, segmentation)
+        record = record_of(found, patient)
         write_maps(found, segmentation.frame, folder)
         from .figure import draw_forecast  # matplotlib takes a second to import
 
@@ -126,7 +143,7 @@ def run_forecast(
     return found, record
 
 
-def record_of(found: Forecast, segmentation: Segmentation) -> dict[str, object]:
+def record_of(found: Forecast, patient: Patient) -> dict[str, object]:
     """Everything about a forecast as plain values: the content of forecast.json."""
     posterior = found.posteriors[found.problem.scan.days]
     best = posterior.best
@@ -148,9 +165,9 @@ def record_of(found: Forecast, segmentation: Segmentation) -> dict[str, object]:
             for one in found.compared
         ],
         "exceedance_level": EXCEEDED,
-        "understood": segmentation.understood,
+        "understood": patient.segmentation.understood,
         "diagnostics": found.diagnostics,
-        "warnings": [*segmentation.warnings, *found.doubts],
+        "warnings": [*patient.warnings, *found.doubts],
         "draws": {name: values.tolist() for name, values in found.draws.items()},
         "seconds": round(found.seconds, 1),
     }
@@ -205,32 +222,23 @@ def _checked(request: ForecastRequest) -> Placement | None:
             raise InputError(f"--seen {day:g}={path}: the day must be above 0, and another than the follow-up's")
     if (request.white is None) != (request.grey is None):
         raise InputError("give both --white and --grey, or neither")
-    others = request.image, request.space, request.transform
+    others = request.t1, request.t1c, request.space, request.transform
     if request.white is not None:
         if any(way is not None for way in others):
             raise InputError("--white and --grey are the anatomy: leave out --t1, --t1c, --space and --transform")
         return None
-    return Placement(request.image is not None, request.space, request.transform)
+    registered = request.t1 is not None or request.t1c is not None
+    return Placement(registered, request.space, request.transform)
 
 
-def _anatomy(
-    request: ForecastRequest,
-    placement: Placement | None,
-    segmentation: Segmentation,
-    folder: Path,
-    announce: Callable[[str], None],
-) -> Atlas:
-    if placement is None:
-        assert request.white is not None
-        assert request.grey is not None
+def _anatomy(request: ForecastRequest, patient: Patient) -> Atlas:
+    """Take the patient's own tissue, or carry that of the atlas to the patient."""
+    if request.white is not None and request.grey is not None:
         tissue = load_tissue(request.white, request.grey)
         atlas = tissue.on(grid_around(tissue.frame, request.voxel_mm, 0.0))
         return cropped(atlas, atlas.white + atlas.grey > 0)
-    announce("placing the atlas in the patient")
     atlas = load_atlas(request.atlas)
-    image = load_image(request.image) if request.image else None
-    spatial = placement.map_to(atlas, segmentation, image, folder)
-    return patient_anatomy(atlas, spatial, segmentation.frame, request.voxel_mm)
+    return patient_anatomy(atlas, patient.spatial, patient.segmentation.frame, request.voxel_mm)
 
 
 def _initial(request: ForecastRequest, atlas: Atlas) -> NDArray[np.float32]:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +39,10 @@ class RegistrationRecord:
         seed, threads: of ANTs. One thread repeats a result; several move it by a few tenths of a millimetre.
         correlation: of ranks (Spearman), of the warped patient with the atlas inside the brain, tumour excluded.
         versions: of the software.
+        pose: how the head lay in the image before: its tilt, and how much it resembles the atlas at low resolution,
+            and would in the next best orientation.
+        doubts: for the reader of the report.
+        made_for: the tumour that it was made for, see `reuse_doubts`.
     """
 
     method: Method
@@ -45,6 +52,9 @@ class RegistrationRecord:
     threads: int
     correlation: float
     versions: dict[str, str]
+    pose: dict[str, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    made_for: dict[str, object] = field(default_factory=dict)
 
 
 class AntsMap:
@@ -103,15 +113,49 @@ def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
 
 def affine_matrix(found: AntsMap) -> NDArray[np.float64]:
     """Read the affine part as a (4, 4) map from mm of the atlas world to mm of the patient's, RAS+."""
+    return read_affine(found.folder / "affine.mat")
+
+
+def read_affine(path: Path) -> NDArray[np.float64]:
+    """Read an affine (4, 4) that ITK wrote, mm of the fixed world to mm of the moving one, RAS+."""
     import ants
 
-    transform = ants.read_transform(str(found.folder / "affine.mat"))
+    transform = ants.read_transform(str(path))
     origin = np.array(transform.apply_to_point((0.0, 0.0, 0.0)))
     axes = np.array([transform.apply_to_point(tuple(e)) for e in np.eye(3)])
     matrix = np.eye(4)
     matrix[:3, :3] = (axes - origin).T
     matrix[:3, 3] = origin
     return np.asarray(_LPS @ matrix @ _LPS)
+
+
+def write_affine(patient_from_atlas: NDArray[np.float64], path: Path) -> None:
+    """Write an affine (4, 4), mm of the atlas world to mm of the patient's, RAS+, as a file that ITK reads."""
+    import ants
+
+    matrix = _LPS @ patient_from_atlas @ _LPS
+    made = ants.create_ants_transform(
+        transform_type="AffineTransform", dimension=3, matrix=matrix[:3, :3], translation=matrix[:3, 3]
+    )
+    ants.write_transform(made, str(path))
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what native code prints, dozens of lines when it fails, from the user's terminal."""
+    sys.stderr.flush()
+    sys.stdout.flush()
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number, _ in kept:
+            os.dup2(nowhere, number)
+        yield
+    finally:
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"

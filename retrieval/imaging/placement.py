@@ -7,12 +7,9 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...store.atlas import Atlas
-from ...store.nifti import Image
-from .ants_map import Method, load_transform
-from .registration import register
-from .segmentation import Segmentation
-from .spaces import Space, space_map
-from .transforms import SpatialMap
+from .ants_map import Method
+from .patient import Patient, Stage, Strip
+from .spaces import Space
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,8 @@ class Placement:
         transform: `transform` folder of an earlier query, instead of either.
         registration: how to register.
         seed, threads: of the registration.
+        strip: whether and how to remove the skull before.
+        bias: remove slow changes of brightness before.
 
     Raises:
         InputError: none of the ways is given, or more than one, or a number is out of range.
@@ -36,6 +35,8 @@ class Placement:
     registration: Method = "fast"
     seed: int = 1
     threads: int | None = None
+    strip: Strip = "auto"
+    bias: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -45,34 +46,35 @@ class Placement:
         ways = [self.register or None, self.space, self.transform]
         if sum(way is not None for way in ways) != 1:
             raise InputError(
-                "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS "
-                "without MRI), --space atlas (masks already there), --white and --grey (tissue maps, registered), or "
-                "--transform (of an earlier query)"
+                "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS up "
+                "to 2023) or mni152 (BraTS since), both without MRI, --space atlas (masks already there), --white and "
+                "--grey (tissue maps, registered), or --transform (of an earlier query)"
             )
 
-    def map_to(self, atlas: Atlas, segmentation: Segmentation, image: Image | None, folder: Path) -> SpatialMap:
-        """Make the map; a registration leaves its `transform` in a folder.
+    def place(self, patient: Patient, atlas: Atlas, folder: Path, stage: Stage) -> Patient:
+        """Place a patient; a registration leaves its `transform` in a folder.
 
         Args:
+            patient: to place.
             atlas: to place the patient in.
-            segmentation: of the patient; a registration does not look at the tumour.
-            image: to register, if that is the way.
             folder: of the results.
+            stage: told of each stage.
 
         Raises:
-            InputError: the registration or the transform does not fit.
+            InputError: the registration, the space or the transform does not fit.
         """
         if self.transform is not None:
-            return load_transform(self.transform, atlas)
+            with stage("registration"):
+                return patient.with_transform(self.transform, atlas)
         if self.space is not None:
-            return space_map(self.space, atlas)
-        assert image is not None
-        return register(
-            image,
-            segmentation,
+            return patient.in_space(self.space, atlas)
+        return patient.register(
             atlas,
             folder / "transform",
             method=self.registration,
             seed=self.seed,
             threads=self.threads,
+            strip=self.strip,
+            bias=self.bias,
+            stage=stage,
         )

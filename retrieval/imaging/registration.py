@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,21 @@ from scipy import ndimage
 from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.nifti import Image
-from .ants_map import RECORD_FILE, THREADS, AntsMap, Method, RegistrationRecord, ants_module, to_ants
+from .ants_map import (
+    RECORD_FILE,
+    THREADS,
+    AntsMap,
+    Method,
+    RegistrationRecord,
+    ants_module,
+    quietly,
+    read_affine,
+    to_ants,
+    write_affine,
+)
+from .intensities import above_background, evenly_lit
+from .pose import Poses, search_poses
+from .reuse import cells_of
 
 if TYPE_CHECKING:
     from .segmentation import Segmentation
@@ -49,6 +63,9 @@ _FAILED_CORRELATION = 0.25  # real T1 reach 0.50 to 0.71, T1c 0.45 to 0.63, imag
 _HIGHLIGHT_PERCENTILE = 95
 _TUMOUR_MARGIN_MM = 3.0
 _COVERED_SHARE = 0.99
+_EVERY = 50  # voxels of the atlas, to bring two poses together
+_SAME_BRAIN = 0.7  # Dice of two brains of one patient
+_UNDECIDED = 0.03  # of the similarity; right orientations were ahead of all others by 0.06 to 0.16 (15 images)
 
 
 def register(
@@ -60,8 +77,9 @@ def register(
     method: Method = "fast",
     seed: int = 1,
     threads: int | None = None,
+    bias: bool = False,
 ) -> AntsMap:
-    """Register a skull-stripped T1 or T1c to the atlas.
+    """Register a skull-stripped T1 or T1c to the atlas, from the best of all orientations.
 
     Args:
         t1: the patient's image; its grid may differ from the segmentation's as long as they overlap in world space.
@@ -71,30 +89,38 @@ def register(
         method: fast, syn (the papers' settings) or affine.
         seed: of ANTs' sampling.
         threads: all available cores by default.
+        bias: remove slow changes of brightness first (N4).
 
     Raises:
-        InputError: the image is empty, does not cover the tumour, or could not be brought to resemble the atlas.
+        InputError: the image is empty, does not cover the tumour, is oriented in another way than its header says, or
+            could not be brought to resemble the atlas.
     """
+    if t1.frame.shears:
+        raise InputError(f"{t1.path} has a sheared affine, which ITK cannot represent: resample it first")
     ants = ants_module(seed, threads)
-    _check_image(t1)
-    t1 = _at_spacing(_without_highlights(t1), min(atlas.frame.spacing))
-    tumour = np.zeros(t1.frame.shape, bool) if segmentation is None else _tumour_on(t1, segmentation)
-    fixed = to_ants(atlas.t1, atlas.frame)
-    moving = to_ants(np.asarray(t1.data, dtype=np.float32), t1.frame)
+    lit = evenly_lit(t1) if bias else t1
+    moving = _at_spacing(_without_highlights(above_background(lit)), min(atlas.frame.spacing))
+    tumour = np.zeros(moving.frame.shape, bool) if segmentation is None else _tumour_on(moving, segmentation)
+    data = np.asarray(moving.data, dtype=np.float32)
+    poses = _poses_of(moving, atlas, tumour)
     with tempfile.TemporaryDirectory() as scratch:
+        initial = Path(scratch) / "initial.mat"
+        write_affine(poses.best.patient_from_atlas, initial)
         try:
-            result = ants.registration(
-                fixed,
-                moving,
-                outprefix=f"{scratch}/",
-                moving_mask=to_ants((~tumour).astype(np.float32), t1.frame),
-                mask_all_stages=True,
-                **_STAGES[method],
-            )
+            with quietly():
+                result = ants.registration(
+                    to_ants(atlas.t1, atlas.frame),
+                    to_ants(data, moving.frame),
+                    initial_transform=str(initial),
+                    outprefix=f"{scratch}/",
+                    moving_mask=to_ants((~tumour).astype(np.float32), moving.frame),
+                    mask_all_stages=True,
+                    **_STAGES[method],
+                )
         except RuntimeError as error:
             raise InputError(
                 f"{t1.path} could not be registered to {atlas.name} ({str(error).splitlines()[0][:100]}): "
-                "is it a skull-stripped T1 of the whole brain? Otherwise use --space"
+                "is it a T1 of the whole brain? Otherwise use --space"
             ) from error
         folder.mkdir(parents=True, exist_ok=True)
         for file in map(Path, {*result["fwdtransforms"], *result["invtransforms"]}):
@@ -108,31 +134,120 @@ def register(
         int(os.environ[THREADS]),
         0.0,
         {"antspyx": _version("antspyx")},
+        pose={
+            "tilt_degrees": round(poses.best.tilt_degrees, 1),
+            "similarity": round(poses.best.similarity, 4),
+            "next_orientation": round(min(poses.upright.similarity, poses.other.similarity), 4),
+        },
+        doubts=_doubts(moving, poses),
+        made_for={"tumor_cells": cells_of(segmentation)} if segmentation is not None else {},
     )
     found = AntsMap(folder, record)
-    away = found.to_atlas(tumour.astype(np.float32), t1.frame, atlas.frame) > 0
+    away = found.to_atlas(tumour.astype(np.float32), moving.frame, atlas.frame) > 0
     correlation = _correlation(warped, atlas, ~away)
     if not correlation >= _FAILED_CORRELATION:
         raise InputError(
             f"{t1.path} does not resemble the atlas after registration (correlation {correlation:.2f}): "
-            "is it a skull-stripped T1 of the whole brain, with the right orientation? Otherwise use --space"
+            "is it a T1 of the whole brain? Otherwise use --space"
         )
-    found.record = RegistrationRecord(**{**asdict(record), "correlation": round(correlation, 4)})
+    found.record = replace(record, correlation=round(correlation, 4))
     (folder / RECORD_FILE).write_text(json.dumps(asdict(found.record), indent=1))
     return found
+
+
+def align(
+    moving: Image, fixed: Image, atlas: Atlas, *, seed: int = 1, threads: int | None = None
+) -> NDArray[np.float64]:
+    """Register two scans of one patient rigidly, by mutual information, from where each resembles the atlas most.
+
+    Args:
+        moving: brain with its background at 0.
+        fixed: likewise, the other scan.
+        atlas: to find how each lies.
+        seed: of ANTs' sampling.
+        threads: all available cores by default.
+
+    Returns:
+        Affine (4, 4), mm of the moving scan's world to mm of the fixed one's.
+
+    Raises:
+        InputError: one is oriented in another way than its header says, or the brains do not meet.
+    """
+    ants = ants_module(seed, threads)
+    scans = [_at_spacing(_without_highlights(image), min(atlas.frame.spacing)) for image in (moving, fixed)]
+    to_moving, to_fixed = (
+        _poses_of(scan, atlas, np.zeros(scan.frame.shape, bool)).best.patient_from_atlas for scan in scans
+    )
+    brain = atlas.frame.world(np.argwhere(atlas.brain)[::_EVERY])
+    rough = _rigid(brain @ to_fixed[:3, :3].T + to_fixed[:3, 3], brain @ to_moving[:3, :3].T + to_moving[:3, 3])
+    with tempfile.TemporaryDirectory() as scratch:
+        initial = Path(scratch) / "initial.mat"
+        write_affine(rough, initial)
+        with quietly():
+            result = ants.registration(
+                *(to_ants(np.asarray(scan.data, np.float32), scan.frame) for scan in reversed(scans)),
+                type_of_transform="Rigid",
+                initial_transform=str(initial),
+                outprefix=f"{scratch}/",
+            )
+        moving_from_fixed = read_affine(Path(result["fwdtransforms"][0]))
+    found = np.linalg.inv(moving_from_fixed)
+    there = fixed.frame.resample(np.asarray(moving.data) > 0, moving.frame.in_world(found)) > 0.5
+    brain_there = np.asarray(fixed.data) > 0
+    overlap = 2 * int((there & brain_there).sum()) / max(int(there.sum() + brain_there.sum()), 1)
+    if overlap < _SAME_BRAIN:
+        raise InputError(
+            f"{moving.path} and {fixed.path} could not be brought together (Dice of the brains {overlap:.2f}): are "
+            "they scans of the same patient, of the whole brain?"
+        )
+    return np.asarray(found, dtype=np.float64)
+
+
+def _rigid(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Find the rotation and shift (4, 4) that bring points closest to others (Kabsch 1976)."""
+    middles = source.mean(axis=0), target.mean(axis=0)
+    left, _, right = np.linalg.svd((target - middles[1]).T @ (source - middles[0]))
+    turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    found = np.eye(4)
+    found[:3, :3], found[:3, 3] = turn, middles[1] - turn @ middles[0]
+    return np.asarray(found, dtype=np.float64)
+
+
+def _poses_of(image: Image, atlas: Atlas, ignored: NDArray[np.bool_]) -> Poses:
+    """Search all orientations.
+
+    Raises:
+        InputError: the image fits in another one than its header's.
+    """
+    poses = search_poses(np.asarray(image.data, dtype=np.float32), image.frame, atlas, ignored)
+    if not poses.header_fits:
+        raise InputError(_turned(image, poses))
+    return poses
+
+
+def _turned(t1: Image, poses: Poses) -> str:
+    """Say which orientation fits where the header's does not."""
+    fitting, mirrored = poses.fitting_axes(t1.frame)
+    return (
+        f"{t1.path} is oriented in another way than its header says: by the header its voxel axes run "
+        f"{t1.frame.axis_codes}, but the brain fits as {fitting} (or, mirrored, as {mirrored}: no image tells left "
+        f"from right). Repair the header, or give --reorient {fitting} if that is right"
+    )
+
+
+def _doubts(t1: Image, poses: Poses) -> tuple[str, ...]:
+    if poses.upright.similarity - poses.other.similarity >= _UNDECIDED:
+        return ()
+    return (
+        f"the orientation of {t1.path.name} is not certain: it resembles the atlas by {poses.upright.similarity:.2f} "
+        f"as its header says, and by {poses.other.similarity:.2f} in another orientation; look at the outlines",
+    )
 
 
 def _kept_name(file: Path) -> str:
     if file.name.endswith(".mat"):
         return "affine.mat"
     return "inverse_warp.nii.gz" if "Inverse" in file.name else "warp.nii.gz"
-
-
-def _check_image(t1: Image) -> None:
-    if t1.frame.shears:
-        raise InputError(f"{t1.path} has a sheared affine, which ITK cannot represent: resample it first")
-    if float(np.ptp(np.asarray(t1.data, dtype=np.float64))) == 0:
-        raise InputError(f"{t1.path} has the same value everywhere: give a skull-stripped T1 or T1c")
 
 
 def _without_highlights(t1: Image) -> Image:

@@ -13,7 +13,8 @@ from ...errors import InputError
 from ...simulate.atlas import PSEUDO_T1
 from ...store.atlas import Atlas
 from ...store.frame import Frame
-from ...store.nifti import Image, load_image
+from ...store.nifti import Image
+from .readers import read_image
 
 OWN = "the patient's own tissue"
 
@@ -71,10 +72,10 @@ def load_tissue(white_path: str | Path, grey_path: str | Path) -> Tissue:
     Raises:
         InputError: a file cannot be read, the grids differ, or the values are no fractions.
     """
-    white, grey = load_image(white_path), load_image(grey_path)
+    white, grey = read_image(white_path), read_image(grey_path)
     if not white.frame.same_as(grey.frame):
         raise InputError(f"{white_path} and {grey_path} are on different grids: resample one to the other")
-    fractions = [np.asarray(image.data, np.float32) for image in (white, grey)]
+    fractions = [np.nan_to_num(np.asarray(image.data, np.float32)) for image in (white, grey)]
     for image, values in zip((white, grey), fractions, strict=True):
         if values.min() < 0 or values.max() > 1:
             raise InputError(

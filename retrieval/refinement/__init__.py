@@ -9,7 +9,7 @@ from .local_stage import LocalRefinement
 from .neural_stage import NeuralRefinement
 from .posterior import Posterior, Sample
 from .sampling import TransitionalSettings
-from .site import Patient, Where
+from .site import Where
 from .stage import Refined, Refinement, carried
 from .transitional_stage import PriorName, TransitionalRefinement
 
@@ -20,7 +20,6 @@ __all__ = [
     "LocalRefinement",
     "LocalSettings",
     "NeuralRefinement",
-    "Patient",
     "Posterior",
     "PriorName",
     "Refined",

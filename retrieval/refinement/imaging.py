@@ -19,6 +19,7 @@ from ...errors import InputError
 from ...simulate import Growth
 from ...store.atlas import Atlas
 from ...store.integers import LEVELS, quantise
+from ..imaging.pet import check_pet
 
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
@@ -146,21 +147,6 @@ class Images:
             misfit = signals - 2 * imaging.pet_scale * products + imaging.pet_scale**2 * squares
             value -= self._counts[1] * (number * np.log(imaging.pet_noise) + misfit / (2 * imaging.pet_noise**2))
         return float(value)
-
-
-def check_pet(pet: NDArray[np.float32], name: str = "the PET") -> None:
-    """Refuse a PET whose signal leaves [0, 1], or that shows nothing.
-
-    Raises:
-        InputError: so.
-    """
-    lowest, highest = float(pet.min()), float(pet.max())
-    if lowest < 0 or highest > 1 + 1e-6:
-        raise InputError(
-            f"{name} runs from {lowest:g} to {highest:g}: scale it to [0, 1], with 0 where it is not to be used"
-        )
-    if highest == 0:
-        raise InputError(f"{name} is 0 everywhere: leave it out")
 
 
 def probability_of_showing(density: NDArray[np.floating], threshold: float, width: float) -> Numbers:

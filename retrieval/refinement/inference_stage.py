@@ -15,10 +15,11 @@ from ...index import Hits, best_thresholds
 from ...learn.growth import Estimate, GrowthReader
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from .anatomy import points_to_patient
 from .objective import DiceObjective
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, check_model, site_of
+from .site import Site, Where, check_model, site_of
 from .stage import Refined, Tell, carried
 from .told_growth import SAMPLES, Simulated, simulated
 

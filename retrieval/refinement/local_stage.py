@@ -14,6 +14,7 @@ from ...index import Hits, best_thresholds
 from ...simulate import MASS_EFFECT_PA
 from ...store.cores import available_cores
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from .local import (
     PUSHING_STEPS,
     STEPS,
@@ -26,7 +27,7 @@ from .local import (
 )
 from .objective import DiceObjective, Fit
 from .posterior import BoxedDensity, Posterior, Sample, misfits_of
-from .site import Patient, Where, check_model, matches_at, site_of
+from .site import Where, check_model, matches_at, site_of
 from .spread import spread_of
 from .stage import Refined, Tell, carried
 

@@ -20,13 +20,14 @@ from ...learn.surrogate import SurrogateFile
 from ...store.cores import available_cores
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from .anatomy import points_to_patient
 from .growth_posterior import Box, seed_box
 from .imaging import Images
 from .local import as_numbers, from_numbers
 from .objective import MU1_MM, MU2, TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Patient, Site, Where, check_model, pushing_doubts, site_of, surrogate_doubts
+from .site import Site, Where, check_model, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from ...simulate import GrowthSolver, model_in, pushes, settings_of
 from ...store.atlas import Atlas
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from ..imaging.segmentation import Segmentation
 from ..imaging.tissue import Tissue
 from ..imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
@@ -23,23 +24,6 @@ from .anatomy import cropped, grid_around, patient_anatomy, points_to_patient
 Mask = NDArray[np.bool_]
 Where = Literal["patient", "atlas"]
 """Anatomies that tumours can be refined in."""
-
-
-@dataclass(frozen=True, eq=False)
-class Patient:
-    """What a stage is told of a patient.
-
-    Args:
-        segmentation: the masks.
-        spatial: correspondence between patient and atlas.
-        pet: FET-PET on the segmentation's grid, in [0, 1], 0 where it is not known; None where there is none.
-        tissue: the patient's own; None where only the atlas's is known.
-    """
-
-    segmentation: Segmentation
-    spatial: SpatialMap
-    pet: NDArray[np.float32] | None = None
-    tissue: Tissue | None = None
 
 
 @dataclass(frozen=True, eq=False)

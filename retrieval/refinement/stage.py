@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...index import Hits
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from .posterior import Posterior
-from .site import Patient
 
 Tell = Callable[[str], None]
 """Told in words how far a stage has come."""

@@ -19,6 +19,7 @@ from ...learn.surrogate import SurrogateFile
 from ...simulate import Prior
 from ...store.parameters import UNITS
 from ...store.reader import TumorStore
+from ..imaging.patient import Patient
 from .checkpoint import load_checkpoint, save_checkpoint
 from .diagnostics import r_hat
 from .growth_posterior import GrowthPosterior, GrowthPrior, seed_box
@@ -26,7 +27,7 @@ from .imaging import Images
 from .objective import TOO_LARGE
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
 from .sampling import Progress, Sampled, TransitionalSettings
-from .site import Patient, Site, Where, check_model, matches_at, pushing_doubts, site_of, surrogate_doubts
+from .site import Site, Where, check_model, matches_at, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
 from .transitional import sample

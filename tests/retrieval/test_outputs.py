@@ -7,6 +7,7 @@ import pytest
 
 from gliodex.index import DiceIndex
 from gliodex.retrieval import AffineMap, Segmentation, answer
+from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.outputs import DISCLAIMER, as_record, write_images, write_record
 from gliodex.store import open_store
 from gliodex.store.nifti import load_image
@@ -26,7 +27,9 @@ def answered(store):
     def ask(grid):
         density = grid.resample(store.density(3), store.frame)
         segmentation = Segmentation(density >= 0.6, density >= 0.2, grid, {"segmentation": "seg.nii.gz"})
-        return answer(store, DiceIndex.open(store), segmentation, AffineMap(np.eye(4), {"kind": "identity"}), top_k=3)
+        return answer(
+            store, DiceIndex.open(store), Patient(segmentation, AffineMap(np.eye(4), {"kind": "identity"})), top_k=3
+        )
 
     return ask
 

@@ -141,6 +141,7 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
         "search",
         "density to patient",
         "ensemble",
+        "judgement",
         "write images",
         "report",
     ]
@@ -237,7 +238,7 @@ def registered(brain_store, patient_files, tmp_path_factory):
     """A query with a T1: request, answer and record."""
     t1, seg = patient_files
     out = tmp_path_factory.mktemp("registered") / "out"
-    request = QueryRequest(str(brain_store.path), out, seg=seg, image=t1, registration="affine")
+    request = QueryRequest(str(brain_store.path), out, seg=seg, t1=t1, registration="affine")
     return request, *run_query(request)
 
 
@@ -256,7 +257,7 @@ def test_a_patient_with_a_t1_gets_his_tumour(registered, right_tumour, patient_f
 
 def test_a_kept_transform_repeats_the_query(registered, tmp_path):
     request, answer, _ = registered
-    again, record = run_query(replace(request, image=None, transform=request.out / "transform", out=tmp_path / "again"))
+    again, record = run_query(replace(request, t1=None, transform=request.out / "transform", out=tmp_path / "again"))
     np.testing.assert_array_equal(again.density, answer.density)
     np.testing.assert_array_equal(again.hits.scores, answer.hits.scores)
     assert record["transform"]["method"] == "affine"

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import nibabel as nib
@@ -276,3 +277,24 @@ def test_a_frame_cannot_be_changed_through_its_affine():
     assert frame.affine[0, 3] == 0
     with pytest.raises(ValueError, match="read-only"):
         frame.affine[0, 3] = 1
+
+
+CODES = ["".join(codes) for axes in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*axes)]
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_a_turn_makes_the_axes_run_as_they_are_said_to(codes):
+    frame = Frame((10, 20, 30), np.array([[0, -2, 0.1, 5], [3, 0, 0.2, -7], [0.1, 0.1, 1, 9], [0, 0, 0, 1]]))
+    turn = frame.turn_to(codes)
+    turned = frame.in_world(turn)
+    assert "".join(nib.aff2axcodes(turned.affine)) == codes
+    np.testing.assert_allclose(turned.spacing, frame.spacing)
+    np.testing.assert_allclose(turn[:3, :3] @ turn[:3, :3].T, np.eye(3), atol=1e-12)
+    middle = (np.array(frame.shape) - 1) / 2
+    np.testing.assert_allclose(turned.world(middle), frame.world(middle), atol=1e-9)
+
+
+@pytest.mark.parametrize("codes", ["", "RA", "RASL", "RRS", "XYZ", "RLS", "R S"])
+def test_a_turn_to_no_orientation_is_refused(codes):
+    with pytest.raises(InputError, match="three letters"):
+        Frame((4, 4, 4), np.eye(4)).turn_to(codes)

@@ -13,22 +13,24 @@ from ....store.atlas import Atlas
 from ....store.frame import Frame
 from ..transforms import AffineMap
 
-Space = Literal["sri24", "atlas"]
-SPACES: tuple[Space, ...] = ("sri24", "atlas")
+Space = Literal["sri24", "mni152", "atlas"]
+SPACES: tuple[Space, ...] = ("sri24", "mni152", "atlas")
+_IN_MNI152 = "icbm152"  # the atlas whose world is MNI152: its forms differ from one another by a few mm
 
 
 def space_map(space: Space, atlas: Atlas) -> AffineMap:
     """Correspondence between a named space and the atlas.
 
     Args:
-        space: "atlas", where world coordinates are the atlas's; "sri24", the space of BraTS, which aligns patients
-            to SRI24 rigidly: sizes of individual brains stay as they are.
+        space: "atlas", where world coordinates are the atlas's; "mni152", the space of BraTS since 2024, which is that
+            of icbm152; "sri24", the space of BraTS up to 2023, which aligns patients to SRI24 rigidly: sizes of
+            individual brains stay as they are.
         atlas: of the store.
 
     Raises:
         InputError: no numbers are kept between SRI24 and this atlas.
     """
-    if space in {"atlas", atlas.name}:
+    if space in {"atlas", atlas.name} or (space == "mni152" and atlas.name == _IN_MNI152):
         return AffineMap(np.eye(4), {"kind": "identity", "space": space})
     kept = files(__package__) / f"{space}_to_{atlas.name}.json"
     if not kept.is_file():
