@@ -107,6 +107,101 @@ def test_what_is_not_nifti_is_refused_by_name(tmp_path, name, content):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a.img", "a.hdr"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+def test_a_pair_is_read_by_either_of_its_names(tmp_path, name, kind):
+    write(tmp_path / "a.img", labels(dtype=np.int16), kind=kind)
+    image = load_image(tmp_path / name)
+    np.testing.assert_array_equal(image.data, labels())
+    np.testing.assert_allclose(image.frame.affine, AFFINE)
+    assert image.path == tmp_path / name
+
+
+def test_a_header_of_a_pair_without_its_values_is_refused(tmp_path):
+    write(tmp_path / "a.img", labels(), kind=nib.Nifti1Pair)
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(InputError, match=r"a\.img is not beside it"):
+        load_image(tmp_path / "a.hdr")
+
+
+def test_a_pointer_in_the_place_of_values_is_called_so(tmp_path):
+    write(tmp_path / "a.img", labels(), kind=nib.Nifti1Pair)
+    (tmp_path / "a.img").write_text("version https://git-lfs.github.com/spec/v1\n")
+    for name in ("a.img", "a.hdr"):
+        with pytest.raises(InputError, match="Git LFS pointer"):
+            load_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_compression_is_told_by_the_bytes_and_not_the_name(tmp_path, kind):
+    content = write(tmp_path / "a.nii", labels(), kind=kind).read_bytes()
+    (tmp_path / "plain.nii.gz").write_bytes(content)
+    (tmp_path / "packed.nii").write_bytes(gzip.compress(content))
+    for name in ("plain.nii.gz", "packed.nii"):
+        np.testing.assert_array_equal(load_image(tmp_path / name).data, labels())
+
+
+def test_what_follows_the_values_is_left_alone_up_to_a_bound(tmp_path):
+    content = write(tmp_path / "a.nii", labels()).read_bytes()
+    (tmp_path / "long.nii.gz").write_bytes(gzip.compress(content + bytes(1 << 20)))
+    np.testing.assert_array_equal(load_image(tmp_path / "long.nii.gz").data, labels())
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(content + bytes((1 << 26) + 1), 1))
+    with pytest.raises(InputError, match="goes on for more than"):
+        load_image(tmp_path / "bomb.nii.gz")
+
+
+def test_a_wrong_checksum_is_refused(tmp_path):
+    content = bytearray(write(tmp_path / "a.nii.gz", labels()).read_bytes())
+    content[-6] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(InputError, match="damaged or cut short"):
+        load_image(tmp_path / "a.nii.gz")
+
+
+def headed(path, sform=0, **changed):
+    """Write an image whose header has a qform of code 1, an sform code, and changed fields."""
+    image = nib.Nifti1Image(labels(dtype=np.int16), AFFINE)
+    image.set_sform(AFFINE, sform)
+    image.set_qform(AFFINE, 1)
+    header = image.header.copy()
+    header.set_data_shape(SHAPE)
+    header.set_data_dtype(np.int16)
+    header["vox_offset"] = 352
+    for key, value in changed.items():
+        header[key] = value
+    path.write_bytes(header.binaryblock + bytes(4) + labels(dtype=np.int16).tobytes(order="F"))
+    return path
+
+
+def pixdim(*sizes):
+    return [-1, *sizes, 1, 0, 0, 0]
+
+
+def test_a_qform_without_the_size_of_a_voxel_is_refused(tmp_path):
+    for sizes in ((0, 0, 0), (2, 0, 3), (np.nan, 1, 1)):
+        with pytest.raises(InputError, match="does not say the size of its voxels"):
+            load_image(headed(tmp_path / "a.nii", pixdim=pixdim(*sizes)))
+    assert load_image(headed(tmp_path / "a.nii", sform=1, pixdim=pixdim(0, 0, 0))).frame.spacing == (2.0, 1.5, 3.0)
+
+
+@pytest.mark.parametrize("slope", [0, np.nan, np.inf])
+def test_a_scaling_that_is_none_is_left_out(tmp_path, slope):
+    image = load_image(headed(tmp_path / "a.nii", scl_slope=slope, scl_inter=7))
+    np.testing.assert_array_equal(image.data, labels())
+    assert image.data.dtype == np.int16
+
+
+def test_a_slope_with_an_impossible_offset_is_refused_by_both(tmp_path):
+    with pytest.raises(InputError, match=r"scl_slope 2\.0 but scl_inter nan.*set scl_inter"):
+        load_image(headed(tmp_path / "a.nii", scl_slope=2, scl_inter=np.nan))
+
+
+def test_nothing_that_nibabel_mends_reaches_the_terminal(tmp_path, capfd):
+    path = headed(tmp_path / "a.nii", pixdim=pixdim(-2, -1.5, -3), bitpix=7, xyzt_units=3)
+    np.testing.assert_array_equal(load_image(path).data, labels())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_another_image_format_is_refused_by_name(tmp_path):
     nib.save(nib.MGHImage(labels(), AFFINE), tmp_path / "a.mgz")
     with pytest.raises(InputError, match="not NIfTI"):

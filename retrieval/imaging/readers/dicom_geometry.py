@@ -22,6 +22,10 @@ _UNEVEN = 0.02
 
 _UNEVEN_MM = 0.02
 _SHIFTED_MM = 0.05
+
+SAME_PLACE_MM = 0.1
+"""Distance of voxels by a converter from where the headers put them; float32 rounds to 1e-4."""
+
 _TILTED_DEGREES = 0.5
 
 

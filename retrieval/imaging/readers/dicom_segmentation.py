@@ -29,7 +29,7 @@ def read_segmentation(path: Path) -> Volume:
     Raises:
         InputError: damaged, too large, or its frames make no regular grid in the patient.
     """
-    highdicom = _highdicom_module()
+    highdicom = highdicom_module()
     with image_bytes.reading(path):
         image_bytes.check_size(path, (path.stat().st_size,), np.dtype(np.uint8))
     try:
@@ -42,12 +42,17 @@ def read_segmentation(path: Path) -> Volume:
         raise InputError(f"{path} is a damaged DICOM-SEG ({image_bytes.first_line(error)})") from error
 
 
-def _highdicom_module() -> Any:
+def highdicom_module() -> Any:
+    """Import highdicom, which takes half a second.
+
+    Raises:
+        InputError: the extra is not installed.
+    """
     dicom_module()
     try:
         import highdicom
     except ImportError:
-        raise InputError("DICOM-SEG is read with the extra `dicom`: pip install 'gliodex[dicom]'") from None
+        raise InputError("This DICOM is read with the extra `dicom`: pip install 'gliodex[dicom]'") from None
     return highdicom
 
 

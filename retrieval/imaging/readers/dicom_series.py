@@ -19,8 +19,9 @@ import numpy as np
 from ....errors import InputError
 from ....store.image_format import first_bytes
 from ....store.nifti_file import open_nifti
-from .dicom_geometry import SeriesGrid, corners, series_grid
+from .dicom_geometry import SAME_PLACE_MM, SeriesGrid, corners, series_grid
 from .dicom_headers import DicomFile, write_with_preamble
+from .dicom_multiframe import read_multiframe
 from .nifti_volume import read_nifti
 from .volume import Volume
 
@@ -28,8 +29,6 @@ _TIMEOUT_S = 600.0
 """dcm2niix takes 0.1 s for 80 slices of 60 x 96, and some seconds for thousands of slices."""
 
 _MEMORY_KB = 8 * 2**20
-_SAME_PLACE_MM = 0.1
-"""Distance of voxels by a converter from where the headers put them; float32 rounds to 1e-4."""
 
 _WITH_SIMPLEITK = """
 import sys, SimpleITK as sitk
@@ -53,6 +52,8 @@ def read_series(path: Path, files: list[DicomFile]) -> Volume:
         InputError: its slices make no regular grid, or neither converter reads it.
     """
     grid = series_grid(path, files)
+    if len(files) == 1:
+        return replace(read_multiframe(files[0].path, grid), path=path)
     with tempfile.TemporaryDirectory(prefix="gliodex-") as name:
         folder = Path(name)
         links = _link(grid.files, folder / "dicom")
@@ -78,7 +79,7 @@ def _in_place(made: Path, grid: SeriesGrid) -> Volume | None:
     except InputError:
         return None
     apart = np.linalg.norm(corners(volume.frame)[:, None] - corners(grid.frame)[None], axis=2).min(axis=1)
-    return volume if apart.max() <= _SAME_PLACE_MM else None
+    return volume if apart.max() <= SAME_PLACE_MM else None
 
 
 def _link(files: list[Path], folder: Path) -> list[Path]:
@@ -109,8 +110,6 @@ def _dcm2niix(files: list[Path], folder: Path) -> tuple[Path | None, str]:
 def _simpleitk(files: list[Path], folder: Path) -> tuple[Path | None, str]:
     if find_spec("SimpleITK") is None:
         return None, "SimpleITK is not installed"
-    if len(files) == 1:
-        return None, "SimpleITK: not tried with many frames in one file"
     target = folder / "simpleitk.nii"
     words = _run([sys.executable, "-c", _WITH_SIMPLEITK, str(target)], folder, "\0".join(map(str, files)))
     return (target if target.exists() else None), f"SimpleITK: {words}"

@@ -153,8 +153,8 @@ def _affine(header: _Header, axes: int) -> NDArray[np.float64]:
     if axes == 4 and (matrix[3, :3].any() or matrix[:3, 3].any()):
         raise header.damaged("TransformMatrix")
     with np.errstate(all="ignore"):
-        axes = matrix[:3, :3].T * spacing[:3]
-    return ras_affine((-1, -1, 1), axes, offset[:3])
+        steps = matrix[:3, :3].T * spacing[:3]
+    return ras_affine((-1, -1, 1), steps, offset[:3])
 
 
 def _values(header: _Header, file: IO[bytes], stored: list[int], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:

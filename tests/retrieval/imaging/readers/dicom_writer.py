@@ -1,5 +1,7 @@
 """DICOM series and segmentations as scanners and their software write them, made with pydicom and highdicom."""
 
+import shutil
+
 import numpy as np
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -49,6 +51,45 @@ def write_series(folder, data, affine, *, series="1.2.3.4", description="T1", na
         if change is not None:
             change(image, k)
         image.save_as(folder / names[k], enforce_file_format=True)
+
+
+def write_enhanced(path, data, affine, order, *, index=True):
+    """Write an enhanced MR file with all slices.
+
+    Args:
+        path: of the file.
+        data: (column, row, slice) integers.
+        affine: (4, 4), those indices to RAS+ mm.
+        order: of the slices in the file.
+        index: whether the frames' index values follow their positions, or their order in the file.
+    """
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset
+
+    source = path.parent / "single"
+    write_series(source, data, affine, names=[f"{k}" for k in range(data.shape[2])])
+    slices = [dcmread(source / f"{k}") for k in range(data.shape[2])]
+    shutil.rmtree(source)
+    image = slices[0]
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+    image.NumberOfFrames = len(order)
+    shared, orientation, measures = Dataset(), Dataset(), Dataset()
+    orientation.ImageOrientationPatient = image.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = image.PixelSpacing, image.SliceThickness
+    shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
+    frames = []
+    for at, k in enumerate(order):
+        frame, position, content = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = list(slices[k].ImagePositionPatient)
+        content.StackID, content.InStackPositionNumber = "1", int(k if index else at) + 1
+        content.DimensionIndexValues = [1, content.InStackPositionNumber]
+        frame.PlanePositionSequence, frame.FrameContentSequence = [position], [content]
+        frames.append(frame)
+    image.SharedFunctionalGroupsSequence, image.PerFrameFunctionalGroupsSequence = [shared], frames
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(image, name)
+    image.PixelData = b"".join(np.ascontiguousarray(data[:, :, k].T).astype("<i2").tobytes() for k in order)
+    image.save_as(path)
 
 
 def write_segmentation(path, masks, affine, labels, *, kind="BINARY", omit_empty=True):

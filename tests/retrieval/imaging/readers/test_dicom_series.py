@@ -6,7 +6,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.retrieval.imaging.readers import read_volume
 
-from .dicom_writer import LPS, write_series
+from .dicom_writer import LPS, write_enhanced, write_series
 from .grids import at_world, oblique
 
 pytest.importorskip("pydicom", reason="the extra dicom is not installed")
@@ -233,6 +233,22 @@ def test_files_without_a_preamble(tmp_path, meta):
         content = file.read_bytes()
         file.write_bytes(content[132 if meta else content.index(b"\x08\x00\x08\x00CS") :])
     check(read_volume(tmp_path / "t1"))
+
+
+@pytest.mark.parametrize("index", [True, False], ids=["indexed", "index as stored"])
+def test_frames_of_one_file_are_put_in_order_by_their_positions(tmp_path, index):
+    pytest.importorskip("highdicom", reason="the extra dicom is not installed")
+    write_enhanced(tmp_path / "a.dcm", numbers(), oblique(), [0, 5, 2, 6, 4, 1, 3, 7], index=index)
+    for path in (tmp_path / "a.dcm", tmp_path):
+        volume = read_volume(path)
+        check(volume)
+        assert volume.path == path
+
+
+def test_frames_that_are_missing_are_refused(tmp_path):
+    write_enhanced(tmp_path / "a.dcm", numbers(), oblique(), [0, 1, 2, 4, 5, 6, 7])
+    with pytest.raises(InputError, match="lacks 1 slices there: after slice 3 of 7"):
+        read_volume(tmp_path / "a.dcm")
 
 
 def test_simpleitk_reads_what_dcm2niix_does_not(tmp_path, monkeypatch):
