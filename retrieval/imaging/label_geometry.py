@@ -98,7 +98,8 @@ def _contacts(rows: NDArray[np.uint8], kinds: int, spacing: NDArray[np.float64])
         pairs = low[different].astype(np.intp) * kinds + high[different]
         face = float(np.prod(spacing) / spacing[axis])
         found += face * np.bincount(pairs, minlength=kinds * kinds).reshape(kinds, kinds)
-    return np.asarray(found + found.T)
+    both_ways: NDArray[np.float64] = found + found.T
+    return both_ways
 
 
 def _brightness(labels: LabelMap, t1c: Image) -> dict[int, float]:

@@ -170,6 +170,12 @@ def _by_names(
             f"{path} has {called} and no tumour core: if that is the whole tumour, say --core none, or give its core "
             "and whole as two masks with --core-mask and --whole-mask"
         )
+    vague = [names[v] for v in of_tumor if tissues[v] is Tissue.TUMOR]
+    if vague:
+        raise InputError(
+            f"{path} has `{vague[0]}` beside {', '.join(f'`{names[v]}`' for v in of_tumor if names[v] not in vague)}, "
+            "and it may be the core or the whole tumour, say which with --core NAME,... and --whole NAME,..."
+        )
     warnings = [f"`{names[v]}` was left out, as it is {tissue}" for v, tissue in tissues.items() if v not in of_tumor]
     if isinstance(labels, ChannelMasks) and len(of_tumor) == 2 and set(names.values()) <= {"whole tumor", "tumor core"}:
         warnings.append("of two channels the larger was read as the whole tumour, the smaller as its core")

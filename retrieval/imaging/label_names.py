@@ -49,7 +49,7 @@ def speak(names: Mapping[int, str]) -> bool:
 def meanings_of(names: Mapping[int, str], present: tuple[int, ...], path: Path) -> dict[int, Tissue]:
     """Say what each present label means, by its name.
 
-    A `tumor` beside oedema is the core; without it, what else belongs to the tumour must be said.
+    A `tumor` beside oedema is the core; without oedema it stays what it is called.
 
     Args:
         names: label or channel to name.
@@ -69,12 +69,9 @@ def meanings_of(names: Mapping[int, str], present: tuple[int, ...], path: Path) 
         )
     found = {value: tissue_of(names[value]) or Tissue.OTHER for value in present}
     around = any(tissue in (Tissue.OEDEMA, Tissue.WHOLE) for tissue in found.values())
-    parts = any(tissue in _PARTS for tissue in found.values())
     for value, tissue in found.items():
         if tissue is Tissue.TUMOR and around:
             found[value] = Tissue.CORE
-        elif tissue is Tissue.TUMOR and parts:
-            found[value] = Tissue.WHOLE
     return found
 
 
@@ -97,9 +94,6 @@ def values_of(wanted: tuple[int | str, ...], names: Mapping[int, str], option: s
             has = f"it has {', '.join(f'`{name}`' for name in names.values())}" if names else "its labels have no names"
             raise InputError(f"{path} has no label called `{item}`, as {option} says: {has}")
     return tuple(found)
-
-
-_PARTS = (Tissue.ENHANCING, Tissue.NECROSIS, Tissue.NON_ENHANCING, Tissue.NECROTIC_CORE, Tissue.CORE)
 
 
 def _plain(name: str) -> str:

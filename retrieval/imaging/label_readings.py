@@ -60,7 +60,8 @@ class Choice:
 
     Args:
         reading: it.
-        rivals: readings with other masks that cannot be ruled out, though less usual.
+        rivals: readings with other masks that are less usual but cannot be ruled out, or that the file's name speaks
+            of.
     """
 
     reading: Reading
@@ -106,29 +107,30 @@ def choose(labels: LabelMap, path: Path, t1c: Image | None = None) -> Choice:
     if not holding and not open_ones and len(possible) == 1:
         return Choice(possible[0], ())
     if len(holding) == 1 and not open_ones:
-        return Choice(holding[0], tuple(possible))
+        named = [r for r in best if r.convention in named_by_files(path) and r.verdict is Verdict.FAILS]
+        return Choice(holding[0], (*possible, *named))
     raise InputError(_refusal(labels, path, holding + open_ones or possible or best))
 
 
 def candidates(labels: LabelMap, path: Path, t1c: Image | None = None) -> tuple[Reading, ...]:
-    """Read a map by every convention that has its labels, strays apart, and that its file's name allows."""
+    """Read a map by every convention that has its labels, strays apart.
+
+    Those that the file's name speaks of stand alone, unless the labels lie otherwise.
+    """
     main = tuple(v for v in labels.present if v not in labels.strays)
     if any(v not in _KNOWN for v in labels.present):
         return ()
-    allowed = named_by_files(path) or tuple(CONVENTIONS.values())
-    fitting = [known for known in allowed if set(main) <= set(known.meanings)]
+    fitting = [known for known in CONVENTIONS.values() if set(main) <= set(known.meanings)]
     if not fitting:
         return ()
     geometry = measure(labels, t1c)
-    return tuple(
-        Reading(
-            known,
-            known.core(labels.present),
-            known.whole(labels.present),
-            judge(known, main, geometry),
-        )
+    readings = tuple(
+        Reading(known, known.core(labels.present), known.whole(labels.present), judge(known, main, geometry))
         for known in fitting
     )
+    named = named_by_files(path)
+    spoken_of = tuple(reading for reading in readings if reading.convention in named)
+    return spoken_of if any(reading.verdict is not Verdict.FAILS for reading in spoken_of) else readings
 
 
 _KNOWN = frozenset(value for known in CONVENTIONS.values() for value in known.meanings)
@@ -268,12 +270,12 @@ def _best_by_masks(readings: Iterable[Reading], main: Sequence[int]) -> list[Rea
 
 
 def _refusal(labels: LabelMap, path: Path, readings: Sequence[Reading]) -> str:
-    options = " or ".join(f"--labels {reading.convention.name}" for reading in readings)
     if all(reading.verdict is Verdict.FAILS for reading in readings):
         names = ", ".join(reading.convention.name for reading in readings)
         return (
-            f"{path}: its labels {listed(labels.present)} do not lie as {names} would have them: say what they mean, "
-            f"with {options}, or with --core and --whole"
+            f"{path}: its labels {listed(labels.present)} do not lie as {names} would have them: say which are core "
+            "and which whole tumour with --core and --whole, or name their convention with --labels"
         )
+    options = " or ".join(f"--labels {reading.convention.name}" for reading in readings)
     ways = ", or as ".join(reading.described(labels) for reading in readings)
     return f"{path}: its labels can be read as {ways}: say which with {options}, or with --core and --whole"

@@ -143,8 +143,9 @@ def shells(labels: LabelMap) -> tuple[int, ...]:
     """Labels that lie as shells of one voxel between lower and higher ones, as linear interpolation makes them.
 
     Rounded after it, the way from 0 to 4 passes through 1, 2 and 3. A voxel of a shell that touches something lower
-    touches something higher, too. Of 29 patients with expert labels no label does so in 90 % of these voxels and on 5 %
-    of the tumour's surface; after interpolation the labels between do. Where voxels are long, oedema may be as thin.
+    touches something higher, too. Of 29 patients with expert labels, in four conventions each, no label does so in 90 %
+    of these voxels and on more than 12 % of the tumour's surface; after interpolation of BraTS labels, 1 does on 28 %
+    or more. Where voxels are long, oedema may be as thin.
     """
     top = labels.present[-1]
     if labels.present != tuple(range(1, top + 1)) or top < _FEWEST or max(labels.frame.spacing) > _LONG_MM:
@@ -152,16 +153,17 @@ def shells(labels: LabelMap) -> tuple[int, ...]:
     values = np.pad(labels.values, 1).astype(np.uint8)
     lowest, highest = ndimage.minimum_filter(values, 3), ndimage.maximum_filter(values, 3)
     surface = np.count_nonzero((values > 0) & (lowest == 0))
-    found = []
+    found = {}
     for value in labels.present[:-1]:
         edge = (values == value) & (lowest < value)
         between = np.count_nonzero(edge & (highest > value))
-        if between >= max(_SHELL_SHARE * np.count_nonzero(edge), _SHELL_SURFACE * surface):
-            found.append(value)
-    return tuple(found)
+        if between >= _SHELL_SHARE * np.count_nonzero(edge):
+            found[value] = between / surface
+    certain = max(found.values(), default=0.0) >= _SHELL_SURFACE
+    return tuple(value for value, share in found.items() if share >= _MINOR_SURFACE) if certain else ()
 
 
-_SHELL_SHARE, _SHELL_SURFACE = 0.9, 0.05
+_SHELL_SHARE, _SHELL_SURFACE, _MINOR_SURFACE = 0.9, 0.2, 0.05
 _FEWEST, _LONG_MM = 3, 1.6
 
 

@@ -72,6 +72,19 @@ def test_overlapping_segments_with_names(regions):
     np.testing.assert_array_equal(whole, regions["WT"])
 
 
+@pytest.mark.parametrize("names", [["Tumor", "Necrosis"], ["GTV", "CTV"], ["edema", "CTV"]])
+def test_names_that_leave_the_core_open_are_refused(regions, names):
+    with pytest.raises(InputError, match="--core"):
+        masks_of([regions["TC"], regions["ET"]], names)
+
+
+def test_what_is_no_tumor_is_left_out_with_a_word(parts):
+    core, whole, meaning = masks_of([parts["E"], parts["T"], parts["bg"]], ["edema", "enhancing", "brain"])
+    np.testing.assert_array_equal(whole, parts["E"] | parts["T"])
+    assert core.sum() == parts["T"].sum()
+    assert "`brain` was left out" in meaning.warnings[0]
+
+
 def test_channels_that_overlap_in_part_are_refused(parts):
     other = np.roll(parts["T"] | parts["N"], 6, 0)
     with pytest.raises(InputError, match="overlaps") as caught:

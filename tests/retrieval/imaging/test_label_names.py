@@ -67,9 +67,8 @@ def test_a_tumor_beside_its_oedema_is_the_core():
     assert meanings_of({1: "Tumor", 2: "Edema"}, (1, 2), PATH) == {1: Tissue.CORE, 2: Tissue.OEDEMA}
 
 
-def test_a_tumor_with_parts_is_the_whole():
-    found = meanings_of({1: "GTV", 2: "enhancing"}, (1, 2), PATH)
-    assert found == {1: Tissue.WHOLE, 2: Tissue.ENHANCING}
+def test_a_tumor_without_oedema_stays_vague():
+    assert meanings_of({1: "GTV", 2: "necrosis"}, (1, 2), PATH) == {1: Tissue.TUMOR, 2: Tissue.NECROSIS}
 
 
 def test_names_are_found_in_any_case():

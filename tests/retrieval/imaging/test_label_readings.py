@@ -112,6 +112,11 @@ class TestCavity:
         found = read(relabelled(tissues, n=4, t=4, e=2), path=path).reading
         assert (found.convention.name, found.core) == ("brats-2024", ())
 
+    def test_a_name_that_the_labels_contradict_is_doubted(self, tissues):
+        found = read(relabelled(tissues, n=1, t=4, e=2), path=Path("BraTS-GLI-00001-101-seg.nii.gz"))
+        assert found.reading.core == (1, 4)
+        assert "brats-2024" in [rival.convention.name for rival in found.rivals]
+
     def test_no_cavity_is_a_rim_round_necrosis(self, tissues):
         assert read(relabelled(tissues, n=1, t=4, e=2)).rivals == ()
 
