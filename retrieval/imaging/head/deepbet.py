@@ -4,8 +4,8 @@ Only the two files of weights are used. The package itself is never imported: it
 second top-level package that is called `data`. What surrounds the networks (cropping, normalisation, the largest piece)
 follows deepbet 1.0.2 step by step; connected components and holes are those of scipy.
 
-Source: Fisch et al., deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks, Computers in
-Biology and Medicine 179 (2024) 108845; MIT licence.
+Source: Fisch et al., deepbet: Fast brain extraction of T1-weighted MRI using convolutional neural networks, Computers
+in Biology and Medicine 179 (2024) 108845; MIT licence.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ def _brain_probability(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _network_output(name: str, values: torch.Tensor) -> torch.Tensor:
     import torch
 
-    network: Any = torch.jit.load(str(_weight_files()[name]), map_location="cpu").eval()
+    load: Any = torch.jit.load  # torch gives it no types
+    network = load(str(_weight_files()[name]), map_location="cpu").eval()
     with torch.inference_mode():
         output: torch.Tensor = network(values[None, None])[0, 1]
     return output
