@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +16,11 @@ from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
 from ..store.reader import TumorStore
+from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation
-from .imaging.tissue import Tissue
 from .imaging.transforms import SpatialMap, mask_to_atlas
-from .refinement import MATCHES, Patient, Posterior, Refinement, ensemble_of
+from .judgement import Doubt, judge
+from .refinement import MATCHES, Posterior, Refinement, ensemble_of
 
 
 class Stopwatch:
@@ -64,6 +65,7 @@ class Answer:
     """The best match, or what a stage made of it, in the patient, and everything needed to judge it.
 
     Args:
+        patient: who was asked about.
         hits: best matches in atlas space.
         density: float32 on the patient's grid.
         core, whole: the model's masks there, density >= `thresholds`.
@@ -77,11 +79,11 @@ class Answer:
         dice: of the model's masks with the patient's, in patient space; core, whole and their sum as score.
         volumes_ml: of the masks, by space ("patient", "atlas", "model").
         outside_brain_ml: of the patient's whole tumour, what lies outside the atlas's brain.
-        warnings: for the reader of the report.
+        warnings: for the reader of the report; the texts of `doubts` are among them.
+        doubts: why the answer may be wrong.
     """
 
-    segmentation: Segmentation
-    spatial: SpatialMap
+    patient: Patient
     hits: Hits
     density: NDArray[np.float32]
     core: Mask
@@ -97,25 +99,30 @@ class Answer:
     warnings: tuple[str, ...] = field(default=())
     before: Before | None = None
     kept: tuple[int, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The patient's masks."""
+        return self.patient.segmentation
+
+    @property
+    def spatial(self) -> SpatialMap:
+        """Correspondence between patient and atlas."""
+        return self.patient.spatial
 
 
-_MUCH_OUTSIDE = 0.2
 _DEEPEST = 1000  # matches among which growth is looked for
-_WEAK_CORRELATION = 0.35
-_SHRUNK, _SWOLLEN = 0.6, 1.7  # ICBM152 is larger than most brains: 1.36 is ordinary
 
 
 def answer(
     store: TumorStore,
     retriever: Retriever,
-    segmentation: Segmentation,
-    spatial: SpatialMap,
+    patient: Patient,
     *,
     top_k: int = 15,
     distinct: bool = False,
     refinement: Refinement | None = None,
-    pet: NDArray[np.float32] | None = None,
-    tissue: Tissue | None = None,
     watch: Stopwatch | None = None,
 ) -> Answer:
     """Find the tumour in `store` that resembles the patient's most, and bring it to the patient.
@@ -123,13 +130,10 @@ def answer(
     Args:
         store: snapshot that `retriever` searches.
         retriever: a way of searching it.
-        segmentation: the patient's masks.
-        spatial: correspondence between patient and atlas.
+        patient: placed in the store's atlas.
         top_k: matches to list.
         distinct: list no more than the best tumour of each simulation.
         refinement: stage after retrieval.
-        pet: of the patient, for stages that use it; see `Patient`.
-        tissue: likewise.
         watch: times the stages.
 
     Raises:
@@ -137,6 +141,7 @@ def answer(
     """
     watch = watch or Stopwatch()
     check_filled(store)
+    segmentation, spatial = patient.segmentation, patient.spatial
     grid, frame = segmentation.frame, store.frame
     with watch.stage("masks to atlas"):
         core_atlas = mask_to_atlas(spatial, segmentation.core, grid, frame)
@@ -168,20 +173,12 @@ def answer(
         else:
             distinct_hits = _hits_of_known_growth(store, retriever, (core_atlas, whole_atlas), refinement.matches)
             before = Before(density, thresholds, _dices(density, thresholds, segmentation))
-            patient = Patient(segmentation, spatial, pet, tissue)
             refined = refinement(store, distinct_hits, patient, watch.progress("refinement"))
             density, density_atlas, thresholds, posterior = refined
     core, whole = (density >= np.float32(thresholds[name]) for name in ("core", "whole"))
     volumes["model"] = _volumes(core, whole, grid)
-    warnings = (
-        *segmentation.warnings,
-        *_unlike(hits),
-        *_doubts(volumes, outside_ml, spatial.describe().get("correlation")),
-        *posterior.doubts,
-    )
-    return Answer(
-        segmentation,
-        spatial,
+    found = Answer(
+        patient,
         hits,
         density,
         core,
@@ -194,9 +191,12 @@ def answer(
         volumes,
         outside_ml,
         posterior,
-        warnings,
-        before,
+        before=before,
     )
+    with watch.stage("judgement"):
+        doubts = judge(found, store)
+    warnings = (*patient.warnings, *(doubt.text for doubt in doubts), *posterior.doubts)
+    return replace(found, warnings=warnings, doubts=doubts)
 
 
 def _hits_of_known_growth(store: TumorStore, retriever: Retriever, masks: tuple[Mask, Mask], wanted: int) -> Hits:
@@ -251,24 +251,3 @@ def _outside_brain_ml(store: TumorStore, segmentation: Segmentation, spatial: Sp
     brain = spatial.to_patient(store.atlas.brain.astype(np.float32), store.frame, box) >= 0.5
     tumour = segmentation.whole[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     return float(np.count_nonzero(tumour & ~brain)) * segmentation.frame.voxel_ml
-
-
-def _unlike(hits: Hits) -> Iterator[str]:
-    if hits.dice_core[0] + hits.dice_whole[0] == 0:
-        yield "no tumour of the store shares a voxel with this one: the best match means nothing"
-
-
-def _doubts(volumes: dict[str, dict[str, float]], outside_ml: float, correlation: object) -> Iterator[str]:
-    patient, atlas = volumes["patient"]["whole"], volumes["atlas"]["whole"]
-    if outside_ml > _MUCH_OUTSIDE * patient:
-        yield (
-            f"{outside_ml:.1f} of {patient:.1f} ml of the whole tumour fall outside the atlas's brain, where no match "
-            "can be: register with --t1 if there is a T1"
-        )
-    if not _SHRUNK <= atlas / patient <= _SWOLLEN:
-        yield f"the whole tumour has {patient:.1f} ml in the patient and {atlas:.1f} ml in the atlas"
-    if isinstance(correlation, float) and correlation < _WEAK_CORRELATION:
-        yield (
-            f"the registered T1 resembles the atlas weakly (correlation {correlation:.2f}): is it skull-stripped and "
-            "rightly oriented? Look at the outlines"
-        )

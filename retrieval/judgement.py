@@ -78,7 +78,7 @@ def judge(answer: Answer, store: TumorStore) -> tuple[Doubt, ...]:
         *placement_doubts(volumes, answer.outside_brain_ml, answer.spatial.describe().get("correlation")),
         *lesion_doubts({"core": segmentation.core, "whole": segmentation.whole}, model, frame),
         *size_doubts(volumes["atlas"], store),
-        *(() if unlike else score_doubts(answer, store, expectation_of(store))),
+        *(() if unlike and not answer.before else score_doubts(answer, store, expectation_of(store))),
         *coverage_doubts(answer.density, segmentation.whole, answer.whole, frame),
         *shape_doubts(segmentation.whole, answer.whole, frame),
     )
@@ -87,9 +87,7 @@ def judge(answer: Answer, store: TumorStore) -> tuple[Doubt, ...]:
 def overlap_doubts(hits: Hits) -> Iterator[Doubt]:
     """Warn where nothing was found."""
     if hits.dice_core[0] + hits.dice_whole[0] == 0:
-        yield Doubt(
-            "no_overlap", "no tumour of the store shares a voxel with this one: the best match means nothing", {}
-        )
+        yield Doubt("no_overlap", "no tumour of the store shares a voxel with this one: the best match means nothing")
 
 
 def placement_doubts(volumes: Volumes, outside_ml: float, correlation: object) -> Iterator[Doubt]:
@@ -139,26 +137,27 @@ def lesion_doubts(patient: dict[str, Mask], model: dict[str, Mask], frame: Frame
             continue
         largest, second = pieces[:2]
         apart = _gap_mm(largest, second, frame)
-        covered = float(model[name][tuple(second.T)].mean())
+        covered = [float(model[name][tuple(piece.T)].mean()) for piece in (largest, second)]
         volumes = [len(piece) * frame.voxel_ml for piece in (largest, second)]
         yield Doubt(
             "several_lesions",
-            f"the {words} is in {len(pieces)} pieces: the second has {volumes[1]:.1f} ml, {apart:.0f} mm from the "
-            f"largest ({volumes[0]:.1f} ml), and the model covers {covered:.0%} of it. A simulation grows from one "
-            "seed and cannot explain two lesions",
+            f"the {words} is in {len(pieces)} pieces, and a simulation, which grows from one seed, cannot explain two: "
+            f"the model covers {covered[0]:.0%} of the largest ({volumes[0]:.1f} ml) and {covered[1]:.0%} of the "
+            f"second ({volumes[1]:.1f} ml, {apart:.0f} mm away)",
             {
                 "pieces": len(pieces),
                 "largest_ml": volumes[0],
                 "second_ml": volumes[1],
                 "distance_mm": apart,
-                "covered_share": covered,
+                "largest_covered_share": covered[0],
+                "second_covered_share": covered[1],
             },
         )
         return
 
 
 def size_doubts(asked_ml: dict[str, float], store: TumorStore) -> Iterator[Doubt]:
-    """Warn of a tumour that is smaller or larger than those of the store.
+    """Warn of a tumour that is smaller or larger than those of the store; of its core where the whole is not.
 
     Args:
         asked_ml: volumes of the masks that were searched for.
@@ -177,6 +176,7 @@ def size_doubts(asked_ml: dict[str, float], store: TumorStore) -> Iterator[Doubt
             f"{which} has {limit:.1f} ml",
             {"volume_ml": volume, "limit_ml": limit},
         )
+        return
 
 
 def score_doubts(answer: Answer, store: TumorStore, expectation: Expectation | None) -> Iterator[Doubt]:
@@ -249,13 +249,16 @@ def _pieces(mask: Mask, name: str, frame: Frame) -> list[NDArray[np.intp]]:
     """Voxels of each connected piece that counts, corners touching, the largest first."""
     if not mask.any():
         return []
-    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+    inside = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    corner = [axis[0] for axis in inside]
+    box = tuple(slice(axis[0], axis[-1] + 1) for axis in inside)
+    labels, _ = ndimage.label(mask[box], np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:] * frame.voxel_ml
     counts = (sizes >= _PIECE_ML[name]) | (sizes > np.maximum(_PIECE_SHARE * sizes.sum(), _SPECK_ML))
     boxes = ndimage.find_objects(labels)
     found = []
     for n in np.flatnonzero(counts)[np.argsort(-sizes[counts], kind="stable")]:
-        low = [part.start for part in boxes[n]]
+        low = np.add(corner, [part.start for part in boxes[n]])
         found.append(np.argwhere(labels[boxes[n]] == n + 1) + low)
     return found
 

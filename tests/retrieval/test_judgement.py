@@ -63,11 +63,12 @@ def test_a_second_lesion_is_said_with_its_volume_its_distance_and_what_the_model
             "largest_ml": ml(one),
             "second_ml": ml(other),
             "distance_mm": gap,
-            "covered_share": (other & model).sum() / other.sum(),
+            "largest_covered_share": 1.0,
+            "second_covered_share": (other & model).sum() / other.sum(),
         }
     )
-    assert 0.3 < doubt.figures["covered_share"] < 0.7
-    for figure in (f"{ml(one):.1f} ml", f"{ml(other):.1f} ml", f"{gap:.0f} mm"):
+    assert 0.3 < doubt.figures["second_covered_share"] < 0.7
+    for figure in ("100% of the largest", f"{ml(one):.1f} ml", f"{ml(other):.1f} ml", f"{gap:.0f} mm away"):
         assert figure in doubt.text
 
 
@@ -95,7 +96,7 @@ def test_a_second_core_in_one_whole_tumour_is_said_and_in_two_the_whole_alone():
     (doubt,) = lesions(ball((0, 0, 0), 28), core, model=ball((15, 0, 0), 9))
     assert "the core is in 2 pieces" in doubt.text
     assert doubt.figures["second_ml"] == pytest.approx(ml(ball((-15, 0, 0), 6)))
-    assert doubt.figures["covered_share"] == 0
+    assert doubt.figures["second_covered_share"] == 0
     (doubt,) = lesions(core, core)
     assert "the whole tumour is in 2 pieces" in doubt.text
 
@@ -188,6 +189,7 @@ def test_a_core_larger_than_all_is_said(store):
     (doubt,) = size_doubts({"whole": 100.0, "core": 390.0}, store)
     assert doubt.kind == "too_large"
     assert "the core has 390.0 ml" in doubt.text
+    assert len(list(size_doubts({"whole": 900.0, "core": 800.0}, store))) == 1
 
 
 def of_score(score, *, before=None, core=True, volume=50.0):
