@@ -14,6 +14,8 @@ def show(record: dict[str, Any], folder: Path) -> None:
     """Print the answer in a few lines."""
     best = record["matches"][0]
     there = record["patient_space"]
+    for line in record["summary"]:
+        say(line)
     table = Table(box=None, pad_edge=False)
     pushing = any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"])
     names = ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day", *(["γ kPa"] * pushing))
@@ -48,7 +50,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
     )
     for warning in record["warnings"]:
-        errors.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        errors.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 

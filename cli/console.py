@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,14 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Show which stage is running, and how long it has been."""
-    with errors.status("") as status:
+    """Show which stage is running, on a terminal."""
+    if not errors.is_terminal:
+        yield lambda name: None
+        return
+    # a copy of the terminal: what native code would print is kept from the first while it runs
+    terminal = os.dup(sys.stderr.fileno())
+    with (
+        os.fdopen(terminal, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as copy,
+        Console(file=copy, force_terminal=True).status("") as status,
+    ):
         yield lambda name: status.update(f"{name} ...")

@@ -133,7 +133,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         )
     )
     for warning in record["warnings"]:
-        errors.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        errors.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     say(f"written to {folder}: forecast.png, forecast.json, and maps of each day")
 
 

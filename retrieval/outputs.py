@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -142,6 +143,7 @@ def as_record(
         "posterior": _posterior(answer),
         "refinement": _refinement(answer),
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
+        "summary": list(_summary(answer.patient)),
         "understood": answer.segmentation.understood,
         "transform": answer.spatial.describe(),
         "head": _head(answer.patient),
@@ -150,6 +152,19 @@ def as_record(
         "doubts": [doubt.as_record() for doubt in answer.doubts],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+
+
+def _summary(patient: Patient) -> Iterator[str]:
+    """Say in a few lines how the files were read: what a reader should always see."""
+    volumes = patient.segmentation.volumes_ml
+    yield patient.segmentation.summary or f"core {volumes['core']:.1f} ml, whole {volumes['whole']:.1f} ml"
+    if patient.head is not None:
+        yield (
+            f"whole head: the brain was found ({patient.head.method}), {patient.head.removed_ml:,.0f} ml around it "
+            "were removed"
+        )
+    if patient.turn is not None and patient.image is not None:
+        yield f"the world of the files was turned: voxel axes of the image run {patient.image.frame.axis_codes}"
 
 
 def _head(patient: Patient) -> dict[str, object] | None:

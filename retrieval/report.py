@@ -62,13 +62,12 @@ def write_report(
         numbers=_numbers(answer.posterior),
         further={name: _embedded(path) for name, path in further.items()},
         brain=_embedded(brain) if patient.head is not None else None,
-        summary=patient.segmentation.summary,
         core_colour=CORE_COLOUR,
         whole_colour=WHOLE_COLOUR,
         pushing=any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"]),
         total_seconds=sum(record["seconds"].values()),
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _what(record: dict[str, Any]) -> str:

@@ -21,6 +21,9 @@ from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.frame import Frame
+from ...store.image_bytes import first_line
+from ...store.scratch import scratch_folder
+from ...store.stopping import stopping_at_once
 
 Method = Literal["fast", "syn", "affine"]
 """Ways of registering: fast (default), syn (the papers' settings), affine."""
@@ -70,17 +73,38 @@ class AntsMap:
 
     def to_atlas(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
         """See `SpatialMap`."""
-        steps = [self.folder / "warp.nii.gz"] if self._deforms else []
-        return _apply(data, source, target, [*steps, self.folder / "affine.mat"], [False] * (len(steps) + 1))
+        steps = ["warp.nii.gz"] if self._deforms else []
+        return self._apply(data, source, target, [*steps, "affine.mat"], [False] * (len(steps) + 1))
 
     def to_patient(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
         """See `SpatialMap`."""
-        steps = [self.folder / "inverse_warp.nii.gz"] if self._deforms else []
-        return _apply(data, source, target, [self.folder / "affine.mat", *steps], [True, *[False] * len(steps)])
+        steps = ["inverse_warp.nii.gz"] if self._deforms else []
+        return self._apply(data, source, target, ["affine.mat", *steps], [True, *[False] * len(steps)])
 
     def describe(self) -> dict[str, object]:
         """See `SpatialMap`."""
-        return {"kind": "ants"} | asdict(self.record)
+        told = asdict(self.record)
+        del told["made_for"]  # long, and of use to the next query alone
+        return {"kind": "ants"} | told
+
+    def _apply(
+        self, data: NDArray[np.float32], source: Frame, target: Frame, names: list[str], invert: list[bool]
+    ) -> NDArray[np.float32]:
+        import ants
+
+        try:
+            with _within_reach(self.folder) as folder, quietly():
+                warped = ants.apply_transforms(
+                    to_ants(np.zeros(target.shape, np.float32), target),
+                    to_ants(data, source),
+                    transformlist=[str(folder / name) for name in names],
+                    whichtoinvert=invert,
+                    interpolator="linear",
+                )
+        except RuntimeError as error:
+            files = " or ".join(str(self.folder / name) for name in names)
+            raise InputError(f"{files} is damaged ({first_line(error)}): register anew with --t1") from error
+        return np.asarray(warped.numpy(), dtype=np.float32)
 
     @property
     def _deforms(self) -> bool:
@@ -113,7 +137,8 @@ def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
 
 def affine_matrix(found: AntsMap) -> NDArray[np.float64]:
     """Read the affine part as a (4, 4) map from mm of the atlas world to mm of the patient's, RAS+."""
-    return read_affine(found.folder / "affine.mat")
+    with _within_reach(found.folder) as folder:
+        return read_affine(folder / "affine.mat")
 
 
 def read_affine(path: Path) -> NDArray[np.float64]:
@@ -142,7 +167,10 @@ def write_affine(patient_from_atlas: NDArray[np.float64], path: Path) -> None:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep what native code prints, dozens of lines when it fails, from the user's terminal."""
+    """Run native code of ITK: what it prints, dozens of lines when it fails, does not reach the user's terminal.
+
+    It holds the interpreter, so that a signal which ends the command ends it at once.
+    """
     sys.stderr.flush()
     sys.stdout.flush()
     kept = [(number, os.dup(number)) for number in (1, 2)]
@@ -150,7 +178,8 @@ def quietly() -> Iterator[None]:
     try:
         for number, _ in kept:
             os.dup2(nowhere, number)
-        yield
+        with stopping_at_once():
+            yield
     finally:
         for number, copy in kept:
             os.dup2(copy, number)
@@ -186,25 +215,18 @@ def to_ants(data: NDArray[np.float32], frame: Frame) -> Any:
     )
 
 
-def _apply(
-    data: NDArray[np.float32], source: Frame, target: Frame, transforms: list[Path], invert: list[bool]
-) -> NDArray[np.float32]:
-    import ants
-
-    reference = to_ants(np.zeros(target.shape, np.float32), target)
+@contextmanager
+def _within_reach(folder: Path) -> Iterator[Path]:
+    """Give a folder a name that ITK can take: its own, or a link where that is no UTF-8."""
     try:
-        warped = ants.apply_transforms(
-            reference,
-            to_ants(data, source),
-            transformlist=[str(t) for t in transforms],
-            whichtoinvert=invert,
-            interpolator="linear",
-        )
-    except RuntimeError as error:
-        raise InputError(
-            f"{' or '.join(str(t) for t in transforms)} is damaged ({error}): register anew with --t1"
-        ) from error
-    return np.asarray(warped.numpy(), dtype=np.float32)
+        str(folder).encode()
+    except UnicodeEncodeError:
+        with scratch_folder() as scratch:
+            link = scratch / "transform"
+            link.symlink_to(folder.absolute())
+            yield link
+    else:
+        yield folder
 
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world has x to the left and y to the back

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ...store.frame import Frame
 from ...store.nifti import Image
 from .ants_map import Method, load_transform
 from .consistency import check_scan, check_space
+from .head import Stripped, strip
 from .intensities import above_background
 from .pet import load_pet
 from .readers import read_image
@@ -26,9 +27,6 @@ from .segmentation import Labels, Segmentation, from_files
 from .spaces import Space, space_map
 from .tissue import Tissue, load_tissue
 from .transforms import SpatialMap
-
-if TYPE_CHECKING:
-    from .head.strip import Stripped
 
 Strip = Literal["auto", "off", "deepbet", "registration"]
 """Whether and how the skull is removed: if there is one, as well as can be; never; or in one of two ways."""
@@ -210,8 +208,6 @@ class Patient:
         assert self.image is not None
         if how == "off":
             return self
-        from .head.strip import strip
-
         tumour = (self.segmentation.whole, self.segmentation.frame) if self.drawn_on is None else None
         head = strip(self.image, tumour, how, seed=seed, threads=threads)
         found = replace(self, doubts=(*self.doubts, *head.doubts))
@@ -224,8 +220,6 @@ class Patient:
         assert self.image is not None
         scan = self.drawn_on
         if how != "off":
-            from .head.strip import strip
-
             tumour = self.segmentation.whole, self.segmentation.frame
             scan = strip(scan, tumour, how, seed=seed, threads=threads).image
         one, two = above_background(self.image), above_background(scan)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from scipy import ndimage
 from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.nifti import Image
+from ...store.scratch import scratch_folder
 from .ants_map import (
     RECORD_FILE,
     THREADS,
@@ -103,8 +103,8 @@ def register(
     tumour = np.zeros(moving.frame.shape, bool) if segmentation is None else _tumour_on(moving, segmentation)
     data = np.asarray(moving.data, dtype=np.float32)
     poses = _poses_of(moving, atlas, tumour)
-    with tempfile.TemporaryDirectory() as scratch:
-        initial = Path(scratch) / "initial.mat"
+    with scratch_folder() as scratch:
+        initial = scratch / "initial.mat"
         write_affine(poses.best.patient_from_atlas, initial)
         try:
             with quietly():
@@ -180,8 +180,8 @@ def align(
     )
     brain = atlas.frame.world(np.argwhere(atlas.brain)[::_EVERY])
     rough = _rigid(brain @ to_fixed[:3, :3].T + to_fixed[:3, 3], brain @ to_moving[:3, :3].T + to_moving[:3, 3])
-    with tempfile.TemporaryDirectory() as scratch:
-        initial = Path(scratch) / "initial.mat"
+    with scratch_folder() as scratch:
+        initial = scratch / "initial.mat"
         write_affine(rough, initial)
         with quietly():
             result = ants.registration(
