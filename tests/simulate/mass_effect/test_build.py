@@ -30,7 +30,7 @@ def test_each_tumour_is_kept_with_its_mass_effect(built, ellipsoid_atlas):
         assert 0 < parameters.mass_effect < 16000
         run = solver.grow(parameters)
         np.testing.assert_allclose(built.density(tumour), run.full(), atol=1.1 / 4095)
-        own = max((s for s in built.segments if s.first_id <= tumour), key=lambda s: s.first_id)  # a slow build has more
+        own = max((s for s in built.segments if s.first_id <= tumour), key=lambda s: s.first_id)
         kept = built.segment(own).column("least_jacobian")[tumour - own.first_id]
         assert kept == pytest.approx(run.least_jacobian)
     assert built.manifest.model["model"] == "mass-effect 2"
