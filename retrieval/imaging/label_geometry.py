@@ -98,8 +98,7 @@ def _contacts(rows: NDArray[np.uint8], kinds: int, spacing: NDArray[np.float64])
         pairs = low[different].astype(np.intp) * kinds + high[different]
         face = float(np.prod(spacing) / spacing[axis])
         found += face * np.bincount(pairs, minlength=kinds * kinds).reshape(kinds, kinds)
-    both_ways: NDArray[np.float64] = found + found.T
-    return both_ways
+    return np.asarray(found + found.T)
 
 
 def _brightness(labels: LabelMap, t1c: Image) -> dict[int, float]:
@@ -134,11 +133,11 @@ def _sampled(image: Image, frame: Frame, voxels: NDArray[np.int_]) -> NDArray[np
     there = np.rint(image.frame.voxel(frame.world(voxels))).astype(np.int_)
     there = there[((there >= 0) & (there < image.frame.shape)).all(1)]
     values = np.asarray(image.data[tuple(there.T)], np.float64)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _background(image: Image) -> float:
     """Most frequent value at the corners, which no brain reaches."""
-    corners = np.asarray([image.data[at] for at in np.ndindex(2, 2, 2) for at in [tuple(-i for i in at)]], np.float64)
+    corners = np.asarray(image.data[np.ix_(*([0, -1] for _ in range(3)))], np.float64)
     values, counts = np.unique(corners, return_counts=True)
     return float(values[counts.argmax()])
