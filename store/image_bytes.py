@@ -250,4 +250,9 @@ def check_rest(file: IO[bytes], path: Path) -> None:
 def first_line(error: Exception) -> str:
     """Shorten the text of an exception to what fits in a message."""
     lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+    return printable(lines[0], 120) if lines else type(error).__name__
+
+
+def printable(text: str, longest: int = 80) -> str:
+    """Bring text out of a file to one line without control characters, which could do harm on a terminal."""
+    return "".join(c if c.isprintable() else " " for c in text[:longest]).strip()

@@ -57,7 +57,8 @@ def find_format(path: str | Path) -> Format:
     head = first_bytes(path)
     found = _image_format(head)
     if found is None:
-        raise InputError(f"{path} is {_other_format(head)}")
+        header = _header_of_bare_values(path)
+        raise InputError(f"{path} is {_other_format(head)}{header}")
     if found == "zip" and _first_entry(head).endswith(b".npy"):
         raise InputError(f"{path} is a NumPy archive (.npz), which has no agreed place for a grid: write it as NIfTI")
     return found
@@ -102,6 +103,13 @@ def pair_header(path: Path) -> Path:
 
 def _image_format(head: bytes) -> Format | None:
     return next((name for name, fits in _IMAGE_FORMATS if fits(head)), None)
+
+
+def _header_of_bare_values(path: Path) -> str:
+    """Say which file would tell what this one holds, where its name is that of bare values."""
+    ending = re.sub(r"\.gz$", "", path.name.lower()).rpartition(".")[2]
+    header = {"img": ".hdr", "raw": ".mhd or .nhdr", "zraw": ".mhd"}.get(ending)
+    return f" (bare values: its {header} must lie beside it, and be a right one)" if header else ""
 
 
 def _is_bare_dicom(head: bytes) -> bool:

@@ -102,6 +102,13 @@ def test_what_is_no_image_is_called_what_it_is(tmp_path, content, words, name):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("name", "header"), [("a.img", ".hdr"), ("a.img.gz", ".hdr"), ("a.raw", ".mhd or .nhdr")])
+def test_bare_values_are_refused_with_the_header_that_is_missing(tmp_path, name, header):
+    (tmp_path / name).write_bytes(bytes(5000))
+    with pytest.raises(InputError, match=f"bare values: its {header} must lie beside it"):
+        find_format(tmp_path / name)
+
+
 def test_a_zip_archive_is_known(tmp_path):
     with zipfile.ZipFile(tmp_path / "a", "w") as archive:
         archive.writestr("a.dcm", b"x")

@@ -66,6 +66,5 @@ def read_image(path: str | Path) -> Image:
         finite = np.isfinite(data)
         if not finite.any():
             raise InputError(f"{path} holds no number at all (every value is NaN or infinite): write it again")
-        if not finite.all():
-            data = np.where(finite, data, data.dtype.type(np.nan))
+        data[~finite] = np.nan
     return Image(data, volume.frame, volume.path)

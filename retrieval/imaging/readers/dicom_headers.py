@@ -173,7 +173,7 @@ def read_header(path: Path) -> DicomFile:
     Raises:
         InputError: damaged, cut short, or compressed as a whole.
     """
-    pydicom = dicom_module()
+    pydicom = dicom_module(path)
     with image_bytes.reading(path), image_bytes.open_file(path, decompressed=False) as file:
         start = file.read(1 << 14)
         if start.startswith(b"\x1f\x8b") or _DEFLATED in start:
@@ -214,7 +214,7 @@ def write_with_preamble(source: Path, target: Path) -> None:
     Raises:
         InputError: it is damaged.
     """
-    pydicom = dicom_module()
+    pydicom = dicom_module(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -229,7 +229,7 @@ def write_with_preamble(source: Path, target: Path) -> None:
         raise InputError(f"{source} is a damaged DICOM file ({image_bytes.first_line(error)})") from error
 
 
-def dicom_module() -> Any:
+def dicom_module(path: Path) -> Any:
     """Import pydicom, silenced: what it finds odd in a header is either refused here or does no harm.
 
     Raises:
@@ -238,7 +238,7 @@ def dicom_module() -> Any:
     try:
         import pydicom
     except ImportError:
-        raise InputError("DICOM is read with the extra `dicom`: pip install 'gliodex[dicom]'") from None
+        raise InputError(f"{path} is DICOM, which needs the extra dicom: pip install 'gliodex[dicom]'") from None
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom
 
@@ -247,11 +247,13 @@ def _header(path: Path, data: Any) -> DicomFile:
     kind = data.get("SOPClassUID", "")
     return DicomFile(
         path=path,
-        kind=str(getattr(kind, "name", kind)),
+        kind=image_bytes.printable(str(getattr(kind, "name", kind))),
         instance=str(data.get("SOPInstanceUID", "")),
         series=str(data.get("SeriesInstanceUID", "")),
-        description=str(data.get("SeriesDescription", "") or f"series {data.get('SeriesNumber', '?')}"),
-        modality=str(data.get("Modality", "?")),
+        description=image_bytes.printable(
+            str(data.get("SeriesDescription", "") or f"series {data.get('SeriesNumber', '?')}")
+        ),
+        modality=image_bytes.printable(str(data.get("Modality", "?"))),
         image_type=tuple(str(word).upper() for word in data.get("ImageType", None) or ()),
         rows=int(data.get("Rows", 0) or 0),
         columns=int(data.get("Columns", 0) or 0),

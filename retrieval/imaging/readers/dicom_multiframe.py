@@ -29,7 +29,7 @@ def read_multiframe(path: Path, grid: SeriesGrid) -> Volume:
     Raises:
         InputError: damaged, too large, or not where its header puts it.
     """
-    highdicom = highdicom_module()
+    highdicom = highdicom_module(path)
     image_bytes.check_size(path, grid.frame.shape, np.dtype(np.float32), copies=2)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

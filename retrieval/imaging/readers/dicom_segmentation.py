@@ -29,7 +29,7 @@ def read_segmentation(path: Path) -> Volume:
     Raises:
         InputError: damaged, too large, or its frames make no regular grid in the patient.
     """
-    highdicom = highdicom_module()
+    highdicom = highdicom_module(path)
     with image_bytes.reading(path):
         image_bytes.check_size(path, (path.stat().st_size,), np.dtype(np.uint8))
     try:
@@ -42,17 +42,17 @@ def read_segmentation(path: Path) -> Volume:
         raise InputError(f"{path} is a damaged DICOM-SEG ({image_bytes.first_line(error)})") from error
 
 
-def highdicom_module() -> Any:
+def highdicom_module(path: Path) -> Any:
     """Import highdicom, which takes half a second.
 
     Raises:
         InputError: the extra is not installed.
     """
-    dicom_module()
+    dicom_module(path)
     try:
         import highdicom
     except ImportError:
-        raise InputError("This DICOM is read with the extra `dicom`: pip install 'gliodex[dicom]'") from None
+        raise InputError(f"{path} is DICOM, which needs the extra dicom: pip install 'gliodex[dicom]'") from None
     return highdicom
 
 
@@ -65,7 +65,9 @@ def _read(path: Path, found: Any) -> Volume:
     frame = checked_frame(path, shape, LPS_TO_RAS @ np.asarray(geometry.affine, dtype=np.float64))
     fractional = found.segmentation_type.value == "FRACTIONAL"
     image_bytes.check_size(path, (*shape, len(numbers)), np.dtype(np.float32 if fractional else np.uint8), copies=2)
-    names = {number: str(found.get_segment_description(number).segment_label) for number in numbers}
+    names = {
+        number: image_bytes.printable(str(found.get_segment_description(number).segment_label)) for number in numbers
+    }
     labels = None if fractional else _label_map(found)
     if labels is not None:
         return Volume(labels, frame, path, "DICOM-SEG", names)

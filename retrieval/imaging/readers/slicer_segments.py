@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputError
-from ....store.image_bytes import check_size
+from ....store.image_bytes import check_size, printable
 
 _KEY = re.compile(r"Segment(\d{1,6})_(Name|ID|LabelValue|Layer)")
 
@@ -81,7 +81,7 @@ def _segments(path: Path, pairs: Mapping[str, str], layers: int) -> list[_Segmen
             raise InputError(
                 f"{path} gives segment {number} a layer or label that is no integer: save it again"
             ) from None
-        segments.append(_Segment(said.get("Name", said.get("ID", f"segment {number}")), layer, label))
+        segments.append(_Segment(printable(said.get("Name", said.get("ID", f"segment {number}"))), layer, label))
     return segments
 
 

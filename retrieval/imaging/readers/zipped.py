@@ -81,8 +81,9 @@ def _unpack(path: Path, file: IO[bytes], folder: Path) -> None:
     """Write every file under a number of its own, with its ending: no name from the archive becomes a path."""
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_hidden(entry.filename)]
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             _check_entries(path, entries)
+            entries = [entry for entry in entries if not _is_hidden(entry.filename)]
             total = 0
             for number, entry in enumerate(entries):
                 with (
@@ -95,7 +96,7 @@ def _unpack(path: Path, file: IO[bytes], folder: Path) -> None:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
+    return any(part == "__MACOSX" or part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def _ending(name: str) -> str:
@@ -126,10 +127,14 @@ def _copy(path: Path, packed: IO[bytes], unpacked: IO[bytes], total: int, entry:
     done = 0
     while piece := packed.read(_PIECE):
         if not done and piece.startswith(b"PK\x03\x04"):
-            raise InputError(f"{path} holds another zip archive ({entry.filename[:80]}): unpack it and send one series")
+            raise InputError(
+                f"{path} holds another zip archive ({image_bytes.printable(entry.filename)}): send one series unpacked"
+            )
         done += len(piece)
         too_dense = done > _FREE_BYTES and done > MAX_RATIO * max(1, entry.compress_size)
         if too_dense or total + done > image_bytes.MAX_BYTES:
-            raise InputError(f"{path} unpacks to far more than a DICOM series has ({entry.filename[:80]}): refused")
+            raise InputError(
+                f"{path} unpacks to far more than a DICOM series has ({image_bytes.printable(entry.filename)}): refused"
+            )
         unpacked.write(piece)
     return total + done

@@ -292,7 +292,9 @@ def test_a_converter_without_an_end_is_stopped(tmp_path, monkeypatch):
 def test_the_extra_is_named_where_it_is_missing(tmp_path, monkeypatch):
     write_series(tmp_path / "t1", numbers(), oblique())
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(InputError, match=r"pip install 'gliodex\[dicom\]'"):
+    with pytest.raises(
+        InputError, match=r"t1/IM0000 is DICOM, which needs the extra dicom: pip install 'gliodex\[dicom\]'"
+    ):
         read_volume(tmp_path / "t1")
 
 

@@ -63,6 +63,13 @@ def test_older_files_have_one_channel_a_segment(tmp_path):
     assert volume.names == {0: "A", 1: "B"}
 
 
+def test_names_do_no_harm_on_a_terminal(tmp_path):
+    path = save(tmp_path / "a.seg.nrrd", labels(1), segments(("\x1b[2J\tCore " + "x" * 200, 1, 0)))
+    name = read_volume(path).names[1]
+    assert name.startswith("[2J Core xxx")
+    assert len(name) <= 80
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
