@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DamagedStoreError, InputError
+from ...simulate import equal_to_rounding
 from ...store.atlas import Atlas
 from ...store.reader import TumorStore
 from ..devices import require_torch
@@ -117,7 +118,7 @@ class NetworkFile(WeightsFile):
         run = self.record["run"]
         for what, differs in (
             ("on another frame than that", run["frame"] != store.manifest.frame),
-            ("from another growth model than that", run["model"] != store.manifest.model),
+            ("from another growth model than that", not equal_to_rounding(run["model"], store.manifest.model)),
         ):
             if differs:
                 raise InputError(f"{self.path} was trained {what} of {store.path}: train one with `{self.again}`")

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +120,7 @@ def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
     path = folder / RECORD_FILE
     try:
         record = RegistrationRecord(**json.loads(path.read_text()))
+        record = replace(record, doubts=tuple(record.doubts))
         leads_to = record.atlas["digest"]
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{folder} holds no transform: give the `transform` folder of an earlier query") from None

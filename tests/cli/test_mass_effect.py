@@ -70,12 +70,12 @@ class TestBuild:
         assert len(opened) == 2
         assert opened.manifest.model["form"] == form
         assert all(opened.parameters(n).mass_effect > 0 for n in opened.ids.tolist())
-        assert "mass-effect 1" in gliodex("info", store).out
+        assert "mass-effect 2" in gliodex("info", store).out
 
     def test_another_model_is_refused(self, gliodex, pushing_store, refused):
         before = without_lock(pushing_store)
         ran = gliodex("build", pushing_store, "--count", "20", "--model", "fk")
-        refused(ran, pushing_store, before, "mass-effect 1, not with fisher-kolmogorov")
+        refused(ran, pushing_store, before, "mass-effect 2, not with fisher-kolmogorov")
 
     def test_elasticity_without_the_model_is_refused(self, gliodex, tmp_path):
         for model in ((), ("--model", "fk")):
@@ -129,7 +129,7 @@ class TestQuery:
         options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "dice", "--seed", "9")
         ran = gliodex("bench", brain_store, pushing_store, "--out", out, *options)
         assert ran.code == 0, ran.err
-        for path, title in ((brain_store, "fisher-kolmogorov 3, 24"), (pushing_store, "mass-effect 1, 16")):
+        for path, title in ((brain_store, "fisher-kolmogorov 4, 24"), (pushing_store, "mass-effect 2, 16")):
             table = (out / path.name / "table.md").read_text().strip()
             assert f"## {path.name}: {title} tumours\n\n{table}" in ran.out
             assert (out / path.name / "bench.jsonl").is_file()

@@ -68,7 +68,7 @@ def test_of_several_each_has_a_folder_and_all_tables_come_together(two, tmp_path
     assert told == [(f"{name}: asking", 1, 2) for name in names]
     parts = []
     for name, path in zip(names, two, strict=True):
-        parts += [f"## {name}: fisher-kolmogorov 3, 24 tumours", f"table of {path}"]
+        parts += [f"## {name}: fisher-kolmogorov 4, 24 tumours", f"table of {path}"]
     said = f"{dict.fromkeys(names, 24)} {dict(zip(names, (1, 2), strict=True))}"
     assert (tmp_path / "out" / "table.md").read_text() == "\n\n".join([*parts, said]) + "\n"
 

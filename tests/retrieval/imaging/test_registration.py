@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels
 from gliodex.retrieval.imaging.ants_map import affine_matrix, load_transform
-from gliodex.retrieval.imaging.registration import register
+from gliodex.retrieval.imaging.registration import align, register
+from gliodex.retrieval.imaging.reuse import cells_of
 from gliodex.store import Frame, creating
 from gliodex.store.nifti import Image, load_image
 
@@ -137,13 +139,18 @@ def test_the_record_says_how_it_was_made(atlas, patient, registered):
     assert said["seed"] == 1
     assert 0.9 < said["correlation"] <= 1
     assert said["versions"]["antspyx"]
-    assert {"kind": "ants"} | json.loads((folder / "transform.json").read_text()) == said
+    assert said["pose"]["tilt_degrees"] < 20
+    assert said["pose"]["similarity"] > said["pose"]["next_orientation"] + 0.05
+    assert not said["doubts"]
+    kept = json.loads((folder / "transform.json").read_text())
+    assert kept.pop("made_for") == {"tumor_cells": cells_of(patient[1])}
+    assert {"kind": "ants"} | kept == json.loads(json.dumps(said))
 
 
 def test_a_kept_transform_gives_the_identical_result(atlas, patient, registered):
     found, folder = registered
     again = load_transform(folder, atlas)
-    assert again.describe() == found.describe()
+    assert again.record == found.record
     image = spot(atlas.frame, LANDMARKS[1])
     one, two = (m.to_patient(image, atlas.frame, patient[1].frame) for m in (found, again))
     np.testing.assert_array_equal(one, two)
@@ -202,8 +209,37 @@ def test_noise_is_refused(atlas, patient, tmp_path):
 def test_a_head_upside_down_is_refused(atlas, patient, tmp_path):
     t1, _ = patient
     image = Image(np.ascontiguousarray(t1.data[:, :, ::-1]), t1.frame, Path("upside_down.nii.gz"))
-    with pytest.raises(InputError, match="orientation"):
+    with pytest.raises(InputError, match="oriented in another way.*--reorient RPI"):
         register(image, None, atlas, tmp_path / "transform", method="affine")
+
+
+def test_a_wrong_header_is_named_and_the_right_one_taken(atlas, patient, tmp_path):
+    """The axes of an LPS image called RAS: refused with the right codes, and right with them."""
+    t1, _ = patient
+    wrong = np.diag([2.5, 2.5, 2.5, 1.0])
+    image = Image(t1.data, Frame(t1.frame.shape, wrong), Path("t1.nii.gz"))
+    with pytest.raises(InputError, match=r"voxel axes run RAS, but the brain fits as LPS .*--reorient LPS"):
+        register(image, None, atlas, tmp_path / "transform", method="affine")
+    turned = Image(t1.data, image.frame.in_world(image.frame.turn_to("LPS")), Path("t1.nii.gz"))
+    found = register(turned, None, atlas, tmp_path / "transform", method="affine")
+    there = affine_matrix(found)
+    expected = t1.frame.voxel(in_patient(LANDMARKS))
+    voxels = turned.frame.voxel(LANDMARKS @ there[:3, :3].T + there[:3, 3])
+    assert np.linalg.norm((voxels - expected) * 2.5, axis=1).max() < TOLERANCE_MM
+
+
+def test_two_scans_of_a_patient_are_brought_together(atlas, patient):
+    """The same head in another pose and with other contrast, its header knowing nothing of the first."""
+    t1, _ = patient
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", [25, -10, 15], degrees=True).as_matrix()
+    turn[:3, 3] = (30, -20, 45)
+    data = np.where(t1.data > 0, np.sqrt(t1.data), 0).astype(np.float32)
+    other = Image(data, t1.frame.in_world(turn), Path("flair.nii.gz"))
+    found = align(t1, other, atlas)
+    points = in_patient(LANDMARKS)
+    expected = points @ turn[:3, :3].T + turn[:3, 3]
+    assert np.linalg.norm(points @ found[:3, :3].T + found[:3, 3] - expected, axis=1).max() < TOLERANCE_MM
 
 
 def test_another_atlas_is_refused(registered, small_atlas):
