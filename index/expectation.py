@@ -25,12 +25,12 @@ from .derived import Progress
 from .dice import DiceIndex, dice_data
 
 QUERIES = 1200
-"""Tumours that are left out; each is searched for twice."""
+"""Tumours that are left out; each is searched for twice, which takes a core 2.6 ms in 3,000 tumours."""
 
 _SIZES = 40  # equal intervals of log-volume that they are taken from, so that small and large ones are covered
 _NEAREST = 200  # of them that a tumour is compared with: 1 % are two of them
 _FEWEST = 20  # fewer tell nothing
-_AT_ONCE = 3_000  # tumours of a store in which they are found in less than two seconds
+_AT_ONCE = 3_000  # tumours of a store in which that takes less than two seconds on two cores
 _GROWN = 1.1  # as much may a store have grown or shrunk since
 _LAYOUT = "leave one out 1"  # changes whenever the table or the way to it does: older files are then made anew
 

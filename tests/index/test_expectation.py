@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gliodex.errors import DamagedStoreError, OutputError
-from gliodex.index import DiceIndex, Expectation, SimilarSize, build_index, expectation, expectation_of, verify_methods
+from gliodex.index import (
+    DiceIndex,
+    Expectation,
+    SimilarSize,
+    build_index,
+    expectation,
+    expectation_of,
+    prepare,
+    verify_methods,
+)
 from gliodex.index.dice import dice_data
 from gliodex.index.expectation import leave_one_out, refresh_expectation
 from gliodex.store import creating, open_store, writing
@@ -166,6 +175,17 @@ def test_it_is_made_with_the_index_and_kept(path, monkeypatch):
     assert len(calls) == 1
     build_index(store, rebuild=True)
     assert len(calls) == 2
+
+
+def test_it_is_prepared_with_exact_search_and_no_other(path):
+    table = path / "derived" / "leave_one_out" / "table"
+    prepare(open_store(path), "ds64")
+    assert not table.exists()
+    prepare(open_store(path), "dice")
+    before = table.read_bytes()
+    table.write_bytes(b"")
+    prepare(open_store(path), "dice", rebuild=True)
+    assert table.read_bytes() == before
 
 
 def test_it_is_made_anew_where_the_store_has_changed_by_more_than_a_tenth(path, densities, make_tumour, monkeypatch):
