@@ -32,6 +32,7 @@ _MAX_REST = 1 << 26
 """Bytes that may stand before or after the values: extensions, padding, a footer."""
 
 _PIECE = 1 << 22
+_GZIP_HEADER = 1 << 17
 _GZIP = b"\x1f\x8b\x08"
 
 
@@ -62,9 +63,28 @@ def open_file(path: Path, *, decompressed: bool = True) -> IO[bytes]:
         raise InputError(f"{path} is a folder: give a file")
     with reading(path):
         raw = open(path, "rb")  # noqa: SIM115
-        compressed = decompressed and raw.read(len(_GZIP)) == _GZIP
+        start = raw.read(_GZIP_HEADER)
         raw.seek(0)
+        compressed = decompressed and start.startswith(_GZIP)
+        if compressed and not _gzip_header_ends(start):
+            raw.close()
+            raise InputError(f"{path} is damaged: its gzip header does not end, copy it again")
         return cast(IO[bytes], _Gunzipped(raw)) if compressed else raw
+
+
+def _gzip_header_ends(start: bytes) -> bool:
+    """Whether the name and the comment in a gzip header end soon: they are read byte by byte (RFC 1952, 2.3)."""
+    flags, at = start[3:4], 10
+    if not flags:
+        return True
+    if flags[0] & 4:
+        at += 2 + int.from_bytes(start[10:12], "little")
+    for flag in (8, 16):
+        if flags[0] & flag:
+            at = start.find(b"\0", at) + 1
+            if not at:
+                return len(start) < _GZIP_HEADER
+    return True
 
 
 class _Gunzipped(gzip.GzipFile):

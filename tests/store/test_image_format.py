@@ -117,6 +117,15 @@ def test_a_zip_archive_is_known(tmp_path):
         load_image(tmp_path / "a")
 
 
+def test_a_gzip_header_may_hold_a_name_but_not_a_book(tmp_path):
+    start, end = gzip.compress(image())[:3] + b"\x18" + bytes(6), gzip.compress(image())[10:]
+    (tmp_path / "a.nii.gz").write_bytes(start + b"name.nii\0comment\0" + end)
+    assert find_format(tmp_path / "a.nii.gz") == "NIfTI"
+    (tmp_path / "a.nii.gz").write_bytes(start + b"name.nii\0" + b"x" * (1 << 17) + b"\0" + end)
+    with pytest.raises(InputError, match="its gzip header does not end"):
+        find_format(tmp_path / "a.nii.gz")
+
+
 def test_a_compressed_file_that_is_cut_at_once_is_called_so(tmp_path):
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(image())[:40])
     with pytest.raises(InputError, match="is damaged or cut short"):

@@ -23,6 +23,7 @@ _DEPTH = 8
 _DIRECTORY = "Media Storage Directory Storage"
 _ENDINGS = {".dcm", ".dicom", ".ima"}
 _UNDEFINED = 0xFFFFFFFF
+_MAX_FRAGMENTS = 1_000_000
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 
 _TAGS = [
@@ -135,8 +136,15 @@ def dicom_files(folder: Path, depth: int = _DEPTH) -> list[DicomFile]:
     for path, error in others.items():
         if path.suffix.lower() in _ENDINGS or (path.suffix in endings and _is_placeholder(path)):
             raise error
-    found = {header.instance or str(header.path): header for header in headers if header.kind != _DIRECTORY}
+    found = {_identity(header): header for header in headers if header.kind != _DIRECTORY}
     return list(found.values())
+
+
+def _identity(header: DicomFile) -> tuple[str, bytes]:
+    """Name what copies of one object share: not the UID alone, since some anonymisers give one to all slices."""
+    if not header.instance or header.slices is None:
+        return str(header.path), b""
+    return header.instance, header.slices.positions.tobytes()
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -201,9 +209,10 @@ def _pixels_are_complete(file: IO[bytes], header: DicomFile, *, implicit: bool) 
     if length != _UNDEFINED:
         length = int.from_bytes(head[-4:], "big") if head[:2] == b"\x7f\xe0" else length
         return left >= length >= header.rows * header.columns * header.frames * header.bits // 8
-    while len(item := file.read(8)) == 8:
-        if item[:4] == _SEQUENCE_END:
-            return True
+    for _ in range(_MAX_FRAGMENTS):
+        item = file.read(8)
+        if len(item) < 8 or item[:4] == _SEQUENCE_END:
+            return len(item) == 8
         file.seek(int.from_bytes(item[4:], "little"), os.SEEK_CUR)
     return False
 

@@ -171,6 +171,11 @@ def test_echoes_in_one_series_are_refused(tmp_path):
         read_volume(tmp_path)
 
 
+def test_slices_that_an_anonymiser_gave_one_uid_are_all_kept(tmp_path):
+    write_series(tmp_path / "t1", numbers(), oblique(), change=changing("SOPInstanceUID", "1.2.3", None))
+    check(read_volume(tmp_path / "t1"))
+
+
 def test_one_slice_is_no_volume(tmp_path):
     write_series(tmp_path / "t1", numbers()[..., :1], oblique())
     with pytest.raises(InputError, match="holds a single slice"):
