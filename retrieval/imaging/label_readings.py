@@ -197,14 +197,19 @@ def _without_oedema(meanings: Mapping[int, Tissue], geometry: LabelGeometry, usu
 
 
 def _hollows(meanings: Mapping[int, Tissue], geometry: LabelGeometry) -> Verdict:
-    """Test cysts and cavities: neither encloses tumour core, but enhancing tumour may line a cavity.
+    """Test cysts and cavities: neither encloses tumour core, but enhancing tumour may line a cavity or enclose a cyst.
 
     A cavity without enhancing tumour is unusual.
     """
     cysts, cavities = _of(meanings, Tissue.CYST), _of(meanings, Tissue.CAVITY)
     solid = [value for value, tissue in meanings.items() if tissue in CORE_TISSUES and value not in cysts]
     lining = _of(meanings, Tissue.ENHANCING)
-    shares = [geometry.enclosure(value, cyst) for value in solid for cyst in cysts]
+    shares = [
+        geometry.enclosure(value, cyst)
+        for value in solid
+        for cyst in cysts
+        if geometry.enclosure(cyst, value) < _ENCLOSED
+    ]
     shares += [geometry.enclosure(value, cavity) for value in solid if value not in lining for cavity in cavities]
     covered = max(shares, default=0.0)
     if covered >= _ENCLOSED:

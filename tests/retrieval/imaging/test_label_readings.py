@@ -67,6 +67,11 @@ def test_hd_glio_leaves_its_necrosis_unlabelled(tissues):
     assert (found.reading.convention.name, found.reading.core) == ("hd-glio", (2,))
 
 
+def test_a_cyst_within_an_enhancing_rim_is_no_reason_against_a_childs_tumor(tissues):
+    said = refusal(relabelled(tissues, n=3, t=1, e=4))
+    assert "brats-ped (core 1+3 " in said
+
+
 def test_two_labels_that_a_t1c_explains(tissues):
     t1c = t1_after_contrast(tissues, SEG)
     assert read(relabelled(tissues, e=1, t=2), t1c).reading.core == (2,)
