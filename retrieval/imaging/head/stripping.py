@@ -33,7 +33,7 @@ class Stripped:
         image: 0 outside the brain, above 0 inside, where intensities are unchanged or shifted by a constant.
         brain: boolean, on the image's grid; all True where nothing was removed.
         method: deepbet, registration, or none where the image was already of the brain alone.
-        removed_ml: volume of skull, scalp, face and neck (and of air, where it had a signal) that was taken away.
+        removed_ml: volume of the head, without the air around it, less that of the brain.
         evidence: why the image was taken for a whole head or not.
         doubts: what a careful reader should look at.
     """
@@ -76,7 +76,7 @@ def strip(
     if kept is not None and tumour is not None:
         doubts += _outside_doubt(found, image.frame, *tumour)
         found = found | kept
-    removed = float(np.count_nonzero(_shows_signal(image) & ~found)) * image.frame.voxel_ml
+    removed = max(0.0, evidence.volume_ml - float(np.count_nonzero(found)) * image.frame.voxel_ml)
     return Stripped(_brain_alone(image, found), found, used, removed, evidence, (*evidence.doubts, *doubts))
 
 
@@ -133,12 +133,6 @@ def _tumour_on(grid: Frame, tumour: NDArray[np.bool_], frame: Frame) -> NDArray[
     if not touched.any():
         return touched
     return np.asarray(ndimage.distance_transform_edt(~touched, sampling=grid.spacing) <= _TUMOUR_MARGIN_MM)
-
-
-def _shows_signal(image: Image) -> NDArray[np.bool_]:
-    data = np.asarray(image.data, dtype=np.float32)
-    values = np.where(np.isfinite(data), data, 0)
-    return np.asarray(np.isfinite(data) & (values != values.ravel()[0]))
 
 
 def _brain_alone(image: Image, brain: NDArray[np.bool_]) -> Image:
