@@ -59,6 +59,8 @@ def series_grid(path: Path, files: list[DicomFile]) -> SeriesGrid:
             missing or unevenly spaced, or a tilted stack.
     """
     name = f"{path}: the series {files[0].description!r}"
+    if len(files) > 1 and any(file.frames > 1 for file in files):
+        raise InputError(f"{name} consists of {len(files)} files with many frames each: give one of them")
     if any("MOSAIC" in file.image_type for file in files):
         raise InputError(f"{name} is a mosaic of functional or diffusion images: give an anatomical series")
     if any(file.slices is None for file in files):

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ....errors import InputError
+from ....store.image_bytes import printable
 from ....store.image_format import first_bytes
 from ....store.nifti_file import open_nifti
 from .dicom_geometry import SAME_PLACE_MM, SeriesGrid, corners, series_grid
@@ -25,10 +26,11 @@ from .dicom_multiframe import read_multiframe
 from .nifti_volume import read_nifti
 from .volume import Volume
 
-_TIMEOUT_S = 600.0
+_TIMEOUT_S = 300.0
 """dcm2niix takes 0.1 s for 80 slices of 60 x 96, and some seconds for thousands of slices."""
 
-_MEMORY_KB = 8 * 2**20
+_MEMORY_KB = 4 * 2**20
+"""Address space of a converter; the slices themselves have at most 1.5 GiB."""
 
 _WITH_SIMPLEITK = """
 import sys, SimpleITK as sitk
@@ -138,4 +140,4 @@ def _run(command: list[str], folder: Path, text: str = "") -> str:
         return str(error.strerror)
     lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
     told = [line.strip() for line in lines if "error" in line.lower()] or [f"exit {done.returncode}"]
-    return told[-1][:120]
+    return printable(told[-1], 120)

@@ -256,6 +256,16 @@ def test_frames_that_are_missing_are_refused(tmp_path):
         read_volume(tmp_path / "a.dcm")
 
 
+def test_several_files_of_many_frames_are_refused(tmp_path):
+    pytest.importorskip("highdicom", reason="the extra dicom is not installed")
+    write_enhanced(tmp_path / "a.dcm", numbers(), oblique(), range(4))
+    write_enhanced(tmp_path / "b.dcm", numbers(), oblique(), range(4, 8))
+    with pytest.raises(InputError, match="consists of 2 files with many frames"):
+        read_volume(tmp_path)
+    write_enhanced(tmp_path / "b.dcm", numbers(), oblique(), range(4))
+    assert read_volume(tmp_path / "b.dcm").frame.shape.count(4) == 1
+
+
 def test_simpleitk_reads_what_dcm2niix_does_not(tmp_path, monkeypatch):
     pytest.importorskip("SimpleITK", reason="the extra dicom is not installed")
     write_series(tmp_path / "t1", numbers(), oblique())
