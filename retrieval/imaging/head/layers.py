@@ -119,9 +119,13 @@ def profiles(found: Foreground) -> Profiles:
 
 def block_means(data: NDArray[np.generic], factors: list[int]) -> NDArray[np.float32]:
     """Average over blocks of `factors` voxels; a rest at the far ends is dropped, as `Frame.coarsened` does."""
-    cut = data[tuple(slice(0, n // f * f) for n, f in zip(data.shape, factors, strict=True))]
-    split = [size for n, f in zip(cut.shape, factors, strict=True) for size in (n // f, f)]
-    return np.asarray(cut.reshape(split).mean(axis=(1, 3, 5), dtype=np.float32))
+    if data.flags.f_contiguous and not data.flags.c_contiguous:  # as files are read: three times as fast like this
+        return block_means(data.T, factors[::-1]).T
+    means = np.asarray(data[tuple(slice(0, n // f * f) for n, f in zip(data.shape, factors, strict=True))])
+    for axis, factor in enumerate(factors):
+        split = (*means.shape[:axis], means.shape[axis] // factor, factor, *means.shape[axis + 1 :])
+        means = means.reshape(split).mean(axis=axis + 1, dtype=np.float32)
+    return np.asarray(means, dtype=np.float32)
 
 
 def _at_grid(image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32], Frame]:
