@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..index.expectation import Expectation, expectation_of
 from ..index.protocol import Hits, Mask
 from ..store.frame import Frame
 from ..store.reader import TumorStore
+from .imaging.lesions import Lesion, Lesions, lesions
 
 if TYPE_CHECKING:
     from .answer import Answer
@@ -76,7 +76,7 @@ def judge(answer: Answer, store: TumorStore) -> tuple[Doubt, ...]:
     return (
         *unlike,
         *placement_doubts(volumes, answer.outside_brain_ml, answer.spatial.describe().get("correlation")),
-        *lesion_doubts({"core": segmentation.core, "whole": segmentation.whole}, model, frame),
+        *lesion_doubts(lesions(segmentation), model, frame),
         *size_doubts(volumes["atlas"], store),
         *(() if unlike and not answer.before else score_doubts(answer, store, expectation_of(store))),
         *coverage_doubts(answer.density, segmentation.whole, answer.whole, frame),
@@ -121,24 +121,24 @@ def placement_doubts(volumes: Volumes, outside_ml: float, correlation: object) -
         )
 
 
-def lesion_doubts(patient: dict[str, Mask], model: dict[str, Mask], frame: Frame) -> Iterator[Doubt]:
+def lesion_doubts(found: Lesions, model: dict[str, Mask], frame: Frame) -> Iterator[Doubt]:
     """Warn of a second lesion, which a simulation cannot have: it grows from one seed.
 
     A second piece of the core is looked for where the whole tumour is in one.
 
     Args:
-        patient: masks by name.
-        model: likewise.
-        frame: of all.
+        found: the patient's.
+        model: masks by name.
+        frame: of both.
     """
     for name, words in (("whole", "whole tumour"), ("core", "core")):
-        pieces = _pieces(patient[name], name, frame)
+        pieces = _that_count(getattr(found, name), name)
         if len(pieces) < 2:
             continue
         largest, second = pieces[:2]
         apart = _gap_mm(largest, second, frame)
-        covered = [float(model[name][tuple(piece.T)].mean()) for piece in (largest, second)]
-        volumes = [len(piece) * frame.voxel_ml for piece in (largest, second)]
+        covered = [float(model[name][piece.box][piece.voxels].mean()) for piece in (largest, second)]
+        volumes = [piece.volume_ml for piece in (largest, second)]
         yield Doubt(
             "several_lesions",
             f"the {words} is in {len(pieces)} pieces, and a simulation, which grows from one seed, cannot explain two: "
@@ -245,26 +245,17 @@ def shape_doubts(whole: Mask, model: Mask, frame: Frame) -> Iterator[Doubt]:
         )
 
 
-def _pieces(mask: Mask, name: str, frame: Frame) -> list[NDArray[np.intp]]:
-    """Voxels of each connected piece that counts, corners touching, the largest first."""
-    if not mask.any():
-        return []
-    inside = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    corner = [axis[0] for axis in inside]
-    box = tuple(slice(axis[0], axis[-1] + 1) for axis in inside)
-    labels, _ = ndimage.label(mask[box], np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel())[1:] * frame.voxel_ml
-    counts = (sizes >= _PIECE_ML[name]) | (sizes > np.maximum(_PIECE_SHARE * sizes.sum(), _SPECK_ML))
-    boxes = ndimage.find_objects(labels)
-    found = []
-    for n in np.flatnonzero(counts)[np.argsort(-sizes[counts], kind="stable")]:
-        low = np.add(corner, [part.start for part in boxes[n]])
-        found.append(np.argwhere(labels[boxes[n]] == n + 1) + low)
-    return found
+def _that_count(pieces: tuple[Lesion, ...], name: str) -> list[Lesion]:
+    """Leave out specks of an outline."""
+    total = sum(piece.volume_ml for piece in pieces)
+    least = min(_PIECE_ML[name], max(_PIECE_SHARE * total, _SPECK_ML))
+    return [piece for piece in pieces if piece.volume_ml >= least]
 
 
-def _gap_mm(one: NDArray[np.intp], other: NDArray[np.intp], frame: Frame) -> float:
-    return float(cKDTree(frame.world(one)).query(frame.world(other))[0].min())
+def _gap_mm(one: Lesion, other: Lesion, frame: Frame) -> float:
+    """Smallest distance between two pieces."""
+    points = [frame.world(np.argwhere(piece.voxels) + [side.start for side in piece.box]) for piece in (one, other)]
+    return float(cKDTree(points[0]).query(points[1])[0].min())
 
 
 def _stored_ml(store: TumorStore, name: str) -> NDArray[np.float64]:

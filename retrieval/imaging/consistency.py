@@ -35,13 +35,14 @@ def check_scan(segmentation: Segmentation, brain: Image) -> tuple[str, ...]:
     by_voxel = _share_beside(segmentation, brain, segmentation.frame) if apart > _APART_MM else by_world
     name = brain.path.name
     if by_world > _BESIDE:
+        lying = by_voxel < _PARTLY_BESIDE
         raise InputError(
-            f"{by_world:.0%} of the tumour lies beside the brain of {brain.path} in world space"
+            f"{by_world:.0%} of the tumour lies beside the brain of {brain.path} in world space: give the scan that "
+            "the segmentation was drawn on, or name that with --seg-on"
             + (
-                f"; voxel by voxel {1 - by_voxel:.0%} lie inside, so one of the two headers is wrong: give both files "
-                "the affine of the right one"
-                if by_voxel < _PARTLY_BESIDE
-                else ": give the scan that the segmentation was drawn on, or name that with --seg-on"
+                f"; or, as {1 - by_voxel:.0%} lie inside voxel by voxel, repair the header that is wrong"
+                if lying
+                else ""
             )
         )
     doubts = []

@@ -32,7 +32,6 @@ class Segmentation:
         understood: how the files were read, for the report, as JSON has it.
         warnings: what a careful reader should know.
         summary: one line of what the labels were read as, with the volumes of both masks.
-        written_on: grid that the files have, where `frame` is another since the patient was turned.
     """
 
     core: Mask
@@ -41,7 +40,6 @@ class Segmentation:
     understood: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     summary: str = ""
-    written_on: Frame | None = None
 
     @property
     def source(self) -> str:

@@ -104,11 +104,10 @@ def test_an_uncompressed_file_cut_short_is_refused(ask, small_seg, tmp_path, out
     query_refused(ask(seg=bad), out, bad)
 
 
-def test_another_format_is_refused(ask, small_seg, tmp_path, out):
-    image = nib.load(small_seg)
-    bad = tmp_path / "bad.mgz"
-    nib.save(nib.MGHImage(np.asarray(image.dataobj), image.affine), bad)
-    query_refused(ask(seg=bad), out, bad, "NIfTI")
+def test_another_format_is_refused(ask, tmp_path, out):
+    bad = tmp_path / "bad.npy"
+    np.save(bad, np.zeros((4, 4, 4), np.uint8))
+    query_refused(ask(seg=bad), out, bad, "NumPy")
 
 
 def test_disagreeing_orientations_are_refused(ask, small_seg, tmp_path, out):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gliodex.index import DiceIndex, Expectation, Hits, build_index
 from gliodex.retrieval import AffineMap, Segmentation, answer
+from gliodex.retrieval.imaging.lesions import lesions
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.judgement import (
     Doubt,
@@ -44,16 +45,16 @@ def kinds(doubts):
     return [doubt.kind for doubt in doubts]
 
 
-def lesions(whole, core=None, model=None, frame=FRAME):
+def doubts_of(whole, core=None, model=None, frame=FRAME):
     nothing = np.zeros_like(whole)
     core, model = (nothing if mask is None else mask for mask in (core, model))
-    return list(lesion_doubts({"core": core, "whole": whole}, {"core": model, "whole": model}, frame))
+    return list(lesion_doubts(lesions(Segmentation(core, whole, frame)), {"core": model, "whole": model}, frame))
 
 
 def test_a_second_lesion_is_said_with_its_volume_its_distance_and_what_the_model_covers():
     one, other = ball((-20, 0, 0), 14), ball((22, 0, 0), 9)
     model = one | (other & (points_of(FRAME.shape, FRAME.affine)[..., 1] > FRAME.world((0, 19.5, 0))[1]))
-    (doubt,) = lesions(one | other, model=model)
+    (doubt,) = doubts_of(one | other, model=model)
     assert doubt.kind == "several_lesions"
     points = [points_of(FRAME.shape, FRAME.affine)[mask] for mask in (one, other)]
     gap = np.linalg.norm(points[0][:, None] - points[1][None], axis=-1).min()
@@ -77,7 +78,7 @@ def test_a_second_lesion_is_said_with_its_volume_its_distance_and_what_the_model
     [(4, 0), (6.8, 1), (8, 1)],  # 0.3, 1.3 and 2.1 ml beside 48 ml
 )
 def test_a_speck_is_no_lesion(radius, said):
-    assert len(lesions(ball((-15, 0, 0), 22) | ball((25, 0, 0), radius))) == said
+    assert len(doubts_of(ball((-15, 0, 0), 22) | ball((25, 0, 0), radius))) == said
 
 
 def test_of_a_small_tumour_a_small_piece_counts():
@@ -85,30 +86,30 @@ def test_of_a_small_tumour_a_small_piece_counts():
     piece = ball((10, 0, 0), 4)
     assert 0.1 < ml(piece) < 1
     assert ml(piece) > 0.05 * ml(small | piece)
-    assert kinds(lesions(small | piece)) == ["several_lesions"]
+    assert kinds(doubts_of(small | piece)) == ["several_lesions"]
     speck = np.zeros_like(small)
     speck[5, 5, 5] = True
-    assert lesions(ball((-20, 0, 0), 2) | speck) == []
+    assert doubts_of(ball((-20, 0, 0), 2) | speck) == []
 
 
 def test_a_second_core_in_one_whole_tumour_is_said_and_in_two_the_whole_alone():
     core = ball((-15, 0, 0), 6) | ball((15, 0, 0), 7)
-    (doubt,) = lesions(ball((0, 0, 0), 28), core, model=ball((15, 0, 0), 9))
+    (doubt,) = doubts_of(ball((0, 0, 0), 28), core, model=ball((15, 0, 0), 9))
     assert "the core is in 2 pieces" in doubt.text
     assert doubt.figures["second_ml"] == pytest.approx(ml(ball((-15, 0, 0), 6)))
     assert doubt.figures["second_covered_share"] == 0
-    (doubt,) = lesions(core, core)
+    (doubt,) = doubts_of(core, core)
     assert "the whole tumour is in 2 pieces" in doubt.text
 
 
 def test_corners_that_touch_are_one_piece():
     whole = np.zeros(FRAME.shape, bool)
     whole[10:20, 10:20, 10:20] = whole[20:30, 20:30, 20:30] = True
-    assert lesions(whole) == []
+    assert doubts_of(whole) == []
 
 
 def test_three_pieces_are_counted():
-    (doubt,) = lesions(ball((-30, 0, 0), 8) | ball((0, 0, 0), 9) | ball((30, 0, 0), 10))
+    (doubt,) = doubts_of(ball((-30, 0, 0), 8) | ball((0, 0, 0), 9) | ball((30, 0, 0), 10))
     assert doubt.figures["pieces"] == 3
     assert doubt.figures["second_ml"] == pytest.approx(ml(ball((0, 0, 0), 9)))
 
@@ -117,7 +118,7 @@ def test_three_pieces_are_counted():
 @given(st.permutations([0, 1, 2]), st.tuples(*[st.sampled_from([1, -1])] * 3))
 def test_lesions_are_the_same_however_the_voxels_are_counted(order, signs):
     one, other = ball((-20, 4, 0), 12), ball((20, -6, 3), 9)
-    (expected,) = lesions(one | other, model=other)
+    (expected,) = doubts_of(one | other, model=other)
     affine = FRAME.affine.copy()
     affine[:3, :3] = FRAME.affine[:3, order] * signs
     start = [FRAME.shape[axis] - 1 if sign < 0 else 0 for axis, sign in zip(order, signs, strict=True)]
@@ -127,7 +128,7 @@ def test_lesions_are_the_same_however_the_voxels_are_counted(order, signs):
         return mask.transpose(order)[tuple(slice(None, None, sign) for sign in signs)]
 
     frame = Frame(turned(one).shape, affine)
-    (doubt,) = lesions(turned(one | other), model=turned(other), frame=frame)
+    (doubt,) = doubts_of(turned(one | other), model=turned(other), frame=frame)
     assert doubt.figures == pytest.approx(expected.figures)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +19,7 @@ from ....errors import InputError
 from ....store.image_bytes import printable
 from ....store.image_format import first_bytes
 from ....store.nifti_file import open_nifti
+from ....store.scratch import scratch_folder
 from .dicom_geometry import SAME_PLACE_MM, SeriesGrid, corners, series_grid
 from .dicom_headers import DicomFile, write_with_preamble
 from .dicom_multiframe import read_multiframe
@@ -56,8 +56,7 @@ def read_series(path: Path, files: list[DicomFile]) -> Volume:
     grid = series_grid(path, files)
     if len(files) == 1:
         return replace(read_multiframe(files[0].path, grid), path=path)
-    with tempfile.TemporaryDirectory(prefix="gliodex-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         links = _link(grid.files, folder / "dicom")
         said = []
         for convert in (_dcm2niix, _simpleitk):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import tempfile
 import zipfile
 import zlib
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import IO
 from ....errors import InputError
 from ....store import image_bytes
 from ....store.image_format import find_format
+from ....store.scratch import scratch_folder
 from .dicom import read_dicom
 from .volume import Volume
 
@@ -39,8 +39,7 @@ def read_zip(path: Path) -> Volume:
         InputError: damaged, encrypted, beyond a limit, with names that leave its folder, with an archive inside, or
             without exactly one image in DICOM.
     """
-    with tempfile.TemporaryDirectory(prefix="gliodex-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         with image_bytes.reading(path), _BoundedReads(path) as file:
             _unpack(path, file, folder)
         if not any(_is_dicom(unpacked) for unpacked in folder.iterdir()):

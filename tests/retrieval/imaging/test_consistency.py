@@ -54,7 +54,7 @@ def test_grids_of_one_shape_in_two_places_are_doubted():
 
 
 def test_a_tumour_beside_the_brain_is_refused_and_the_header_named():
-    with pytest.raises(InputError, match=r"100% of the tumour lies beside the brain of t1\.nii\.gz.*headers is wrong"):
+    with pytest.raises(InputError, match=r"100% of the tumour lies beside the brain of t1\.nii\.gz.*repair the header"):
         check_scan(tumour(), Image(HEAD.data, shifted(FRAME, (110, 0, 0)), HEAD.path))
     with pytest.raises(InputError, match="--seg-on"):
         check_scan(tumour((3, 5, 5), radius=3), HEAD)

@@ -209,7 +209,7 @@ def test_noise_is_refused(atlas, patient, tmp_path):
 def test_a_head_upside_down_is_refused(atlas, patient, tmp_path):
     t1, _ = patient
     image = Image(np.ascontiguousarray(t1.data[:, :, ::-1]), t1.frame, Path("upside_down.nii.gz"))
-    with pytest.raises(InputError, match="oriented in another way.*--reorient RPI"):
+    with pytest.raises(InputError, match=r"oriented in another way.*--reorient RPI"):
         register(image, None, atlas, tmp_path / "transform", method="affine")
 
 
