@@ -47,6 +47,7 @@ def make_app(context: Context, token: str | None = None, hosts: tuple[str, ...] 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         following = asyncio.create_task(_follow(context))
+        await asyncio.to_thread(context.reading.start)
         yield
         following.cancel()
         context.close()

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
@@ -109,22 +111,28 @@ class Client:
         white: str | Path | None = None,
         grey: str | Path | None = None,
         pet: str | Path | None = None,
+        seg_on: str | Path | None = None,
         announce: Callable[[str], None] = lambda stage: None,
         **options: Any,
     ) -> RemoteAnswer:
         """Ask about a patient, and wait for the answer.
 
+        Each file may be NIfTI, NRRD (.seg.nrrd, too), MetaImage (.mha), MGH, one file of DICOM, a zip archive of a
+        DICOM series, or the folder of one, which is sent as such an archive.
+
         Args:
-            seg: label map, or give both masks.
-            t1: MRI to register.
-            t1c: MRI with contrast, if there is no T1.
+            seg: segmentation, or give both masks.
+            t1: MRI to register, of the brain or of the whole head; its header says which side is left.
+            t1c: MRI with contrast: registered where there is no T1; tells labels apart by brightness.
             core_mask: separate mask of the core.
             whole_mask: of the whole.
             white: map of the patient's own white matter.
             grey: of grey matter, with it.
             pet: FET-PET.
+            seg_on: scan that `seg` was drawn on, if not the T1.
             announce: told of each stage as it begins.
-            options: those of `gliodex query`, with _ for -; and store, a name.
+            options: those of `gliodex query`, with _ for -, such as labels="brats", strip="off", n4=True or
+                reorient="LPS"; and store, a name.
 
         Raises:
             ServiceError: it was refused, or failed; `problem` names the field.
@@ -138,6 +146,7 @@ class Client:
             "white": white,
             "grey": grey,
             "pet": pet,
+            "seg_on": seg_on,
         }
         body, kind = _multipart({name: str(value) for name, value in options.items() if value is not None}, files)
         told = json.loads(self._ask("POST", "/v1/queries", body, {"content-type": kind}))
@@ -218,7 +227,7 @@ class RemoteAnswer:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The content of matches.json."""
+        """The content of matches.json: `summary` tells how the files were read, `warnings` what speaks against it."""
         found: dict[str, Any] = json.loads(self._client.fetch(f"/v1/queries/{self.id}/result"))
         return found
 
@@ -250,9 +259,9 @@ def _multipart(fields: Mapping[str, str], files: Files) -> tuple[bytes, str]:
         if path is None:
             continue
         try:
-            content = Path(path).read_bytes()
+            content = _zipped(Path(path)) if Path(path).is_dir() else Path(path).read_bytes()
         except OSError as error:
-            told = f"{path} cannot be read ({error.strerror}): give a NIfTI file"
+            told = f"{path} cannot be read ({error.strerror}): give an image file, or the folder of a DICOM series"
             raise ServiceError({"title": "no such file", "detail": told, "field": name}) from error
         head = (
             f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="{name}"\r\n'
@@ -260,6 +269,16 @@ def _multipart(fields: Mapping[str, str], files: Files) -> tuple[bytes, str]:
         )
         parts += [head.encode(), content, b"\r\n"]
     return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+def _zipped(folder: Path) -> bytes:
+    """Pack the files of a folder, under numbers for names."""
+    packed = io.BytesIO()
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for number, path in enumerate(files):
+            archive.writestr(f"{number:06d}{path.suffix}", path.read_bytes())
+    return packed.getvalue()
 
 
 def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:

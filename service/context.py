@@ -14,6 +14,7 @@ from .counters import Counters
 from .jobs import Jobs
 from .problems import RefusedError
 from .queue import Queue
+from .reading import Reading
 from .settings import ServiceSettings
 from .shelf import Shelf
 
@@ -36,6 +37,7 @@ class Context:
         counters: of what it does.
 
     Attributes:
+        reading: of what clients send.
         stopping: answers that wait for something are to end.
     """
 
@@ -44,6 +46,7 @@ class Context:
     jobs: Jobs
     queue: Queue
     counters: Counters = field(default_factory=Counters)
+    reading: Reading = field(init=False)
     stopping: bool = field(default=False, init=False)
 
     @classmethod
@@ -56,6 +59,7 @@ class Context:
         return cls(settings, Shelf(settings.stores), Jobs(settings.folder), Queue(settings))
 
     def __post_init__(self) -> None:
+        self.reading = Reading(self.settings.limits)
         self._searches = ThreadPoolExecutor(available_cores(), "search")
         self._images = ThreadPoolExecutor(1, "image")  # each may take much memory
         self._under_way = 0
@@ -114,6 +118,7 @@ class Context:
         return count
 
     def close(self) -> None:
-        """End its threads."""
+        """End its threads and its process."""
+        self.reading.close()
         for pool in (self._searches, self._images):
             pool.shutdown(cancel_futures=True)

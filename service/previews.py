@@ -1,4 +1,4 @@
-"""What was understood of a segmentation, before anything is asked of it: labels, volumes, orientation, a picture."""
+"""What was understood of a patient's files, before anything is asked of them: labels, volumes, grid, a picture."""
 
 from __future__ import annotations
 
@@ -10,28 +10,37 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from ..retrieval.imaging.patient import Patient
 from ..retrieval.imaging.segmentation import Segmentation
 
 _SIDE = 160
 
 
-def preview_of(given: Segmentation) -> dict[str, Any]:
+def preview_of(patient: Patient) -> dict[str, Any]:
     """Say how a segmentation was read.
 
     Returns:
-        Labels with their voxels, volumes in ml, the orientation of the grid's axes, voxel sizes in mm, the grid's
-        shape, warnings, and a PNG of three planes through the tumour, base64.
+        What the labels mean and how that is known, volumes in ml, the orientation of the grid's axes, voxel sizes in
+        mm, the grid's shape, warnings, and a PNG of three planes through the tumour, base64.
     """
+    given = patient.segmentation
     frame, understood = given.frame, given.understood
     return {
+        "summary": [given.summary],
+        "format": understood.get("format", ""),
+        "reading": understood.get("reading", ""),
+        "convention": understood.get("convention"),
+        "source": understood.get("source"),
         "labels": understood.get("labels", {}),
+        "names": understood.get("names", {}),
+        "meanings": understood.get("meanings", {}),
         "core_labels": understood.get("core_labels", []),
         "whole_labels": understood.get("whole_labels", []),
         "volumes_ml": {name: round(ml, 2) for name, ml in given.volumes_ml.items()},
-        "orientation": "".join(nib.aff2axcodes(frame.affine)),
+        "orientation": frame.axis_codes,
         "spacing_mm": [round(float(h), 3) for h in frame.spacing],
         "shape": list(frame.shape),
-        "warnings": list(given.warnings),
+        "warnings": list(patient.warnings),
         "thumbnail_png": base64.b64encode(_thumbnail(given)).decode(),
     }
 

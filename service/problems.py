@@ -71,12 +71,21 @@ def problem_of(
             detail = detail.replace(str(path), field)
     for name, place in (stores or {}).items():
         detail = detail.replace(place, name)
-    detail = re.sub(r"--([a-z0-9][a-z0-9-]*)", lambda option: field_of(option.group(1)), detail)
-    if not named and (option := re.search(r"--([a-z0-9][a-z0-9-]*)", str(error))):
+    if named in {"", "segmentation"} and (said := _LABELS.search(detail) or _MASKS.search(detail)):
+        named = said.group(1)
+    elif not named and (option := _OPTION.search(str(error))):
         named = field_of(option.group(1))
+    detail = _OPTION.sub(lambda option: field_of(option.group(1)), detail)
+    detail = detail.replace("give the folder", "send a zip archive of the folder")
     status, title = _kind(error)
     detail = re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+[\w.@+-]*", "a file of the service", detail)
     return Problem(title, status, detail, named, *_parts(detail))
+
+
+_OPTION = re.compile(r"--([a-z0-9][a-z0-9-]*)")
+_LABELS = re.compile(r"--(labels)(?![\w-])")
+_MASKS = re.compile(r"(?:say|use|with) [^:]*?--(core|whole)(?![\w-])")
+"""Where nothing is wrong with a segmentation, and what it means is to be said."""
 
 
 def field_of(option: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import GliodexError, InputError
 from ..index import what_is_missing
-from ..retrieval.imaging.segmentation import Segmentation, from_files
+from ..retrieval.imaging.conventions import CONVENTIONS
 from ..retrieval.request import check_options
 from .asking import FILES, Options, QueryForm, request_of
 from .context import Context
 from .jobs import ENDED, Job, State
-from .previews import preview_of
 from .problems import RefusedError, problem_of, unusable
-from .uploads import save_upload, suffix_of
+from .uploads import LABELLED, save_upload
 
 _POLL_S, _KEEP_ALIVE_S = 0.2, 15.0
 _MEDIA = {".json": "application/json", ".html": "text/html", ".png": "image/png", ".gz": "application/gzip"}
@@ -69,15 +67,31 @@ class Progress(BaseModel):
 class Preview(BaseModel):
     """What was understood of a segmentation."""
 
+    summary: list[str] = Field(description="How the labels were read, with the volumes of both masks.")
+    format: str = Field(description="Format of the segmentation's file; empty of two masks.")
+    reading: str = Field(description="What the labels were read as, and how that is known; empty of two masks.")
+    convention: str | None = Field(description="Name of the convention of the labels, if it is one.")
+    source: str | None = Field(description="Where that convention is laid down.")
     labels: dict[str, int] = Field(description="Voxels of each label.")
+    names: dict[str, str] = Field(description="What the file calls its labels.")
+    meanings: dict[str, str] = Field(description="Tissue that each label marks, as far as that is known.")
     core_labels: list[int]
     whole_labels: list[int]
     volumes_ml: dict[str, float]
-    orientation: str
+    orientation: str = Field(description="Directions of the voxel axes by the header, which cannot be checked.")
     spacing_mm: list[float]
     shape: list[int]
     warnings: list[str]
     thumbnail_png: str = Field(description="Three planes through the tumour, base64.")
+
+
+class ConventionFacts(BaseModel):
+    """What the numbers of a label map mean."""
+
+    name: str = Field(description="As the option `labels` takes it.")
+    title: str
+    meanings: dict[str, str] = Field(description="Tissue of each label.")
+    source: str = Field(description="Where it is laid down.")
 
 
 def query_routes(context: Context) -> APIRouter:
@@ -86,10 +100,22 @@ def query_routes(context: Context) -> APIRouter:
 
     @router.post("/previews", dependencies=[Depends(_a_form)])
     async def preview(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Preview:
-        """Say what is understood of a segmentation; nothing is kept."""
+        """Say what is understood of a segmentation; nothing is kept. A T1c sent with it tells labels apart."""
         with context.jobs.scratch() as folder:
-            given = await context.look(_taken, context, form, folder, None)
-            return Preview(**await context.look(preview_of, given))
+            return Preview(**(await context.look(_taken, context, form, folder, None))["preview"])
+
+    @router.get("/conventions")
+    def conventions() -> list[ConventionFacts]:
+        """Tell the conventions of labels that are known."""
+        return [
+            ConventionFacts(
+                name=known.name,
+                title=known.title,
+                meanings={str(value): str(tissue) for value, tissue in known.meanings.items()},
+                source=known.source,
+            )
+            for known in CONVENTIONS.values()
+        ]
 
     @router.post("/queries", status_code=202, dependencies=[Depends(_a_form)])
     async def ask(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Response:
@@ -162,41 +188,39 @@ def progress_of(job: Job, state: State) -> Progress:
     return Progress(id=job.name, **record, files=files)
 
 
-def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> Segmentation:
-    """Keep the files of a form, and read what can be read before the work.
+def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> dict[str, Any]:
+    """Keep the files of a form, and read them before the work.
+
+    Returns:
+        As `Reading.read`.
 
     Raises:
         RefusedError, GliodexError: something cannot be used.
     """
-    files: dict[str, str] = {}
-    for field in FILES:
-        upload: UploadFile | None = getattr(form, field)
-        if upload is None:
-            continue
-        head = upload.file.read(2)
-        upload.file.seek(0)
-        files[field] = field + suffix_of(head)
-        save_upload(upload.file, field, folder / files[field], context.settings.limits)
-    asked = {"options": form.model_dump(include=set(Options.model_fields), exclude_unset=True), "files": files}
-    with _told_of(files, folder):
-        request = request_of(asked, folder, "", folder)
-        if job is not None:
-            check_options(request)
-            job.ask(asked)
-        elif request.seg is None and request.core_mask is None and request.whole_mask is None:
-            raise unusable("segmentation is missing: send a label map, or two masks", "segmentation")
-        return from_files(request.seg, (request.core_mask, request.whole_mask), request.core, request.whole)
+    uploads = {field: upload for field in FILES if (upload := getattr(form, field)) is not None}
+    options = form.model_dump(include=set(Options.model_fields), exclude_unset=True)
+    if job is not None:
+        _check(options, uploads, folder)
+    elif not any(field in uploads for field in LABELLED):
+        raise unusable("segmentation is missing: send a label map, or two masks", "segmentation")
+    for field, upload in uploads.items():
+        save_upload(upload.file, field, folder)
+    found = context.reading.read(options, list(uploads), folder, preview=job is None)
+    if job is not None:
+        job.ask({"options": options, "files": found["files"]})
+    return found
 
 
-@contextmanager
-def _told_of(files: dict[str, str], folder: Path) -> Iterator[None]:
-    """Name fields in what is said of their files."""
+def _check(options: dict[str, Any], uploads: dict[str, UploadFile], folder: Path) -> None:
+    """Refuse options that do not go together before a file is read."""
     try:
-        yield
+        check_options(
+            request_of({"options": options, "files": {field: field for field in uploads}}, folder, "", folder)
+        )
     except RefusedError:
         raise
     except GliodexError as error:
-        problem = problem_of(error, {field: folder / name for field, name in files.items()})
+        problem = problem_of(error)
         raise RefusedError(problem.status, problem.title, problem.detail, problem.field) from error
 
 

@@ -17,8 +17,9 @@ class Limits:
 
     Args:
         upload_bytes: of one request.
-        unpacked_bytes: of one file, once it is unpacked.
-        voxels: of one image.
+        voxels: of one image, all channels counted.
+        reading_bytes: memory of the process that reads what is sent.
+        reading_s: how long the files of one request may take to read.
         waiting: jobs in the queue.
         job_s: of one job.
         kept_s: how long uploads and results are kept after a job has ended.
@@ -28,8 +29,9 @@ class Limits:
     """
 
     upload_bytes: int = 256 * MIB
-    unpacked_bytes: int = 1024 * MIB
-    voxels: int = 1 << 26
+    voxels: int = 1 << 27
+    reading_bytes: int = 4096 * MIB
+    reading_s: float = 120.0
     waiting: int = 32
     job_s: float = 3600.0
     kept_s: float = 7 * 24 * 3600.0

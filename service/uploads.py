@@ -1,87 +1,120 @@
-"""Files that clients send: taken in small pieces, and looked at before anything of them is unpacked."""
+"""Files that clients send: stored under names of the service's own, and read alone before anything is done with them.
+
+A file may name another as that of its values, and a slice of a DICOM series stands for its neighbours. Each file is
+therefore read first where nothing else lies, and only what holds a whole image is put beside the others.
+"""
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zlib
+import re
 from pathlib import Path
 from typing import BinaryIO
 
-from .problems import RefusedError, unusable
+from ..errors import GliodexError, InputError
+from ..retrieval.imaging.readers import find_format, read_image, read_volume
+from ..store.image_format import Format, first_bytes
+from .problems import RefusedError, problem_of, unusable
 from .settings import Limits
 
 _PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
-_HEADER_BYTES = {348: 348, 540: 540}  # NIfTI-1 and NIfTI-2
+
+_SUFFIXES: dict[Format, str] = {
+    "NIfTI": ".nii",
+    "NRRD": ".nrrd",
+    "MetaImage": ".mha",
+    "MGH": ".mgh",
+    "DICOM": ".dcm",
+    "zip": ".zip",
+}
+
+_VALUES_ELSEWHERE = re.compile(
+    rb"^(?:data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\s*$))", re.MULTILINE | re.IGNORECASE
+)
+
+LABELLED = ("segmentation", "core_mask", "whole_mask")
+"""Fields that hold labels, which may come as channels; the others hold one volume of intensities."""
 
 
-def save_upload(source: BinaryIO, field: str, path: Path, limits: Limits) -> None:
-    """Copy what a client sent to a file, and refuse what could not be read safely.
+def save_upload(source: BinaryIO, field: str, folder: Path) -> None:
+    """Copy what a client sent to where nothing else lies; the name that the client gave it is not used.
 
     Args:
         source: the bytes.
-        field: of the request, for what is said of it.
-        path: of the new file; the name that the client gave it is not used.
-        limits: of sizes.
-
-    Raises:
-        RefusedError: it is no NIfTI image, damaged, or too large once it is unpacked.
+        field: of the request.
+        folder: of the request's files.
     """
-    with path.open("wb") as out:
+    alone = _alone(folder, field)
+    alone.mkdir()
+    with (alone / field).open("wb") as out:
         while piece := source.read(_PIECE):
             out.write(piece)
-    check_image(path, field, limits)
 
 
-def suffix_of(head: bytes) -> str:
-    """Suffix of a NIfTI file that begins with these bytes."""
-    return ".nii.gz" if head[:2] == _GZIP else ".nii"
+def take_upload(folder: Path, field: str, limits: Limits) -> str:
+    """Read a file that was saved, and put it beside the others under a name that tells what it is.
 
+    Args:
+        folder: of the request's files.
+        field: of the request.
+        limits: of one image.
 
-def check_image(path: Path, field: str, limits: Limits) -> None:
-    """Refuse a file that is no NIfTI image of a bearable size; nothing is held in memory.
+    Returns:
+        name of the file in the folder.
 
     Raises:
-        RefusedError: see `save_upload`.
+        RefusedError: it holds no whole image, is damaged, or too large.
     """
-    with path.open("rb") as raw:
-        packed = raw.read(2) == _GZIP
-        raw.seek(0)
-        try:
-            stream = gzip.GzipFile(fileobj=raw) if packed else raw
-            head = stream.read(540)
-            _check_header(head, field, limits)
-            unpacked = len(head)
-            while piece := stream.read(_PIECE):
-                unpacked += len(piece)
-                if unpacked > limits.unpacked_bytes:
-                    raise RefusedError(
-                        413,
-                        "too large",
-                        f"{field} unpacks to more than {limits.unpacked_bytes >> 20} MiB: send a smaller image",
-                        field,
-                    )
-        except (OSError, EOFError, zlib.error) as error:
-            raise unusable(f"{field} is damaged or cut short: send it again", field) from error
-
-
-def _check_header(head: bytes, field: str, limits: Limits) -> None:
-    for order in "<>":
-        if len(head) >= 4 and (size := struct.unpack(f"{order}i", head[:4])[0]) in _HEADER_BYTES:
-            break
-    else:
-        size = 0
-    if not size or len(head) < size:
-        raise unusable(f"{field} is no NIfTI image: send a .nii or .nii.gz file", field)
-    dims = struct.unpack(f"{order}8h", head[40:56]) if size == 348 else struct.unpack(f"{order}8q", head[16:80])
-    voxels = 1
-    for n in dims[1 : 1 + max(0, min(dims[0], 7))]:
-        voxels *= max(n, 1)
-    if voxels > limits.voxels:
+    sent = _alone(folder, field) / field
+    try:
+        path = sent.rename(sent.with_name(field + _suffix_of(sent, field)))
+        sent = path
+        volume = read_volume(path) if field in LABELLED else read_image(path)
+    except RefusedError:
+        raise
+    except GliodexError as error:
+        problem = problem_of(error, {field: sent}, {"what was sent": str(folder)})
+        raise RefusedError(problem.status, problem.title, problem.detail, field) from error
+    if volume.data.size > limits.voxels:
         raise RefusedError(
             413,
             "too large",
-            f"{field} has {voxels:,} voxels, more than {limits.voxels:,}: send a smaller image",
+            f"{field} has {volume.data.size:,} voxels, more than {limits.voxels:,}: send a smaller image",
             field,
         )
+    path.rename(folder / path.name)
+    path.parent.rmdir()
+    return path.name
+
+
+def _alone(folder: Path, field: str) -> Path:
+    return folder / f".{field}"
+
+
+def _suffix_of(path: Path, field: str) -> str:
+    """Suffix that fits a file, by its first bytes.
+
+    Raises:
+        RefusedError: it is one of several files.
+        InputError: it is no image.
+    """
+    found = find_format(path)
+    if found == "NIfTI pair":
+        raise unusable(f"{field} is one of the two files of a NIfTI pair: send one file (.nii or .nii.gz)", field)
+    if found in {"NRRD", "MetaImage"} and _VALUES_ELSEWHERE.search(_header(first_bytes(path))):
+        raise unusable(
+            f"{field} is a header whose values are in another file: send one file that holds both (.nrrd or .mha)",
+            field,
+        )
+    with path.open("rb") as file:
+        packed = file.read(2) == _GZIP
+    if not packed:
+        return _SUFFIXES[found]
+    if found in {"DICOM", "zip"}:
+        raise InputError(f"{path} is {found} compressed with gzip: send it unpacked")
+    return ".mgz" if found == "MGH" else f"{_SUFFIXES[found]}.gz"
+
+
+def _header(head: bytes) -> bytes:
+    """Lines before the values: up to the first empty one in NRRD."""
+    return re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0]

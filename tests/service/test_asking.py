@@ -2,9 +2,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
-from gliodex.errors import InputError
 from gliodex.index import MEASURES, METHODS, RANKINGS
 from gliodex.retrieval.refinement import StageChoice
 from gliodex.service.asking import FILES, Measure, Method, Options, request_of
@@ -31,6 +28,10 @@ def test_each_option_arrives():
         "core": "1,4",
         "whole": "1,2,4",
         "space": "sri24",
+        "labels": "brats",
+        "strip": "deepbet",
+        "n4": True,
+        "reorient": "LPS",
         "registration": "syn",
         "top_k": 3,
         "distinct": True,
@@ -50,18 +51,14 @@ def test_each_option_arrives():
     request = request_of({"options": options, "files": {}}, Path(), "s", Path("out"))
     assert (request.core, request.whole, request.space, request.registration) == ((1, 4), (1, 2, 4), "sri24", "syn")
     assert (request.method, request.rerank, request.thresholds, request.top_k) == ("ds64", 50, "fixed", 3)
+    assert (request.labels, request.strip, request.bias, request.reorient) == ("brats", "deepbet", True, "LPS")
     assert request.distinct
     assert request.folded
     assert request.stage == StageChoice("tmcmc", "atlas", 10, "store", True, 8.0, 64)
 
 
 def test_each_file_arrives():
-    files = {name: f"{name}.nii" for name in FILES if name != "t1c"}
-    request = request_of({"options": {}, "files": files}, Path("u"), "s", Path("out"))
-    found = request.seg, request.core_mask, request.whole_mask, request.image, request.white, request.grey, request.pet
-    assert [str(path) for path in found] == [f"u/{name}.nii" for name in FILES if name != "t1c"]
-
-
-def test_two_images_are_refused():
-    with pytest.raises(InputError, match="one image is registered"):
-        request_of({"options": {}, "files": {"t1": "a", "t1c": "b"}}, Path(), "s", Path("out"))
+    request = request_of({"options": {}, "files": {name: f"{name}.mha" for name in FILES}}, Path("u"), "s", Path("out"))
+    assert request.seg == Path("u/segmentation.mha")
+    for name in set(FILES) - {"segmentation"}:
+        assert getattr(request, name) == Path(f"u/{name}.mha")

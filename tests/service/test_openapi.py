@@ -11,6 +11,7 @@ OPERATIONS = [
     "GET /v1/tumors/{number}",
     "GET /v1/tumors/{number}/density",
     "POST /v1/search",
+    "GET /v1/conventions",
     "POST /v1/previews",
     "POST /v1/queries",
     "GET /v1/queries/{name}",

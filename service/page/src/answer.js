@@ -39,7 +39,11 @@ export async function showAnswer(told) {
   $("summary").textContent =
     `${begin} ${answer.matches[0].id} of ${answer.store.tumours.toLocaleString("en")}. In the patient: Dice of the whole ` +
     `${whole.toFixed(3)}, of the core ${core.toFixed(3)}, in sum ${score.toFixed(3)}.`;
-  $("warnings").replaceChildren(...answer.warnings.map((text) => element("li", { textContent: text })));
+  const items = (texts) => texts.map((textContent) => element("li", { textContent }));
+  $("warnings").replaceChildren(...items(answer.warnings));
+  $("warned").hidden = !answer.warnings.length;
+  $("read-as").replaceChildren(...items(answer.summary));
+  showBrain(told.files);
   listMatches(answer, told.files);
   listDownloads(told.files);
   $("level").value = answer.thresholds.whole;
@@ -61,6 +65,20 @@ export async function showAnswer(told) {
   $("view-told").textContent = "";
   $("legend").hidden = false;
   document.body.dataset.shown = "answer";
+}
+
+/** Show what was taken for the brain, where a skull was removed. */
+async function showBrain(files) {
+  const mine = turn;
+  URL.revokeObjectURL($("brain-picture").src);
+  $("brain").hidden = true;
+  if (!files.includes("brain.png")) return;
+  await attempt(async () => {
+    const blob = new Blob([await fileOf("brain.png")], { type: "image/png" });
+    if (mine !== turn) return;
+    $("brain-picture").src = URL.createObjectURL(blob);
+    $("brain").hidden = false;
+  });
 }
 
 const COLUMNS = [

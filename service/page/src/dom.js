@@ -13,6 +13,7 @@ export const ROLES = {
   whole_mask: "whole-tumour mask",
   t1: "T1",
   t1c: "T1 with contrast",
+  seg_on: "scan it was drawn on",
   pet: "FET-PET",
   white: "white matter",
   grey: "grey matter",

@@ -15,10 +15,11 @@ function roleOf(name) {
     if (/core/.test(plain)) return "core_mask";
     return /whole|flair/.test(plain) ? "whole_mask" : "segmentation";
   }
-  if (/t1c|t1ce|t1gd|t1_?post/.test(plain)) return "t1c";
-  if (/t1/.test(plain)) return "t1";
+  if (/t1[-_. ]?(c|gd|ce|km|post|contrast)(?![a-z])/.test(plain)) return "t1c";
+  if (/t1|mprage/.test(plain)) return "t1";
   if (/pet/.test(plain)) return "pet";
-  return /t2|flair/.test(plain) ? null : "segmentation";
+  if (/t2|flair/.test(plain)) return null;
+  return plain.endsWith(".zip") ? "t1" : "segmentation";
 }
 
 export function take(files) {
@@ -31,11 +32,6 @@ export function take(files) {
     }
     chosen = chosen.filter((one) => one.role !== role);
     chosen.push({ file, role });
-  }
-  if (chosen.some((one) => one.role === "t1")) {
-    // one image is registered
-    left.push(...chosen.filter((one) => one.role === "t1c").map((one) => one.file.name));
-    chosen = chosen.filter((one) => one.role !== "t1c");
   }
   listFiles();
   $("left-out").textContent = left.length ? `Not needed, and left out: ${left.join(", ")}.` : "";
@@ -72,7 +68,7 @@ export function form(fields) {
   const data = new FormData();
   for (const { file, role } of chosen) if (!fields.files || fields.files.includes(role)) data.set(role, file, role);
   for (const name of fields.options) {
-    const value = $(name).value.trim();
+    const value = $(name).type === "checkbox" && !$(name).checked ? "" : $(name).value.trim();
     if (value !== "") data.set(name, value);
   }
   return data;
@@ -89,8 +85,9 @@ export async function look() {
   if (chosen.some((one) => one.role === "t1" || one.role === "t1c")) $("space").value = "";
   if (!chosen.some((one) => ["segmentation", "whole_mask"].includes(one.role))) return;
   try {
-    const files = ["segmentation", "core_mask", "whole_mask"];
-    const told = await askJson("v1/previews", { method: "POST", body: form({ files, options: ["core", "whole"] }) });
+    const files = ["segmentation", "core_mask", "whole_mask", "t1c"]; // a T1c tells labels apart
+    const options = ["labels", "core", "whole"];
+    const told = await askJson("v1/previews", { method: "POST", body: form({ files, options }) });
     if (turn === looking) showUnderstood(told);
   } catch (error) {
     if (turn === looking) sayFaults(error);
@@ -103,9 +100,13 @@ function showUnderstood(told) {
     ["Grid", `${told.shape.join(" × ")} voxels of ${told.spacing_mm.join(" × ")} mm, ${told.orientation}`],
   ];
   if (Object.keys(told.labels).length) {
-    const meaning = (label) => (told.core_labels.includes(+label) ? "core" : told.whole_labels.includes(+label) ? "oedema" : "left out");
-    facts.unshift(["Labels", Object.keys(told.labels).map((label) => `${label} ${meaning(label)}`).join(", ")]);
+    const place = (label) => (told.core_labels.includes(+label) ? "core" : told.whole_labels.includes(+label) ? "whole" : "left out");
+    const meaning = (label) => told.meanings[label] ?? told.names[label];
+    const words = (label) => (meaning(label) ? `${label} ${meaning(label)} (${place(label)})` : `${label} ${place(label)}`);
+    facts.unshift(["Labels", Object.keys(told.labels).map(words).join(", ")]);
   }
+  if (told.reading) facts.unshift(["Read as", told.reading]);
+  if (told.format) facts.push(["Format", told.format]);
   $("facts").replaceChildren(
     ...facts.flatMap(([name, text]) => [
       element("dt", { textContent: name }),
@@ -119,6 +120,7 @@ function showUnderstood(told) {
 }
 
 export async function takeExample() {
+  const hint = $("files-hint").textContent;
   $("example").disabled = true;
   $("files-hint").textContent = "Making the example: a few seconds, the first time …";
   try {
@@ -130,6 +132,6 @@ export async function takeExample() {
     sayFaults(error);
   } finally {
     $("example").disabled = false;
-    $("files-hint").textContent = "A segmentation, and a skull-stripped T1 or T1c if there is one.";
+    $("files-hint").textContent = hint;
   }
 }

@@ -18,12 +18,14 @@ whenTokenIsWanted(
     }),
 );
 
+const OPTIONS = ["labels", "core", "whole", "space", "strip", "n4", "reorient", "refine", "method", "top_k"];
+
 async function send(event) {
   event.preventDefault();
   sayFaults(null);
   $("send").disabled = true;
   try {
-    const options = ["space", "refine", "core", "whole", "method", "top_k", ...(stores.length > 1 ? ["store"] : [])];
+    const options = [...OPTIONS, ...(stores.length > 1 ? ["store"] : [])];
     const told = await askJson("v1/queries", { method: "POST", body: form({ options }) });
     location.hash = told.id;
   } catch (error) {
@@ -98,7 +100,7 @@ async function start() {
   });
   $("example").addEventListener("click", takeExample);
   $("ask").addEventListener("submit", send);
-  for (const name of ["core", "whole"]) $(name).addEventListener("change", look);
+  for (const name of ["labels", "core", "whole"]) $(name).addEventListener("change", look);
   $("cancel").addEventListener("click", () => {
     ask(`v1/queries/${job}/cancel`, { method: "POST" }).catch((error) => ($("now").textContent = error.message));
   });
@@ -111,10 +113,17 @@ async function start() {
     $("store").replaceChildren(...stores.map((one) => new Option(told(one), one.name)));
     $("store-row").hidden = stores.length < 2;
     $("method").replaceChildren(...stores[0].methods.map((name) => new Option(name, name)));
+    const conventions = await askJson("v1/conventions");
+    $("labels").append(...conventions.map((one) => new Option(inWords(one), one.name)));
   } catch (error) {
     $("store-facts").textContent = error.message;
   }
   route();
+}
+
+/** A convention of labels, with what each number means. */
+function inWords({ title, meanings }) {
+  return `${title}: ${Object.entries(meanings).map((pair) => pair.join(" ")).join(", ")}`;
 }
 
 function route() {
