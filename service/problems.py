@@ -64,28 +64,44 @@ def problem_of(
     """
     if isinstance(error, RefusedError):
         return error.problem
-    detail, named = str(error), ""
-    for field, path in (files or {}).items():
-        if str(path) in detail:
-            named = named or field
-            detail = detail.replace(str(path), field)
-    for name, place in (stores or {}).items():
-        detail = detail.replace(place, name)
-    if named in {"", "segmentation"} and (said := _LABELS.search(detail) or _MASKS.search(detail)):
-        named = said.group(1)
-    elif not named and (option := _OPTION.search(str(error))):
+    said, files = str(error), files or {}
+    places = [(said.find(str(path)), field) for field, path in files.items() if str(path) in said]
+    named = min(places, default=(0, ""))[1]
+    if named in {"", "segmentation"} and (meaning := _LABELS.search(said) or _MASKS.search(said)):
+        named = meaning.group(1)
+    elif not named and (option := _OPTION.search(said)):
         named = field_of(option.group(1))
-    detail = _OPTION.sub(lambda option: field_of(option.group(1)), detail)
-    detail = detail.replace("give the folder", "send a zip archive of the folder")
     status, title = _kind(error)
-    detail = re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+[\w.@+-]*", "a file of the service", detail)
+    detail = in_words_of_the_form(said, files, stores)
     return Problem(title, status, detail, named, *_parts(detail))
 
 
 _OPTION = re.compile(r"--([a-z0-9][a-z0-9-]*)")
 _LABELS = re.compile(r"--(labels)(?![\w-])")
-_MASKS = re.compile(r"(?:say|use|with) [^:]*?--(core|whole)(?![\w-])")
-"""Where nothing is wrong with a segmentation, and what it means is to be said."""
+_MASKS = re.compile(r"--(core|whole)(?![\w-])")
+"""What is to be said of a segmentation: where a message names one of these, they are what is to be changed."""
+
+
+def in_words_of_the_form(
+    text: str, files: Mapping[str, Path] | None = None, stores: Mapping[str, str] | None = None
+) -> str:
+    """Say to a client what is meant for users of the command line.
+
+    Args:
+        text: with names of files, stores and options.
+        files: as in `problem_of`.
+        stores: likewise.
+
+    Returns:
+        the text with names of fields and stores, and without any place on this machine.
+    """
+    for field, path in (files or {}).items():
+        text = text.replace(str(path), field)
+    for name, place in (stores or {}).items():
+        text = text.replace(place, name)
+    text = _OPTION.sub(lambda option: field_of(option.group(1)), text)
+    text = text.replace("give the folder", "send a zip archive of the folder")
+    return re.sub(r"(?<![\w.])/(?:[\w.@+-]+/)+[\w.@+-]*", "a file of the service", text)
 
 
 def field_of(option: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import GliodexError
 from .asking import request_of
 from .previews import preview_of
-from .problems import Problem, RefusedError, problem_of
+from .problems import Problem, RefusedError, in_words_of_the_form, problem_of
 from .settings import Limits
 from .uploads import take_upload
 
@@ -56,13 +56,18 @@ def read_sent(
     for field in fields:
         tell(field)
         names[field] = take_upload(folder, field, limits)
+    paths, places = {field: folder / name for field, name in names.items()}, {"what was sent": str(folder)}
     try:
         patient = request_of({"options": options, "files": names}, folder, "", folder).read_patient()
     except GliodexError as error:
-        paths = {field: folder / name for field, name in names.items()}
-        problem = problem_of(error, paths, {"what was sent": str(folder)})
+        problem = problem_of(error, paths, places)
         raise RefusedError(problem.status, problem.title, problem.detail, problem.field) from error
-    return {"files": names, "preview": preview_of(patient) if preview else None}
+    told = preview_of(patient) if preview else None
+    if told is not None:
+        told |= {
+            name: [in_words_of_the_form(text, paths, places) for text in told[name]] for name in ("summary", "warnings")
+        }
+    return {"files": names, "preview": told}
 
 
 def _answer(asked: dict[str, Any], limits: Limits, tell: Callable[[str], None]) -> dict[str, Any]:

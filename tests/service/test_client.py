@@ -7,6 +7,7 @@ from gliodex.errors import GliodexError
 from gliodex.index import DiceIndex
 from gliodex.service.client import Client, ServiceError
 
+from ..retrieval.imaging.readers.dicom_writer import write_segmentation
 from .conftest import SERVED_FILES, serving
 
 
@@ -49,6 +50,31 @@ def test_what_is_refused_names_the_field(client, segmentation, tmp_path):
     assert caught.value.problem["field"] == "segmentation"
     with pytest.raises(GliodexError, match="cannot be read"):
         client.query(tmp_path / "nothing.nii.gz")
+
+
+def test_the_folder_of_a_dicom_object_is_sent_as_an_archive(client, segmentation, tmp_path):
+    pytest.importorskip("highdicom", reason="the extra dicom is not installed")
+    image = nib.load(segmentation)
+    labels = np.asarray(image.dataobj)
+    folder = tmp_path / "Smith^John"
+    folder.mkdir()
+    write_segmentation(folder / "a", np.stack([labels == 4, labels == 2], -1), image.affine, ["Enhancing", "Edema"])
+    (folder / ".DS_Store").write_bytes(b"hidden")
+    answer = client.query(folder, space="atlas", top_k=1)
+    understood = answer.record["understood"]
+    assert (understood["segmentation"], understood["format"]) == ("segmentation.zip", "DICOM-SEG (zip)")
+    assert answer.record["patient_space"]["whole"] == pytest.approx(1, abs=1e-3)
+    answer.delete()
+
+
+def test_each_file_and_option_is_sent(client, segmentation, tmp_path):
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"no image")
+    for field in ("t1", "t1c", "seg_on", "white"):
+        files = {"t1": segmentation, "white": segmentation, "grey": segmentation} | {field: junk}
+        with pytest.raises(GliodexError, match=f"^{field} is a text file") as caught:
+            client.query(segmentation, labels="brats", strip="off", n4=True, reorient="LPS", **files)
+        assert caught.value.problem["field"] == field
 
 
 def test_nobody_there_and_a_wrong_token(brain_store, tmp_path):

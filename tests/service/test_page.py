@@ -5,11 +5,15 @@ import shutil
 import time
 from contextlib import contextmanager
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
+from gliodex.retrieval.imaging.conventions import CONVENTIONS
+
 from .conftest import follow, serving
+from .sent_files import nifti, side_by_side
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
 from selenium.webdriver.common.by import By  # noqa: E402 - only where there is selenium
@@ -66,6 +70,20 @@ def answered(service, segmentation):
     return told["id"]
 
 
+@pytest.fixture(scope="module")
+def doubted(service, segmentation):
+    """Id of a query about two lesions, one on each side, of which a simulation explains one."""
+    image = nib.load(segmentation)
+    labels = np.asarray(image.dataobj)
+    both = np.concatenate([labels[::-1], np.zeros((10, *labels.shape[1:]), labels.dtype), labels])
+    affine = image.affine.copy()
+    affine[0, 3] -= affine[0, 0] * (len(both) - len(labels))
+    files = {"segmentation": nib.Nifti1Image(both, affine).to_bytes()}
+    told = service.post("/v1/queries", files=files, data={"space": "atlas", "top_k": 5}).json()
+    assert follow(service, told["id"])["status"] == "done"
+    return told["id"]
+
+
 def wait(browser, true, seconds=60):
     return WebDriverWait(browser, seconds, 0.05).until(lambda _: true())
 
@@ -105,7 +123,8 @@ def test_from_files_to_the_answer(browser, service, segmentation):
     assert not one(browser, "#send").is_enabled()
     one(browser, "#files").send_keys(str(segmentation))
     wait(browser, lambda: shown(browser, "#understood"))
-    assert "2 oedema, 4 core" in one(browser, "#facts").text
+    assert "2 oedema (whole), 4 enhancing tumor (core)" in one(browser, "#facts").text
+    assert "BraTS 2017-2021" in one(browser, "#facts").text
     assert "whole" in one(browser, "#thumbnail").get_attribute("alt")
     Select(one(browser, "#space")).select_by_value("atlas")
     one(browser, "#send").click()
@@ -175,9 +194,12 @@ def test_of_a_whole_case_what_is_not_needed_is_left_out(browser, service, segmen
     one(browser, "#files").send_keys("\n".join(str(tmp_path / f"{name}.nii.gz") for name in names))
     wait(browser, lambda: shown(browser, "#understood"))
     taken = [entry.text for entry in browser.find_elements(By.CSS_SELECTOR, "#chosen li span")]
-    assert taken == ["case_seg.nii.gz", "case_t1.nii.gz"]
+    assert taken == ["case_seg.nii.gz", "case_t1.nii.gz", "case_t1ce.nii.gz"]
+    roles = [Select(box).first_selected_option.text for box in browser.find_elements(By.CSS_SELECTOR, "#chosen select")]
+    assert roles == ["segmentation", "T1", "T1 with contrast"]
     told = one(browser, "#left-out").text
-    assert all(name in told for name in ("case_t1ce", "case_t2", "case_flair"))
+    assert all(name in told for name in ("case_t2", "case_flair"))
+    assert "case_t1" not in told
 
 
 def test_another_match_is_shown_at_a_click(browser, service, answered):
@@ -253,7 +275,7 @@ def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentat
     junk.write_bytes(b"no image")
     one(browser, "#files").send_keys(str(junk))
     wait(browser, lambda: one(browser, "#fault-files").text)
-    assert "segmentation is no NIfTI image" in one(browser, "#fault-files").text
+    assert "segmentation is a text file, not an image" in one(browser, "#fault-files").text
     assert one(browser, "#files").get_attribute("aria-invalid") == "true"
     one(browser, "#chosen button").click()
     one(browser, "#files").send_keys(str(segmentation))
@@ -261,6 +283,96 @@ def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentat
     one(browser, "#send").click()
     wait(browser, lambda: "say in one way" in one(browser, "#fault-files").text)
     assert one(browser, "#send").is_enabled()
+
+
+def test_what_labels_mean_is_asked_where_it_can_be_said(browser, service, tmp_path):
+    afresh(browser, service.base_url)
+    path = tmp_path / "tumor.nii"
+    path.write_bytes(nifti(side_by_side()))
+    one(browser, "#files").send_keys(str(path))
+    wait(browser, lambda: "can be read as" in one(browser, "#fault-labels").text)
+    assert one(browser, "#labels").get_attribute("aria-invalid") == "true"
+    names = [option.get_attribute("value") for option in Select(one(browser, "#labels")).options]
+    assert names == ["", *CONVENTIONS]
+    Select(one(browser, "#labels")).select_by_value("hd-glio")
+    wait(browser, lambda: shown(browser, "#understood"))
+    assert not one(browser, "#fault-labels").text
+    assert "1 oedema (whole), 2 enhancing tumor (core)" in one(browser, "#facts").text
+    assert "as said" in one(browser, "#facts").text
+
+
+def test_all_options_of_the_form_are_sent(browser, service, segmentation):
+    afresh(browser, service.base_url)
+    wait(browser, lambda: len(Select(one(browser, "#labels")).options) > 1)
+    one(browser, "#files").send_keys(str(segmentation))
+    wait(browser, lambda: shown(browser, "#understood"))
+    one(browser, "details summary").click()
+    Select(one(browser, "#labels")).select_by_value("brats")
+    Select(one(browser, "#strip")).select_by_value("off")
+    one(browser, "#n4").click()
+    one(browser, "#reorient").send_keys("LPS")
+    sent = browser.execute_script(
+        """
+        window.sent = null;
+        window.fetch = async (path, {body}) => {
+          if (String(path).endsWith("queries")) window.sent = Object.fromEntries(body.entries());
+          return new Response("{}", {status: 422});
+        };
+        document.getElementById("send").click();
+        return window.sent;
+        """
+    )
+    assert sent | {"segmentation": None} == {
+        "segmentation": None,
+        "labels": "brats",
+        "strip": "off",
+        "n4": "true",
+        "reorient": "LPS",
+        "refine": "none",
+        "method": "dice",
+        "top_k": "15",
+    }
+
+
+def test_warnings_stand_above_the_numbers(browser, service, doubted):
+    drawn(browser, service, doubted)
+    record = service.get(f"/v1/queries/{doubted}/result").json()
+    assert "several_lesions" in {doubt["kind"] for doubt in record["doubts"]}
+    told = [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#warnings li")]
+    assert len(told) == len(record["warnings"])
+    assert any("pieces" in text for text in told)
+    assert not any("--" in text for text in told)
+    assert one(browser, "#warned").rect["y"] < one(browser, "#summary").rect["y"] < one(browser, "#read-as").rect["y"]
+    assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, "#read-as li")] == record["summary"]
+    assert "Left and right are those of the files' headers" in one(browser, "#answer").text
+    assert not shown(browser, "#brain")
+
+
+def test_what_was_taken_for_the_brain_is_shown(browser, service, answered):
+    faults(browser)  # those of other tests
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AS_IF_A_HEAD})
+    try:
+        drawn(browser, service, answered)
+        wait(browser, lambda: shown(browser, "#brain"))
+        wait(
+            browser, lambda: browser.execute_script("return document.getElementById('brain-picture').naturalWidth") > 0
+        )
+        assert not faults(browser)
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+AS_IF_A_HEAD = """
+    const plain = window.fetch;
+    window.fetch = async (...asked) => {
+      const path = String(asked[0]?.url ?? asked[0]);
+      if (path.endsWith("/brain.png")) return plain(path.replace("brain.png", "report.png"), asked[1]);
+      const answer = await plain(...asked);
+      if (!/queries\\/[^/]+$/.test(path)) return answer;
+      const told = await answer.json();
+      return new Response(JSON.stringify({...told, files: [...told.files, "brain.png"]}), { headers: answer.headers });
+    };
+"""
 
 
 def test_dark_and_light(browser, service):
@@ -277,11 +389,11 @@ def test_dark_and_light(browser, service):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible(browser, service, answered, scheme):
+def test_it_is_accessible(browser, service, doubted, scheme):
     axe = pytest.importorskip("axe_core_python.selenium", reason="axe looks for what keeps people out")
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    for job in ("", answered):
+    for job in ("", doubted):
         afresh(browser, f"{service.base_url}/#{job}")
         wait(browser, lambda job=job: shown(browser, "#answer" if job else "#ask"))
         time.sleep(0.5)

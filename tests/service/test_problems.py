@@ -42,3 +42,30 @@ def test_each_kind_has_its_status_and_no_place_of_the_machine_is_told(error, sta
 def test_stores_are_named_as_clients_name_them():
     error = UnknownTumourError("/data/tumours version 3 holds no tumour 9: there are 5")
     assert problem_of(error, stores={"tumours": "/data/tumours"}).detail.startswith("tumours version 3 holds no")
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        (
+            "{seg}: its labels can be read as brats (core 1), or as msd (core 2): say which with --labels brats",
+            "labels",
+        ),
+        ("{seg} holds label 9, which brats has not: name another convention with --labels, or use --core", "labels"),
+        ("{seg} holds one label alone (1): say --core none, or give two masks with --core-mask", "core"),
+        ("{seg} has 3 channels: give one mask, or two with --core-mask and --whole-mask", "segmentation"),
+        ("{t1} has 3 channels beside {seg}: give --core", "t1"),
+        ("give either --seg, or --core-mask and --whole-mask", "segmentation"),
+    ],
+)
+def test_where_the_meaning_of_labels_is_to_be_said_that_is_the_field(said, field):
+    files = {"segmentation": Path("/a/segmentation.nii"), "t1": Path("/a/t1.zip")}
+    problem = problem_of(InputError(said.format(seg=files["segmentation"], t1=files["t1"])), files)
+    assert problem.field == field
+    assert "--" not in problem.detail
+
+
+def test_a_folder_is_sent_as_an_archive():
+    error = InputError("/a/t1.dcm: the series 'T1' holds a single slice: give the folder with all slices of the series")
+    problem = problem_of(error, {"t1": Path("/a/t1.dcm")})
+    assert problem.remedy == "send a zip archive of the folder with all slices of the series"

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from gliodex.retrieval import QueryRequest, run_query
+from gliodex.retrieval.imaging.conventions import CONVENTIONS
 
 from .conftest import SERVED_FILES, follow, serving
+from .sent_files import LFS_POINTER, WEB_PAGE, bright_two, nifti, series, side_by_side, slicer, zipped
 
 
 def test_a_query_is_answered_as_on_the_command_line(service, brain_store, segmentation, ask, tmp_path):
@@ -31,6 +33,8 @@ def test_a_query_is_answered_as_on_the_command_line(service, brain_store, segmen
     _, wanted = run_query(request)
     assert record["matches"] == wanted["matches"]
     assert record["patient_space"] == wanted["patient_space"]
+    assert (record["summary"], record["doubts"]) == (wanted["summary"], wanted["doubts"])
+    assert len(record["warnings"]) == len(wanted["warnings"])
     sent = service.get(f"/v1/queries/{job}/files/density.nii.gz").content
     image = nib.Nifti1Image.from_bytes(gzip.decompress(sent))
     written = nib.load(tmp_path / "out" / "density.nii.gz")
@@ -97,7 +101,71 @@ def test_what_was_understood_is_shown_before_anything_is_asked(service, segmenta
     assert told["labels"] == {str(n): int((labels == n).sum()) for n in (2, 4)}
     assert (told["core_labels"], told["whole_labels"], told["orientation"]) == ([4], [2, 4], "RAS")
     assert told["volumes_ml"]["whole"] == pytest.approx((labels > 0).sum() * 0.008, abs=0.01)
+    assert (told["convention"], told["format"], told["meanings"]["2"]) == ("brats", "NIfTI", "oedema")
+    assert "core 4" in told["summary"][0]
     assert base64.b64decode(told["thumbnail_png"])[:4] == b"\x89PNG"
+
+
+def test_a_t1c_and_a_convention_tell_what_labels_mean(service):
+    content = nifti(side_by_side())
+    asked = service.post("/v1/previews", files={"segmentation": content})
+    assert (asked.status_code, asked.json()["field"]) == (422, "labels")
+    for files, options in (({"t1c": bright_two()}, {}), ({}, {"labels": "hd-glio"})):
+        told = service.post("/v1/previews", files={"segmentation": content} | files, data=options).json()
+        assert (told["convention"], told["core_labels"]) == ("hd-glio", [2])
+
+
+def test_conventions_are_told_with_what_each_label_means(service):
+    told = {one["name"]: one for one in service.get("/v1/conventions").json()}
+    assert list(told) == list(CONVENTIONS)
+    assert told["hd-glio"]["meanings"] == {"1": "oedema", "2": "enhancing tumor"}
+    assert all(one["source"] for one in told.values())
+
+
+def test_what_slicer_writes_is_answered_with_its_names(service, segmentation, tmp_path):
+    image = nib.load(segmentation)
+    content = slicer(tmp_path, np.asarray(image.dataobj), image.affine)
+    job = service.post("/v1/queries", files={"segmentation": content}, data={"space": "atlas"}).json()["id"]
+    assert follow(service, job)["status"] == "done"
+    record = service.get(f"/v1/queries/{job}/result").json()
+    assert record["understood"]["names"] == {"2": "Edema", "4": "enhancing tumor"}
+    assert record["understood"]["segmentation"] == "segmentation.nrrd"
+    assert "Edema" in record["summary"][0]
+    assert record["patient_space"]["whole"] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_dicom_series_is_registered(service, brain_store, segmentation, tmp_path):
+    pytest.importorskip("pydicom", reason="the extra dicom is not installed")
+    t1 = np.round(brain_store.atlas.t1 / brain_store.atlas.t1.max() * 1000)
+    files = {"segmentation": segmentation.read_bytes(), "t1": zipped(series(tmp_path, t1, brain_store.frame.affine))}
+    job = service.post("/v1/queries", files=files, data={"strip": "off"}).json()["id"]
+    told = follow(service, job)
+    assert told["status"] == "done", told["problem"]
+    record = service.get(f"/v1/queries/{job}/result").json()
+    assert record["patient_space"]["whole"] > 0.9
+    scan = service.get(f"/v1/queries/{job}/files/view-scan.nii.gz").content
+    assert np.ptp(np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(scan)).dataobj)) > 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (WEB_PAGE, "a web page"),
+        (LFS_POINTER, "a Git LFS pointer"),
+        (zipped({"../../evil": b"x"}), "leads out of its folder"),
+        (zipped({"a.dcm": bytes(1 << 28)}), "far more than a DICOM series has"),
+    ],
+    ids=["html", "lfs", "names", "zip bomb"],
+)
+def test_files_that_do_harm_are_problems_of_their_field(service, segmentation, content, said):
+    for path in ("/v1/previews", "/v1/queries"):
+        answer = service.post(path, files={"segmentation": segmentation.read_bytes(), "t1c": content})
+        assert answer.headers["content-type"] == "application/problem+json"
+        problem = answer.json()
+        assert (problem["status"], problem["field"]) == (422, "t1c")
+        assert said in problem["detail"]
+        assert "/" not in problem["detail"].replace("../../evil", "")
 
 
 def refused(service, files, **options):
