@@ -67,7 +67,8 @@ class Placement:
             with stage("registration"):
                 return patient.with_transform(self.transform, atlas)
         if self.space is not None:
-            return patient.in_space(self.space, atlas)
+            with stage("registration"):
+                return patient.in_space(self.space, atlas)
         return patient.register(
             atlas,
             folder / "transform",

@@ -73,10 +73,6 @@ def test_no_way_to_the_atlas_is_refused(ask, out):
     query_refused(ask(space=None), out, "--t1", "--space")
 
 
-def test_both_images_are_refused(ask, small_seg, out):
-    query_refused(ask("--t1", small_seg, "--t1c", small_seg, space=None), out, "--t1", "--t1c")
-
-
 def test_no_segmentation_is_refused(ask, out):
     query_refused(ask(seg=None), out, "--seg")
 

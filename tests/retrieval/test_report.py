@@ -122,7 +122,7 @@ def test_a_query_without_core_is_reported(asked, tmp_path):
     segmentation = replace(asked.answer.segmentation, core=np.zeros_like(asked.answer.segmentation.core))
     understood = {"segmentation": "s.nii.gz", "core_labels": [], "whole_labels": [2], "labels": {"2": 12345}}
     write_report(
-        replace(asked.answer, segmentation=segmentation),
+        replace(asked.answer, patient=replace(asked.answer.patient, segmentation=segmentation)),
         asked.record | {"understood": understood},
         np.zeros(segmentation.frame.shape, np.float32),
         "nothing",
