@@ -68,7 +68,9 @@ class QueryForm(Options):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    segmentation: UploadFile | None = Field(None, description="Label map, channels, or DICOM-SEG.")
+    segmentation: UploadFile | None = Field(
+        None, description="Label map, channels, or DICOM-SEG; a data set in its file name tells what labels mean."
+    )
     core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
     whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
     t1: UploadFile | None = Field(None, description="T1 to register to the atlas; a DICOM series as a zip.")

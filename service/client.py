@@ -250,7 +250,9 @@ def _query(**values: object) -> str:
 
 
 def _multipart(fields: Mapping[str, str], files: Files) -> tuple[bytes, str]:
-    """Encode a form; names of files stay here, the field says what each is."""
+    """Encode a form; names of files stay here, but for what the segmentation's tells of its data set."""
+    from .file_names import data_set_in  # what reads images takes a second to import
+
     boundary = uuid.uuid4().hex
     parts = []
     for name, value in fields.items():
@@ -263,8 +265,9 @@ def _multipart(fields: Mapping[str, str], files: Files) -> tuple[bytes, str]:
         except OSError as error:
             told = f"{path} cannot be read ({error.strerror}): give an image file, or the folder of a DICOM series"
             raise ServiceError({"title": "no such file", "detail": told, "field": name}) from error
+        called = (name == "segmentation" and data_set_in(Path(path).absolute())) or name
         head = (
-            f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="{name}"\r\n'
+            f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="{called}"\r\n'
             "content-type: application/octet-stream\r\n\r\n"
         )
         parts += [head.encode(), content, b"\r\n"]

@@ -91,6 +91,7 @@ class ConventionFacts(BaseModel):
     name: str = Field(description="As the option `labels` takes it.")
     title: str
     meanings: dict[str, str] = Field(description="Tissue of each label.")
+    files: list[str] = Field(description="Regular expressions of what files of this convention are called.")
     source: str = Field(description="Where it is laid down.")
 
 
@@ -112,6 +113,7 @@ def query_routes(context: Context) -> APIRouter:
                 name=known.name,
                 title=known.title,
                 meanings={str(value): str(tissue) for value, tissue in known.meanings.items()},
+                files=list(known.files),
                 source=known.source,
             )
             for known in CONVENTIONS.values()
@@ -204,7 +206,7 @@ def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> 
     elif not any(field in uploads for field in LABELLED):
         raise unusable("segmentation is missing: send a label map, or two masks", "segmentation")
     for field, upload in uploads.items():
-        save_upload(upload.file, field, folder)
+        save_upload(upload.file, field, folder, upload.filename or "")
     found = context.reading.read(options, list(uploads), folder, preview=job is None)
     if job is not None:
         job.ask({"options": options, "files": found["files"]})

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from ..errors import GliodexError, InputError
 from ..retrieval.imaging.readers import find_format, read_image, read_volume
 from ..store.image_format import Format, first_bytes
+from .file_names import data_set_in
 from .problems import RefusedError, problem_of, unusable
 from .settings import Limits
 
@@ -36,17 +37,19 @@ LABELLED = ("segmentation", "core_mask", "whole_mask")
 """Fields that hold labels, which may come as channels; the others hold one volume of intensities."""
 
 
-def save_upload(source: BinaryIO, field: str, folder: Path) -> None:
-    """Copy what a client sent to where nothing else lies; the name that the client gave it is not used.
+def save_upload(source: BinaryIO, field: str, folder: Path, sent_as: str = "") -> None:
+    """Copy what a client sent to where nothing else lies.
 
     Args:
         source: the bytes.
         field: of the request.
         folder: of the request's files.
+        sent_as: name that the client gave it, of which nothing is kept but that of a data set.
     """
     alone = _alone(folder, field)
     alone.mkdir()
-    with (alone / field).open("wb") as out:
+    data_set = data_set_in(Path("/") / sent_as.replace("\0", "")) if field == "segmentation" and sent_as else ""
+    with (alone / (f"{data_set}.{field}" if data_set else field)).open("wb") as out:
         while piece := source.read(_PIECE):
             out.write(piece)
 
@@ -65,9 +68,9 @@ def take_upload(folder: Path, field: str, limits: Limits) -> str:
     Raises:
         RefusedError: it holds no whole image, is damaged, or too large.
     """
-    sent = _alone(folder, field) / field
+    (sent,) = _alone(folder, field).iterdir()
     try:
-        path = sent.rename(sent.with_name(field + _suffix_of(sent, field)))
+        path = sent.rename(sent.with_name(sent.name + _suffix_of(sent, field)))
         sent = path
         volume = read_volume(path) if field in LABELLED else read_image(path)
     except RefusedError:

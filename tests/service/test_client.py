@@ -67,6 +67,14 @@ def test_the_folder_of_a_dicom_object_is_sent_as_an_archive(client, segmentation
     answer.delete()
 
 
+def test_of_names_the_data_set_alone_is_sent(client, segmentation, tmp_path):
+    path = tmp_path / "Smith_BraTS2021_01234_seg.nii.gz"
+    path.write_bytes(segmentation.read_bytes())
+    answer = client.query(path, space="atlas", top_k=1)
+    assert answer.record["understood"]["segmentation"] == "BraTS2021_00000.segmentation.nii.gz"
+    answer.delete()
+
+
 def test_each_file_and_option_is_sent(client, segmentation, tmp_path):
     junk = tmp_path / "junk"
     junk.write_bytes(b"no image")

@@ -301,10 +301,12 @@ def test_what_labels_mean_is_asked_where_it_can_be_said(browser, service, tmp_pa
     assert "as said" in one(browser, "#facts").text
 
 
-def test_all_options_of_the_form_are_sent(browser, service, segmentation):
+def test_all_options_of_the_form_are_sent(browser, service, segmentation, tmp_path):
     afresh(browser, service.base_url)
     wait(browser, lambda: len(Select(one(browser, "#labels")).options) > 1)
-    one(browser, "#files").send_keys(str(segmentation))
+    path = tmp_path / "Smith_BraTS2021_01234_seg.nii.gz"
+    path.write_bytes(segmentation.read_bytes())
+    one(browser, "#files").send_keys(str(path))
     wait(browser, lambda: shown(browser, "#understood"))
     one(browser, "details summary").click()
     Select(one(browser, "#labels")).select_by_value("brats")
@@ -315,15 +317,18 @@ def test_all_options_of_the_form_are_sent(browser, service, segmentation):
         """
         window.sent = null;
         window.fetch = async (path, {body}) => {
-          if (String(path).endsWith("queries")) window.sent = Object.fromEntries(body.entries());
+          if (String(path).endsWith("queries")) {
+            window.sent = Object.fromEntries(body.entries());
+            window.sent.segmentation = window.sent.segmentation.name;
+          }
           return new Response("{}", {status: 422});
         };
         document.getElementById("send").click();
         return window.sent;
         """
     )
-    assert sent | {"segmentation": None} == {
-        "segmentation": None,
+    assert sent == {
+        "segmentation": "BraTS2021_01234",
         "labels": "brats",
         "strip": "off",
         "n4": "true",

@@ -114,6 +114,23 @@ def test_they_are_taken_as_said_or_told_apart_by_a_t1c(tmp_path):
         assert (told["convention"], told["core_labels"]) == ("hd-glio", [2]), name
 
 
+@pytest.mark.parametrize(
+    ("sent_as", "convention", "stored"),
+    [
+        ("seg.nii", "brats", "segmentation.nii"),
+        ("BraTS2021_00006_seg.nii.gz", "brats", "BraTS2021_00000.segmentation.nii"),
+        ("C:\\data\\BraTS-GLI-00631-101-seg.nii.gz", "brats-2024", "BraTS-GLI-00000.segmentation.nii"),
+    ],
+)
+def test_the_data_set_in_a_name_tells_what_labels_mean(tmp_path, sent_as, convention, stored):
+    cavity = sent.relabelled(sent.nested_tumor(), n=4, t=1, e=2)  # a resection cavity, or enhancing tumour before 2021
+    save_upload(io.BytesIO(sent.nifti(cavity)), "segmentation", tmp_path, sent_as)
+    found = read_sent({}, ["segmentation"], tmp_path, Limits(), preview=True)
+    assert found["files"] == {"segmentation": stored}
+    assert found["preview"]["convention"] == convention
+    assert "00006" not in json.dumps(found)
+
+
 def test_one_label_alone_asks_for_the_core(tmp_path):
     problem = refusal(tmp_path, "core", segmentation=sent.nifti((sent.LABELS > 0).astype(np.uint8)))
     assert "say core none" in problem.detail

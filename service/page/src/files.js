@@ -3,6 +3,25 @@ import { $, ROLES, element, sayFaults } from "./dom.js";
 import { ask, askJson } from "./service.js";
 
 let chosen = []; // {file, role}
+let dataSets = []; // regular expressions of what files of data sets are called
+
+/** Take the conventions of labels that the service knows; what a browser cannot read of a pattern is passed over. */
+export function know(conventions) {
+  dataSets = conventions.flatMap(({ files }) =>
+    files.flatMap((pattern) => {
+      try {
+        return [new RegExp(pattern, "i")];
+      } catch {
+        return [];
+      }
+    }),
+  );
+}
+
+/** What a name tells of a data set, by which its labels are known; the rest of it is not sent. */
+function dataSetIn(name) {
+  return dataSets.map((pattern) => name.match(pattern)?.[0]).find(Boolean);
+}
 
 export function anyChosen() {
   return chosen.length > 0;
@@ -66,7 +85,9 @@ function listFiles() {
 
 export function form(fields) {
   const data = new FormData();
-  for (const { file, role } of chosen) if (!fields.files || fields.files.includes(role)) data.set(role, file, role);
+  for (const { file, role } of chosen) {
+    if (!fields.files || fields.files.includes(role)) data.set(role, file, (role === "segmentation" && dataSetIn(file.name)) || role);
+  }
   for (const name of fields.options) {
     const value = $(name).type === "checkbox" && !$(name).checked ? "" : $(name).value.trim();
     if (value !== "") data.set(name, value);

@@ -1,7 +1,7 @@
 // The page: a patient's files in, an answer out. What the service says is shown where it belongs.
 import { showAnswer, startAnswer } from "./answer.js";
 import { $, element, sayFaults } from "./dom.js";
-import { anyChosen, form, look, take, takeExample } from "./files.js";
+import { anyChosen, form, know, look, take, takeExample } from "./files.js";
 import { ask, askJson, follow, Problem, whenTokenIsWanted } from "./service.js";
 
 let stores = [];
@@ -114,6 +114,7 @@ async function start() {
     $("store-row").hidden = stores.length < 2;
     $("method").replaceChildren(...stores[0].methods.map((name) => new Option(name, name)));
     const conventions = await askJson("v1/conventions");
+    know(conventions);
     $("labels").append(...conventions.map((one) => new Option(inWords(one), one.name)));
   } catch (error) {
     $("store-facts").textContent = error.message;
