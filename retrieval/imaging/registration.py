@@ -65,7 +65,6 @@ _TUMOUR_MARGIN_MM = 3.0
 _COVERED_SHARE = 0.99
 _EVERY = 50  # voxels of the atlas, to bring two poses together
 _SAME_BRAIN = 0.7  # Dice of two brains of one patient
-_UNDECIDED = 0.03  # of the similarity; right orientations were ahead of all others by 0.06 to 0.16 (15 images)
 
 
 def register(
@@ -236,7 +235,7 @@ def _turned(t1: Image, poses: Poses) -> str:
 
 
 def _doubts(t1: Image, poses: Poses) -> tuple[str, ...]:
-    if poses.upright.similarity - poses.other.similarity >= _UNDECIDED:
+    if poses.certain:
         return ()
     return (
         f"the orientation of {t1.path.name} is not certain: it resembles the atlas by {poses.upright.similarity:.2f} "
