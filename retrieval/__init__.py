@@ -1,6 +1,7 @@
 """Patient in, patient out: masks, registration, query, the way back, and the report."""
 
 from .answer import Answer, Stopwatch, answer, dice
+from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation, from_labels, from_masks
 from .imaging.spaces import SPACES, space_map
 from .imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
@@ -12,6 +13,7 @@ __all__ = [
     "SPACES",
     "AffineMap",
     "Answer",
+    "Patient",
     "QueryRequest",
     "Segmentation",
     "SpatialMap",
