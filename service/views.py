@@ -1,7 +1,9 @@
 """What the page shows of an answer: the scan, the patient's outlines, the maps, and the other matches.
 
-All lie on one grid, the part of the segmentation's that the head fills, as small integers: a browser without a graphics
-card takes seconds to draw all of it.
+All lie on one grid, the part of the segmentation's that the brain fills, as small integers: a browser without a
+graphics card takes seconds to draw all of it. The scan is what was registered: of a whole head, the brain that was
+found in it. Where the headers were said to be wrong, the images lie in the patient's world, so that right and left are
+shown as they are; the files of the result lie in the world of the headers, like those that were sent.
 """
 
 from __future__ import annotations

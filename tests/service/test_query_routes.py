@@ -14,6 +14,7 @@ import pytest
 from gliodex.retrieval import QueryRequest, run_query
 from gliodex.retrieval.imaging.conventions import CONVENTIONS
 
+from ..retrieval.anatomy import brats_labels, tumour_on_the_right
 from .conftest import SERVED_FILES, follow, serving
 from .sent_files import LFS_POINTER, WEB_PAGE, bright_two, nifti, series, side_by_side, slicer, zipped
 
@@ -146,6 +147,33 @@ def test_a_dicom_series_is_registered(service, brain_store, segmentation, tmp_pa
     assert record["patient_space"]["whole"] > 0.9
     scan = service.get(f"/v1/queries/{job}/files/view-scan.nii.gz").content
     assert np.ptp(np.asarray(nib.Nifti1Image.from_bytes(gzip.decompress(scan)).dataobj)) > 200
+
+
+@pytest.mark.slow
+def test_a_patient_that_is_turned_is_shown_in_its_own_world(service, brain_store):
+    density = brain_store.density(tumour_on_the_right(brain_store))
+    affine = brain_store.frame.affine  # says RAS of voxels that run backwards from front to back
+    files = {
+        "segmentation": nifti(brats_labels(density)[:, ::-1], affine),
+        "t1": nifti(brain_store.atlas.t1[:, ::-1].astype(np.float32), affine),
+    }
+    job = service.post("/v1/queries", files=files, data={"strip": "off", "reorient": "RPS"}).json()["id"]
+    told = follow(service, job)
+    assert told["status"] == "done", told["problem"]
+    record = service.get(f"/v1/queries/{job}/result").json()
+    assert any("turned" in line for line in record["summary"])
+    assert record["patient_space"]["whole"] > 0.9
+
+    def sent(name):
+        return nib.Nifti1Image.from_bytes(gzip.decompress(service.get(f"/v1/queries/{job}/files/{name}").content))
+
+    np.testing.assert_allclose(sent("density.nii.gz").affine, affine, atol=1e-3)
+    assert [nib.aff2axcodes(sent(f"view-{name}.nii.gz").affine) for name in ("scan", "density")] == [tuple("RPS")] * 2
+    brightest = np.asarray(sent("view-density.nii.gz").dataobj).argmax()
+    shown = sent("view-density.nii.gz")
+    place = nib.affines.apply_affine(shown.affine, np.unravel_index(brightest, shown.shape))
+    wanted = brain_store.frame.world(np.argwhere(density >= 0.6).mean(0))
+    assert np.linalg.norm(place - wanted) < 20
 
 
 @pytest.mark.parametrize(
