@@ -3,14 +3,18 @@ import io
 import json
 import os
 import signal
+import tempfile
 import time
 import zlib
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="pip install 'gliodex[serve]'")
 
@@ -20,6 +24,7 @@ from gliodex.service.reading_process import read_sent
 from gliodex.service.settings import Limits
 from gliodex.service.uploads import save_upload
 
+from ..retrieval.imaging.readers.test_hostile_files import EDITS, edited, small_files
 from . import sent_files as sent
 
 needs_dicom = pytest.mark.skipif(
@@ -225,6 +230,24 @@ def test_what_cannot_be_read_safely_is_refused(tmp_path, content, said):
     assert problem.detail.startswith("t1 ")
     assert said in problem.detail
     assert not (tmp_path.parent / "evil").exists()
+
+
+@given(st.data(), EDITS, st.booleans())
+@settings(max_examples=80, deadline=5000)
+def test_damaged_files_are_read_or_refused_without_a_path_of_this_machine(data, edits, packed):
+    with tempfile.TemporaryDirectory() as name:
+        folder, made = Path(name) / "sent", Path(name) / "made"
+        folder.mkdir()
+        made.mkdir()
+        content = edited(data.draw(st.sampled_from(sorted(small_files(made).items())))[1], edits)
+        try:
+            read(folder, segmentation=gzip.compress(content, 1) if packed else content)
+        except RefusedError as error:
+            problem = error.problem
+            assert problem.field in {"segmentation", "labels", "core", "whole"}
+            assert problem.status in {413, 422}
+            assert name not in json.dumps(problem.as_record())
+            assert "\n" not in problem.detail
 
 
 def test_a_file_of_values_is_not_looked_for_among_the_other_uploads(tmp_path):
