@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..store.frame import Frame
-from .answer import Answer
 from .imaging.segmentation import Segmentation
+from .result import Answer
 
 mpl.use("Agg")
 

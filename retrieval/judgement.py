@@ -8,8 +8,6 @@ All together warn of 9 of them, 8 for a second lesion, and of 4 of 270 held-out 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,31 +18,10 @@ from ..index.protocol import Hits, Mask
 from ..store.frame import Frame
 from ..store.reader import TumorStore
 from .imaging.lesions import Lesion, Lesions, lesions
-
-if TYPE_CHECKING:
-    from .answer import Answer
+from .result import Answer, Doubt
 
 Volumes = dict[str, dict[str, float]]
 """Of core and whole in ml, by space: see `Answer`."""
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A reason not to believe an answer.
-
-    Args:
-        kind: its name for programs, which does not change with the wording.
-        text: what is wrong, in words.
-        figures: the numbers in it; units stand in their names, shares are of 1.
-    """
-
-    kind: str
-    text: str
-    figures: dict[str, float] = field(default_factory=dict)
-
-    def as_record(self) -> dict[str, object]:
-        """As plain values."""
-        return {"kind": self.kind, "text": self.text, "figures": self.figures}
 
 
 _MUCH_OUTSIDE = 0.2  # 0 patients

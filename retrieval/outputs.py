@@ -18,10 +18,10 @@ from ..store.frame import Frame
 from ..store.nifti import save_image
 from ..store.parameters import UNITS
 from ..store.reader import TumorStore
-from .answer import Answer
 from .earlier_results import FORECAST_RECORDS, QUERY_RECORDS, TRANSFORM_FILES
 from .imaging.patient import Patient
 from .refinement import Posterior, carried
+from .result import Answer
 from .result_folder import list_files, staged_folder
 
 __all__ = [

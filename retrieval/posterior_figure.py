@@ -11,9 +11,9 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from .answer import Answer
 from .figure import CORE_COLOUR, GROUND, INK, WHOLE_COLOUR, Plane, planes_of, show_anatomy
 from .refinement import Posterior
+from .result import Answer
 
 Image = NDArray[np.float32]
 

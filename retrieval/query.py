@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from ..index import Retriever, cluster_index, open_retriever
 from ..store.reader import TumorStore, open_store
-from .answer import Answer, Stopwatch, answer
+from .answer import Stopwatch, answer
 from .imaging.ants_map import AntsMap
 from .imaging.intensities import above_background
 from .imaging.patient import Patient
 from .outputs import as_record, posterior_record, query_files, write_brain, write_images, write_record
 from .refinement import Refinement, keep
 from .request import QueryRequest, check_options
+from .result import Answer
 from .result_folder import inputs_of, refuse_overwriting, staged_folder
 
 Announce = Callable[[str], None]

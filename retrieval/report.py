@@ -11,11 +11,11 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from .answer import Answer
 from .brain_figure import draw_brain
 from .figure import CORE_COLOUR, WHOLE_COLOUR, draw
 from .posterior_figure import draw_pairs, draw_uncertainty
 from .refinement import Posterior
+from .result import Answer
 
 
 def write_report(

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..retrieval.answer import Answer
+from ..retrieval.result import Answer
 from ..store.cores import available_cores
 from ..store.integers import bounding_box
 from ..store.nifti import load_image

@@ -18,13 +18,14 @@ from ...simulate import GrowthParameters, MassEffectSettings, model_in, settings
 from ...store.atlas import Atlas
 from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
-from ..answer import Answer, Stopwatch, answer, check_filled, dice
+from ..answer import Stopwatch, answer, check_filled, dice
 from ..imaging.patient import Patient
 from ..imaging.segmentation import Segmentation
 from ..imaging.spaces import Space, space_map
 from ..imaging.transforms import AffineMap, SpatialMap
 from ..outputs import staged_folder
 from ..refinement import STAGES, LocalRefinement, LocalSettings, Posterior, StageChoice, Where
+from ..result import Answer
 from .query_sets import cases_of, check_unseen, segmentation_of, unseen_tumours
 from .scoring import bootstrap
 
