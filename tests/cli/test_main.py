@@ -215,6 +215,8 @@ STOPPED = """
 import os, signal, sys, time
 import gliodex.cli.stores as stores, gliodex.cli.main as m
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored, as under nohup
+
 def wait(*_):
     try:
         os.kill(os.getpid(), int(os.environ["NUMBER"]))

@@ -33,7 +33,13 @@ def brain_in_brats(brain_store, sri24):
 
 
 def test_the_spaces_are_those_of_the_documentation():
-    assert set(SPACES) == {"sri24", "atlas"}
+    assert set(SPACES) == {"sri24", "mni152", "atlas"}
+
+
+def test_mni152_is_the_world_of_icbm152_and_of_no_other_atlas(brain_store, small_atlas):
+    np.testing.assert_array_equal(space_map("mni152", brain_store.atlas).patient_from_atlas, np.eye(4))
+    with pytest.raises(InputError, match="mni152"):
+        space_map("mni152", small_atlas)
 
 
 def test_the_atlas_space_is_the_identity(small_atlas):
