@@ -93,7 +93,7 @@ def test_a_patient_is_registered_once(brain_store, patient_files, tmp_path, monk
         made.append(arguments)
         return register(*arguments, **options)
 
-    monkeypatch.setattr("gliodex.retrieval.imaging.placement.register", counted)
+    monkeypatch.setattr("gliodex.retrieval.imaging.patient.register", counted)
     request = QueryRequest("", tmp_path / "out", seg=seg, t1=t1, registration="affine")
     heard = []
     _, records = run_queries(request, [str(brain_store.path), str(other)], heard.append)
