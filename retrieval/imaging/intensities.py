@@ -9,16 +9,18 @@ from ...errors import InputError
 from ...store.nifti import Image
 
 _COMMON = 0.05  # share of a volume that one value must have to be its background; tissue has no such value
-_LOWEST = 0.02  # of the range of intensities, which the darkest voxel of the head is raised to
-_DARKEST, _BRIGHTEST = 0.1, 99.0  # percentiles between which the range lies
+_DARKEST, _BRIGHTEST = 0.1, 99.0  # percentiles between which the range of tissue lies
+_DEEPEST, _USUAL = 0.5, 0.15  # of that range, how far black lies below the darkest tissue: at most, and if unknown
+_LEAST = 1e-3  # that tissue is raised to above 0
 
 
 def above_background(image: Image) -> Image:
     """Find the background of an image of a brain or head, and bring it to 0 and all else above.
 
     The background is what is not a number, and the value that more than 5 % of the rest share: 0 as a rule, but also
-    0 in the middle of z-scores, -1024, or a value above all tissue. Without such a value, as in a scanner's noise, the
-    lowest intensity becomes 0.
+    0 in the middle of z-scores, -1024, or a value above all tissue. Black is that value where it lies below all tissue,
+    else 0 where tissue is positive, else somewhat below the darkest tissue. Without a background, as in a scanner's
+    noise, it is the lowest intensity.
 
     Args:
         image: of a brain or head; values that are not finite are outside of it.
@@ -36,11 +38,20 @@ def above_background(image: Image) -> Image:
     values = data[head]
     if not values.size or float(np.ptp(values)) == 0:
         raise InputError(f"{image.path} has the same value everywhere: give a T1 or T1c of the brain")
-    low, high = np.percentile(values, [_DARKEST, _BRIGHTEST])
-    floor = _LOWEST if np.count_nonzero(head) < (1 - _COMMON) * head.size else 0.0
+    around = np.count_nonzero(head) < (1 - _COMMON) * head.size
+    low, high = (float(v) for v in np.percentile(values, [_DARKEST, _BRIGHTEST]))
+    black = _black(background, low, high) if around else low
+    scaled = (values - np.float32(black)) / np.float32(max(high - black, np.finfo(np.float32).tiny))
     out = np.zeros(data.shape, np.float32)
-    out[head] = floor + (1 - floor) * np.maximum(values - low, 0) / max(high - low, np.finfo(np.float32).tiny)
+    out[head] = np.maximum(scaled, _LEAST if around else 0)
     return Image(out, image.frame, image.path)
+
+
+def _black(background: float | None, low: float, high: float) -> float:
+    """Intensity of no signal, where there is a background."""
+    if background is not None and background <= low:
+        return max(background, low - _DEEPEST * (high - low))
+    return 0.0 if low > 0 else low - _USUAL * (high - low)
 
 
 def background_value(values: NDArray[np.float32]) -> float | None:

@@ -31,6 +31,8 @@ _CLEARLY = 0.03
 better by 0.05 to 0.16 than all others, and where it was wrong worse by as much (15 images); a head that lacks its lower
 40 % or upper 30 % looks as much like one upside down (-0.01 to 0.03)."""
 
+_AS_GOOD = 0.003  # of the similarity: a head as round as a phantom looks alike however it is turned
+
 _RESEMBLES = 0.8  # least similarity that is believed against the header; whole brains reach 0.93, half a brain 0.78
 
 
@@ -131,22 +133,25 @@ def search_poses(image: Volume, frame: Frame, atlas: Atlas, ignored: NDArray[np.
     scores = np.array([comparison.score(start, COARSE_MM) for start in starts])
     tilts = np.rad2deg((rotations * _upright().inv()).magnitude())
     near, far = np.flatnonzero(tilts <= UPRIGHT_DEGREES), np.flatnonzero(tilts > UPRIGHT_DEGREES)
-    found = [pose for chosen in (near, far) for pose in _best(comparison, [starts[n] for n in chosen], scores[chosen])]
+    as_filed = comparison.optimised(Place(np.eye(3), np.zeros(3), np.full(3, size)), COARSE_MM)
+    found = [_pose(comparison, comparison.optimised(as_filed, FINE_MM))]
+    for chosen in (near, far):
+        found += _best(comparison, [starts[n] for n in chosen], scores[chosen])
     # an optimum may lie on the other side of the border than its start
     upright = [pose for pose in found if pose.tilt_degrees <= UPRIGHT_DEGREES]
     other = [pose for pose in found if pose.tilt_degrees > UPRIGHT_DEGREES]
-    return Poses(
-        *(
-            max(poses, key=lambda pose: pose.similarity)
-            if poses
-            else _pose(comparison, starts[_highest(scores, chosen)])
-            for poses, chosen in ((upright, near), (other, far))
-        )
+    upright_pose, other_pose = (
+        _least_turned(poses) if poses else _pose(comparison, starts[int(chosen[np.argmax(scores[chosen])])])
+        for poses, chosen in ((upright, near), (other, far))
     )
+    return Poses(upright_pose, other_pose)
 
 
-def _highest(scores: Numbers, chosen: NDArray[np.intp]) -> int:
-    return int(chosen[np.argmax(scores[chosen])])
+def _least_turned(poses: list[Pose]) -> Pose:
+    """Choose the pose that is most alike; of those as good as it, the one that is turned least against the header."""
+    best = max(pose.similarity for pose in poses)
+    alike = [pose for pose in poses if pose.similarity >= best - _AS_GOOD]
+    return min(alike, key=lambda pose: float(pose.rotation.magnitude()))
 
 
 def _best(comparison: Comparison, starts: list[Place], scores: Numbers) -> list[Pose]:

@@ -8,7 +8,7 @@ from ..retrieval.anatomy import RESULT_FILES
 
 def test_each_stores_answer_is_printed_and_the_closest_named(ask, indexed_store, out, tmp_path):
     other = shutil.copytree(indexed_store, tmp_path / "[other]")
-    ran = ask(str(other))
+    ran = ask(str(other), "--labels", "brats")
     assert (ran.code, ran.err.strip()) == (0, "")
     assert {p.name for p in out.iterdir()} == {"stores.json", indexed_store.name, "[other]"}
     assert {p.name for p in (out / "[other]").iterdir()} == RESULT_FILES

@@ -27,7 +27,7 @@ def test_a_query_is_answered_as_on_the_command_line(service, brain_store, segmen
     told = follow(service, job)
     assert (told["status"], told["problem"]) == ("done", None)
     assert set(told["files"]) == SERVED_FILES | {f"view-match-{rank}.nii.gz" for rank in range(1, 5)}
-    assert [name for name, _ in told["stages"]][:3] == ["starting", "read", "open index"]
+    assert [name for name, _ in told["stages"]][:3] == ["starting", "read", "registration"]
     assert told["queued_at"] <= told["started_at"] <= told["ended_at"]
     record = service.get(f"/v1/queries/{job}/result").json()
     request = QueryRequest(str(brain_store.path), tmp_path / "out", seg=segmentation, space="atlas", top_k=4)

@@ -43,10 +43,18 @@ def test_the_background_is_0_and_all_else_above(name):
     assert found.frame is FRAME
 
 
-def test_every_background_gives_the_same_image():
-    first, *others = (above_background(image(values)).data for values in BACKGROUNDS.values())
-    for other in others:
-        np.testing.assert_allclose(other, first, atol=2e-3)
+@pytest.mark.parametrize("name", ["brighter than tissue", "not a number", "infinite"])
+def test_black_is_0_where_tissue_is_positive(name):
+    expected = np.where(BALL, BACKGROUNDS["0"] / np.percentile(TISSUE[BALL], 99), 0)
+    np.testing.assert_allclose(above_background(image(BACKGROUNDS[name])).data, expected, atol=2e-3)
+    np.testing.assert_allclose(above_background(image(BACKGROUNDS["0"])).data, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", BACKGROUNDS)
+def test_the_darkest_tissue_stays_apart_from_black(name):
+    found = above_background(image(BACKGROUNDS[name])).data
+    assert 0.1 < np.quantile(found[BALL], 0.01) < 0.7
+    assert np.ptp(np.quantile(found[BALL], [0.05, 0.95])) > 0.3
 
 
 def test_noise_around_a_head_stays_low():
