@@ -17,11 +17,14 @@ ENDING = [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Handlers that are there before and after each test."""
+    """Handlers that are there before and after each test; none ignores its signal, as under nohup."""
     numbers = signal.SIGTERM, signal.SIGHUP, signal.SIGINT
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = [signal.getsignal(number) for number in numbers]
     yield
-    assert [signal.getsignal(number) for number in numbers] == before
+    after = [signal.getsignal(number) for number in numbers]
+    signal.signal(signal.SIGHUP, hangup)
+    assert after == before
 
 
 @pytest.mark.parametrize(("number", "code"), ENDING)
