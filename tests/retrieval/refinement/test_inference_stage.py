@@ -9,9 +9,10 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex
 from gliodex.learn.growth import Estimate, GrowthReader
+from gliodex.retrieval import Patient
 from gliodex.retrieval.imaging.segmentation import Segmentation
 from gliodex.retrieval.imaging.transforms import AffineMap
-from gliodex.retrieval.refinement import InferenceRefinement, Patient, inference_stage, keep
+from gliodex.retrieval.refinement import InferenceRefinement, inference_stage, keep
 from gliodex.retrieval.refinement.posterior import BoxedDensity, Posterior, Sample
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store

@@ -7,10 +7,11 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex
+from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.segmentation import Segmentation
 from gliodex.retrieval.imaging.transforms import AffineMap
 from gliodex.retrieval.refinement.anatomy import points_to_patient
-from gliodex.retrieval.refinement.site import Patient, pushing_doubts, site_of
+from gliodex.retrieval.refinement.site import pushing_doubts, site_of
 from gliodex.simulate import MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
 
