@@ -41,7 +41,7 @@ def above_background(image: Image) -> Image:
     around = np.count_nonzero(head) < (1 - _COMMON) * head.size
     low, high = (float(v) for v in np.percentile(values, [_DARKEST, _BRIGHTEST]))
     black = _black(background, low, high) if around else low
-    scaled = (values - np.float32(black)) / np.float32(max(high - black, np.finfo(np.float32).tiny))
+    scaled = (values - np.float32(black)) / np.float32(max(high - black, _SMALLEST))
     out = np.zeros(data.shape, np.float32)
     out[head] = np.maximum(scaled, _LEAST if around else 0)
     return Image(out, image.frame, image.path)
@@ -96,3 +96,4 @@ def evenly_lit(image: Image) -> Image:
 
 _N4_MM = 4.0  # to which voxels are joined while the field is fitted
 _SAMPLED = 2_000_000
+_SMALLEST = 1e-30
