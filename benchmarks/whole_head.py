@@ -1,4 +1,4 @@
-"""How exactly whole heads are stripped, and how clearly they are told from brains alone.
+"""Accuracy of brain extraction in whole heads, and the margin by which heads and extracted brains are distinguished.
 
     python benchmarks/whole_head.py WHOLE_HEAD [--patients PATIENTS]
 

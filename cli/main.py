@@ -52,7 +52,7 @@ _OF_TWO_WORDS = {name for command in app.registered_commands if " " in (name := 
 def main() -> None:
     """Run the command line: exit code 0 done, 2 the input or options are wrong, 1 a fault of the program.
 
-    A signal that ends it is told by 128 and its number: 130 control-C, 143 SIGTERM, 129 SIGHUP.
+    Where a signal ends it, the code is 128 plus the number of the signal: 130 control-C, 143 SIGTERM, 129 SIGHUP.
     """
     show_any_name()
     sys.exit(_run(sys.argv[1:] or ["--help"]))

@@ -112,7 +112,7 @@ def query(
         _place(help="T1 to register to the atlas, a file or a DICOM folder. Its header says which side is left."),
     ] = None,
     t1c: Annotated[
-        Path | None, _place(help="T1 with contrast, registered if there is no T1; tells labels apart by brightness.")
+        Path | None, _place(help="T1 with contrast, registered if there is no T1; its brightness distinguishes labels.")
     ] = None,
     seg_on: Annotated[
         Path | None, _place(help="Scan that --seg was drawn on, if not the T1: both are brought together.")

@@ -74,7 +74,7 @@ class QueryForm(Options):
     core_mask: UploadFile | None = Field(None, description="Core mask, instead; with whole_mask.")
     whole_mask: UploadFile | None = Field(None, description="Whole-tumour mask.")
     t1: UploadFile | None = Field(None, description="T1 to register to the atlas; a DICOM series as a zip.")
-    t1c: UploadFile | None = Field(None, description="T1 with contrast; tells labels apart, too.")
+    t1c: UploadFile | None = Field(None, description="T1 with contrast; its brightness also distinguishes labels.")
     seg_on: UploadFile | None = Field(None, description="Scan that the segmentation was drawn on, if not the T1.")
     white: UploadFile | None = Field(None, description="Map of the patient's own white matter.")
     grey: UploadFile | None = Field(None, description="Map of grey matter, with it.")

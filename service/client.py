@@ -123,7 +123,7 @@ class Client:
         Args:
             seg: segmentation, or give both masks.
             t1: MRI to register, of the brain or of the whole head; its header says which side is left.
-            t1c: MRI with contrast: registered where there is no T1; tells labels apart by brightness.
+            t1c: MRI with contrast: registered where there is no T1; its brightness distinguishes labels.
             core_mask: separate mask of the core.
             whole_mask: of the whole.
             white: map of the patient's own white matter.

@@ -21,7 +21,7 @@ from .head import Stripped, strip
 from .intensities import above_background
 from .pet import load_pet
 from .readers import read_image
-from .registration import align, register
+from .registration import align, check_axes, register
 from .reuse import reuse_doubts
 from .segmentation import Labels, Segmentation, from_files
 from .spaces import Space, space_map
@@ -104,11 +104,13 @@ class Patient:
         contrast = read_image(t1c) if t1c is not None else None
         image = read_image(t1) if t1 is not None else contrast
         masks = _path(core_mask), _path(whole_mask)
-        segmentation = from_files(_path(seg), masks, core, whole, labels=labels, t1c=contrast)
+        in_one_space = contrast if seg_on is None else None  # else it is not where the segmentation is
+        segmentation = from_files(_path(seg), masks, core, whole, labels=labels, t1c=in_one_space)
         tissue = load_tissue(white, grey) if white is not None and grey is not None else None
         drawn_on = read_image(seg_on) if seg_on is not None else None
         signal = load_pet(pet, segmentation.frame) if pet is not None else None
-        found = cls(segmentation, None, signal, tissue, image, drawn_on)
+        doubts = check_scan(segmentation, above_background(in_one_space)) if in_one_space is not None else ()
+        found = cls(segmentation, None, signal, tissue, image, drawn_on, doubts=doubts if t1 is not None else ())
         return found if reorient is None else found._reoriented(reorient)
 
     @property
@@ -168,6 +170,8 @@ class Patient:
         image = self.shown
         if image is None:
             raise InputError("there is no image to register: give a T1, a T1c, or maps of white and grey matter")
+        for scan in filter(None, (image, self.drawn_on)):
+            check_axes(scan)
         patient = self
         if self.image is not None:
             with stage("brain extraction"):

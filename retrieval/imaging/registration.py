@@ -94,8 +94,7 @@ def register(
         InputError: the image is empty, does not cover the tumour, is oriented in another way than its header says, or
             could not be brought to resemble the atlas.
     """
-    if t1.frame.shears:
-        raise InputError(f"{t1.path} has a sheared affine, which ITK cannot represent: resample it first")
+    check_axes(t1)
     ants = ants_module(seed, threads)
     lit = evenly_lit(t1) if bias else t1
     moving = _at_spacing(_without_highlights(above_background(lit)), min(atlas.frame.spacing))
@@ -154,6 +153,16 @@ def register(
     return found
 
 
+def check_axes(image: Image) -> None:
+    """Refuse an image whose voxel axes are not perpendicular.
+
+    Raises:
+        InputError: so.
+    """
+    if image.frame.shears:
+        raise InputError(f"{image.path} has a sheared affine, which ITK cannot represent: resample it first")
+
+
 def align(
     moving: Image, fixed: Image, atlas: Atlas, *, seed: int = 1, threads: int | None = None
 ) -> NDArray[np.float64]:
@@ -182,13 +191,19 @@ def align(
     with scratch_folder() as scratch:
         initial = scratch / "initial.mat"
         write_affine(rough, initial)
-        with quietly():
-            result = ants.registration(
-                *(to_ants(np.asarray(scan.data, np.float32), scan.frame) for scan in reversed(scans)),
-                type_of_transform="Rigid",
-                initial_transform=str(initial),
-                outprefix=f"{scratch}/",
-            )
+        try:
+            with quietly():
+                result = ants.registration(
+                    *(to_ants(np.asarray(scan.data, np.float32), scan.frame) for scan in reversed(scans)),
+                    type_of_transform="Rigid",
+                    initial_transform=str(initial),
+                    outprefix=f"{scratch}/",
+                )
+        except RuntimeError as error:
+            raise InputError(
+                f"{moving.path} could not be registered to {fixed.path} ({str(error).splitlines()[0][:100]}): are they "
+                "scans of the same patient, of the whole brain?"
+            ) from error
         moving_from_fixed = read_affine(Path(result["fwdtransforms"][0]))
     found = np.linalg.inv(moving_from_fixed)
     there = fixed.frame.resample(np.asarray(moving.data) > 0, moving.frame.in_world(found)) > 0.5

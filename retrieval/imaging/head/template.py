@@ -6,7 +6,6 @@ kept beside this module, at 3 mm: skull and scalp of an average of 152 people ho
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ from scipy import ndimage
 from ....errors import InputError
 from ....store.frame import Frame
 from ....store.nifti import Image, load_image
+from ....store.scratch import scratch_folder
 from ..ants_map import ants_module, quietly, to_ants, write_affine
 from ..intensities import above_background
 from .layers import block_means, foreground, middle
@@ -95,8 +95,8 @@ def _distance_from_brain(
         counted[coarse.resample(tumour, image.frame) > 0] = 0
     distance = to_ants(_distance_beyond(template_brain, template.frame), template.frame)
     grid = to_ants(np.zeros(fine.shape, np.float32), fine)
-    with tempfile.TemporaryDirectory() as scratch:
-        start = Path(scratch) / "start.mat"
+    with scratch_folder() as scratch:
+        start = scratch / "start.mat"
         write_affine(_shift_of_middles(image, template), start)
         try:
             with quietly():

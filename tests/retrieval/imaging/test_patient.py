@@ -36,6 +36,14 @@ def files(folder, t1, labels, affine, labels_affine=None):
     return {"t1": write_nifti(folder / "t1.nii.gz", t1, affine), "seg": seg}
 
 
+def write_nifti_sheared(path, data, affine):
+    """Write an image with an sform alone: a qform cannot shear."""
+    image = nib.Nifti1Image(data, affine)
+    image.set_qform(None, 0)
+    nib.save(image, path)
+    return path
+
+
 def place_of(patient, atlas):
     """Middle of the whole tumour in the atlas, mm."""
     frame = patient.segmentation.frame
@@ -111,3 +119,28 @@ def test_a_transform_of_another_tumour_is_doubted(placed, on_one_grid, atlas, tm
 def test_a_reorientation_needs_an_image(on_one_grid, tmp_path):
     with pytest.raises(InputError, match="--t1"):
         Patient.from_files(seg=files(tmp_path, *on_one_grid)["seg"], reorient="LPS")
+
+
+def test_a_t1c_of_another_place_does_not_say_what_labels_mean(on_one_grid, tmp_path):
+    """Beside the segmentation it is refused; beside a second scan that the segmentation was drawn on it is left out."""
+    t1, labels, affine = on_one_grid
+    given = files(tmp_path, t1, labels, affine)
+    moved = affine.copy()
+    moved[:3, 3] += 300
+    t1c = write_nifti(tmp_path / "t1c.nii.gz", t1, moved)
+    with pytest.raises(InputError, match=r"t1c\.nii\.gz"):
+        Patient.from_files(**given, t1c=t1c)
+    apart = Patient.from_files(**given, t1c=t1c, seg_on=given["t1"])
+    alone = Patient.from_files(**given, seg_on=given["t1"])
+    assert apart.segmentation.understood == alone.segmentation.understood
+    assert apart.image.path == given["t1"]
+
+
+def test_sheared_scans_are_refused_before_any_work(on_one_grid, atlas, tmp_path):
+    t1, labels, affine = on_one_grid
+    sheared = affine.copy()
+    sheared[0, 2] += 0.8
+    scan = write_nifti_sheared(tmp_path / "flair.nii.gz", t1, sheared)
+    patient = Patient.from_files(**files(tmp_path, t1, labels, affine), seg_on=scan)
+    with pytest.raises(InputError, match=r"flair\.nii\.gz has a sheared affine"):
+        patient.register(atlas, tmp_path / "transform", **AFFINE)
