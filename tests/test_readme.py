@@ -1,5 +1,7 @@
 """README's figures are the recorded ones."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,3 +44,21 @@ def test_networks_that_are_shipped_are_small_and_have_a_card():
     weights = list((ROOT / "learn").glob("*/weights/*.network"))
     assert sum(path.stat().st_size for path in weights) < 20e6
     assert all(path.with_suffix(".md").is_file() for path in weights)
+
+
+def test_the_table_of_label_conventions_is_the_recorded_one():
+    recorded = json.loads((ROOT / "benchmarks/results/labels.jsonl").read_text().splitlines()[-1])
+    text = (ROOT / "docs" / "labels.md").read_text().split("## How often it is right")[1]
+    rows = dict(re.findall(r"^\| (.+?) \| (\d.*) \|$", text, re.MULTILINE))
+    assert rows == {name: _row(counts) for name, counts in recorded["maps"].items()}
+    total = recorded["all numberings"]
+    said = f"{total['right'] + total['right, warned']} were right ({total['right, warned']} warned), "
+    assert said + f"{total['refused']} refused, {total['wrong, warned']} wrong with a warning, none wrong" in text
+    assert total["wrong"] == 0
+
+
+def _row(counts):
+    right, warned = counts["right"] + counts["right, warned"], counts["right, warned"]
+    words = {0: "", right: " (all warned)" if right > 1 else " (warned)"}.get(warned, f" ({warned} warned)")
+    wrong = f"{counts['wrong, warned']} warned" if counts["wrong, warned"] else str(counts["wrong"])
+    return f"{right}{words if right else ''} | {counts['refused']} | {wrong}"
