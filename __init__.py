@@ -7,9 +7,6 @@
 Research software, not a medical device.
 """
 
-from .errors import GliodexError
-from .index import DiceIndex
-from .service.client import connect
-from .store import Frame, GrowthParameters, TumorStore, open_store
+import lazy_loader
 
-__all__ = ["DiceIndex", "Frame", "GliodexError", "GrowthParameters", "TumorStore", "connect", "open_store"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,10 +19,10 @@ from record import interval, keep
 
 import gliodex
 from gliodex.learn.growth import GrowthReader
-from gliodex.retrieval.answer import answer, dice
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
+from gliodex.retrieval.personalization import dice, personalize
 from gliodex.retrieval.refinement import StageChoice
 from gliodex.retrieval.refinement.objective import DiceObjective
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
@@ -50,9 +50,11 @@ rows = []
 for case in cases_of(arguments.folder)[: arguments.patients]:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        found = answer(store, index, Patient(segmentation_of(case), spatial), refinement=choice.stage(Path(folder)))
+        found = personalize(
+            store, index, Patient(segmentation_of(case), spatial), refinement=choice.stage(Path(folder))
+        )
         sampled_s = time.perf_counter() - begun
-        refined = answer(store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(Path(folder)))
+        refined = personalize(store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(Path(folder)))
     begun = time.perf_counter()
     told = reader(found.core_atlas, found.whole_atlas)
     told_s = time.perf_counter() - begun

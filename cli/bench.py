@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..retrieval.imaging.spaces import Space
+from ..retrieval.imaging.choices import Space
 from .build import Device
 from .console import counting_stages, say
 

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError, NotAStoreError
-from ..index import build_index
-from ..simulate import (
-    DEFAULT_ATLAS,
-    PRIORS,
-    BuildReport,
-    FisherKolmogorovSettings,
-    MassEffectSettings,
-    ModelSettings,
-    load_atlas,
-    settings_of,
-)
-from ..simulate import build as build_store
-from ..store import Atlas, Manifest, open_store
-from ..store.locations import files_at
+from ..simulate.settings import DEFAULT_ATLAS
 from .console import bar, counting, errors, say
+
+if TYPE_CHECKING:
+    from ..simulate import BuildReport, ModelSettings
+    from ..store import Atlas
 
 
 class Device(StrEnum):
@@ -109,6 +100,11 @@ def build(
     ] = PriorName.store,
 ) -> None:
     """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
+    from ..index import build_index
+    from ..simulate import PRIORS, load_atlas
+    from ..simulate import build as build_store
+    from ..store import open_store
+
     settings = _settings(store, model, elasticity)
     where = _existing_atlas(store) if atlas is None else load_atlas(atlas)
     with bar("speed") as shown:
@@ -149,6 +145,10 @@ def build(
 
 def _settings(store: str, model: Model | None, elasticity: Elasticity | None) -> ModelSettings:
     """Choices of the model that is asked for; those of the store where none is."""
+    from ..simulate import FisherKolmogorovSettings, MassEffectSettings, settings_of
+    from ..store import Manifest
+    from ..store.locations import files_at
+
     if model is Model.mass_effect:
         published = elasticity is Elasticity.as_published
         return MassEffectSettings(form="as_published" if published else "textbook")
@@ -162,6 +162,10 @@ def _settings(store: str, model: Model | None, elasticity: Elasticity | None) ->
 
 def _existing_atlas(store: str) -> Atlas:
     """Return the atlas of an existing store; the default one for a new store."""
+    from ..simulate import load_atlas
+    from ..store import Manifest, open_store
+    from ..store.locations import files_at
+
     try:
         Manifest.versions(files_at(store))
     except NotAStoreError:

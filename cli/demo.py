@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from ..retrieval.answer import dice
-from ..retrieval.query import run_query
-from ..retrieval.request import QueryRequest
-from ..retrieval.synthetic_patient import make_patient
-from ..store import open_store
 from .answers import show
 from .build import build
 from .console import say, stages
@@ -24,6 +18,12 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic patient.")] = 1,
 ) -> None:
     """Build a small store, make a synthetic patient whose truth is known, query, and compare."""
+    import numpy as np
+
+    from ..retrieval import QueryRequest, dice, run_query
+    from ..retrieval.synthetic_patient import make_patient
+    from ..store import open_store
+
     store = folder / "store"
     say(f"1. a store of {count:,} tumours simulated in the ICBM152 atlas")
     build(str(store), count, 0)

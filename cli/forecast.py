@@ -10,10 +10,8 @@ import typer
 from rich.table import Table
 
 from ..errors import InputError
-from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
+from ..retrieval.imaging.choices import Space, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
-from ..retrieval.imaging.segmentation import labels_of
-from ..retrieval.imaging.spaces import Space
 from .console import errors, out, say, stages
 
 _first, _later, _place, _learn = (
@@ -73,6 +71,8 @@ def forecast(
     seed: Annotated[int, _learn(min=0, help="Of the random numbers.")] = 1,
 ) -> None:
     """Learn a tumour's rates from two scans, and foretell later days with their uncertainty."""
+    from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
+
     usual = Ranges()
     request = ForecastRequest(
         out_folder,

@@ -9,14 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ..retrieval.imaging.ants_map import Method as RegistrationMethod
+from ..retrieval.imaging.choices import Method as RegistrationMethod
+from ..retrieval.imaging.choices import Space, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
-from ..retrieval.imaging.segmentation import labels_of
-from ..retrieval.imaging.spaces import Space
-from ..retrieval.query import run_query
-from ..retrieval.refinement import StageChoice
-from ..retrieval.request import QueryRequest
-from ..retrieval.several import run_queries
 from .answers import show, show_several
 from .build import Device
 from .console import stages
@@ -239,6 +234,9 @@ def query(
     keep: Annotated[bool, _stage(help="Add what --refine found to STORE, unless a version is named (STORE@3).")] = True,
 ) -> None:
     """Find the simulated tumour that resembles a patient's most, and bring it to the patient."""
+    from ..retrieval import QueryRequest, run_queries, run_query
+    from ..retrieval.refinement import StageChoice
+
     request = QueryRequest(
         stores[0],
         out_folder,

@@ -10,11 +10,6 @@ import typer
 from rich.table import Table
 
 from ..errors import DamagedStoreError
-from ..index import prepare, verify_methods
-from ..learn.growth import verify_growth_networks
-from ..simulate import described
-from ..store import collect_garbage, open_store
-from ..store import verify as verify_store
 from .console import counting, out, say
 
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
@@ -59,6 +54,9 @@ def info(
     store: StorePath, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 ) -> None:
     """Say what a store holds."""
+    from ..simulate import described
+    from ..store import open_store
+
     snapshot = open_store(store)
     manifest = snapshot.manifest
     size = sum(segment.bytes for segment in snapshot.segments)
@@ -119,6 +117,9 @@ def index(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
 ) -> None:
     """Prepare a store for searching; only new segments are read."""
+    from ..index import prepare
+    from ..store import open_store
+
     snapshot = open_store(store)
     with counting("indexing") as progress:
         prepare(snapshot, method.value, engine=engine.value, rebuild=rebuild, progress=progress)
@@ -129,6 +130,11 @@ def verify(
     store: StorePath, full: Annotated[bool, typer.Option("--full", help="Read and check every byte.")] = False
 ) -> None:
     """Hold a store against what was written. Exit code 2 where a byte differs."""
+    from ..index import verify_methods
+    from ..learn.growth import verify_growth_networks
+    from ..store import open_store
+    from ..store import verify as verify_store
+
     snapshot = open_store(store)
     with counting("verifying") as progress:
         found = verify_store(snapshot, full=full, progress=progress)
@@ -149,5 +155,7 @@ def gc(
     ] = 0,
 ) -> None:
     """Delete old versions and what killed builds left."""
+    from ..store import collect_garbage
+
     files, freed = collect_garbage(store, keep, keep_days)
     say(f"{store}: {files} files deleted, {freed / 1e6:.1f} MB freed")

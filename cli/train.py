@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..learn import DESIGNS, TrainingSettings
-from ..learn import train as train_encoder
-from ..store import open_store
+from ..learn.designs import TRAINING
 from .build import Device
 from .console import say
 from .stores import StorePath
@@ -42,7 +40,7 @@ def train(
     ] = DesignName.small,
     tumours: Annotated[
         int, typer.Option(min=2, help="Tumours to learn from; a tenth as many more tell when to stop.")
-    ] = TrainingSettings.tumours,
+    ] = TRAINING,
     learn_from: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +54,10 @@ def train(
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where an encoder is there.")] = False,
 ) -> None:
     """Train an encoder of masks for `--method ae`, `vae` or `hash`. Killed, it goes on when called again."""
+    from ..learn import DESIGNS, TrainingSettings
+    from ..learn import train as train_encoder
+    from ..store import open_store
+
     settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumours, epochs, device.value)
     snapshot = open_store(store)
     with training_bar() as shown:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..store import open_store
 from .build import Device
 from .console import say
 from .stores import StorePath
@@ -76,6 +75,7 @@ def train_lmi(
     It keeps all tumours in memory while it learns: 30 to 45 KB each.
     """
     from ..learn.growth import GROWTH_DESIGNS, GrowthSettings, Targets, train_growth
+    from ..store import open_store
 
     design = GROWTH_DESIGNS[arch.value]
     chosen = Targets(targets.value, scale.value if scale else design.scale)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from ..store import open_store
 from .build import Device
 from .console import say
 from .train_lmi import Arch
@@ -75,6 +74,7 @@ def train_surrogate(
     """
     from ..learn.surrogate import SURROGATE_DESIGNS, SurrogateSettings
     from ..learn.surrogate import train_surrogate as train_network
+    from ..store import open_store
 
     design = SURROGATE_DESIGNS[arch.value]
     seen = sees.value if sees else design.sees

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
-from ..learn import Epoch
 from .console import bar
+
+if TYPE_CHECKING:
+    from ..learn import Epoch
 
 
 class TrainingBar:

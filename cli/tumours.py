@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
-from ..index import build_index
-from ..simulate import GrowthParameters, MassEffectSettings, add_simulated, pushes, settings_of
-from ..simulate.mass_effect.export import deformer
-from ..store import Manifest, open_store, writing
-from ..store.exchange import add_density
-from ..store.exchange import export as export_tumours
-from ..store.locations import files_at
-from ..store.nifti import load_image
 from .console import counting, out, say
 from .stores import StoreFolder, StorePath
+
+if TYPE_CHECKING:
+    from ..store import GrowthParameters
 
 Ids = Annotated[str, typer.Argument(metavar="IDS", help="Ids of tumours, e.g. 7 or 3,8,100-199.")]
 
@@ -41,6 +36,12 @@ def add(
     ] = None,
 ) -> None:
     """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
+    from ..index import build_index
+    from ..simulate import add_simulated
+    from ..store import open_store
+    from ..store.exchange import add_density
+    from ..store.nifti import load_image
+
     parameters = _parameters(seed, diffusivity, proliferation, duration, mass_effect)
     if density is None and parameters is None:
         raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
@@ -57,6 +58,9 @@ def add(
 
 
 def _check_mass_effect(path: str, mass_effect: float | None) -> None:
+    from ..simulate import MassEffectSettings, pushes, settings_of
+    from ..store import open_store
+
     model = open_store(path).manifest.model
     if not mass_effect:
         return
@@ -69,6 +73,8 @@ def _check_mass_effect(path: str, mass_effect: float | None) -> None:
 
 def delete(store: StoreFolder, ids: Ids, note: Annotated[str, typer.Option(help="Why, for the history.")] = "") -> None:
     """Publish a version without some tumours. Older versions keep them until gc; their ids are never used again."""
+    from ..store import writing
+
     wanted = _ids(ids)
     with writing(store, "gliodex delete") as writer:
         writer.delete(wanted, note)
@@ -88,6 +94,10 @@ def export(
     ] = False,
 ) -> None:
     """Write tumours as NIfTI densities, with their parameters in tumours.json."""
+    from ..simulate.mass_effect.export import deformer
+    from ..store import open_store
+    from ..store.exchange import export as export_tumours
+
     wanted, opened = _ids(ids), open_store(store)
     deform = deformer(opened, wanted) if deformed else None
     with counting("writing") as progress:
@@ -102,6 +112,9 @@ def history(
     store: StoreFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False
 ) -> None:
     """List the versions of a store that can be read, newest first: STORE@3 is version 3."""
+    from ..store import Manifest
+    from ..store.locations import files_at
+
     versions = Manifest.history(files_at(store))[::-1]
     if as_json:
         keys = ("version", "count", "committed", "software", "note")
@@ -124,6 +137,8 @@ def _parameters(
     duration: float | None,
     mass_effect: float | None,
 ) -> GrowthParameters | None:
+    from ..store import GrowthParameters
+
     if all(value is None for value in (seed, diffusivity, proliferation, duration, mass_effect)):
         return None
     if seed is None or diffusivity is None or proliferation is None or duration is None:

@@ -1,50 +1,5 @@
 """Ways to search one store; the exact Dice index is the default and the ground truth."""
 
-from .cluster import ClusterDiceIndex, cluster_index
-from .dice import DiceIndex, verify_index
-from .engines import ENGINES
-from .expectation import Expectation, SimilarSize, expectation_of
-from .level_dice import SEARCHED_LEVELS, LevelDice, best_thresholds, dice_at_best_levels, dice_of_levels
-from .measures import MEASURES
-from .methods import (
-    METHODS,
-    PREPARED,
-    build_index,
-    check_search,
-    cost_of,
-    open_retriever,
-    prepare,
-    verify_methods,
-    what_is_missing,
-)
-from .protocol import Hits, Retriever
-from .rankings import RANKINGS
+import lazy_loader
 
-__all__ = [
-    "ENGINES",
-    "MEASURES",
-    "METHODS",
-    "PREPARED",
-    "RANKINGS",
-    "SEARCHED_LEVELS",
-    "ClusterDiceIndex",
-    "DiceIndex",
-    "Expectation",
-    "Hits",
-    "LevelDice",
-    "Retriever",
-    "SimilarSize",
-    "best_thresholds",
-    "build_index",
-    "check_search",
-    "cluster_index",
-    "cost_of",
-    "dice_at_best_levels",
-    "dice_of_levels",
-    "expectation_of",
-    "open_retriever",
-    "prepare",
-    "verify_index",
-    "verify_methods",
-    "what_is_missing",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

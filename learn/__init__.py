@@ -1,27 +1,5 @@
 """Networks that read and write the store: encoders of tumour masks, for search."""
 
-from .brain_box import BrainBox
-from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
-from .devices import DEVICES
-from .encoder import Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
-from .fitting import Epoch
-from .training import TrainingSettings, train
+import lazy_loader
 
-__all__ = [
-    "AUTHORS",
-    "DESIGNS",
-    "DEVICES",
-    "KINDS",
-    "SMALL",
-    "BrainBox",
-    "Design",
-    "Encoder",
-    "Epoch",
-    "TrainingSettings",
-    "encoder_path",
-    "encoder_record",
-    "encoder_sha256",
-    "load_encoder",
-    "train",
-    "verify_encoder",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,6 +9,9 @@ from ..errors import InputError
 KINDS = ("ae", "vae", "hash")
 """Kinds of encoders: autoencoder, variational autoencoder, Bi-half hash (paper 003)."""
 
+TRAINING, VALIDATION = 1500, 150
+"""Tumours that an encoder is trained on, and validated with, by default."""
+
 
 _LARGEST_POOL = 6  # so that a byte counts the voxels of a cell
 

@@ -14,11 +14,11 @@ from ..errors import InputError
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from .brain_box import BrainBox
-from .designs import KINDS, SMALL, Design
+from .designs import KINDS, SMALL, TRAINING, VALIDATION, Design
 from .devices import require_device, require_torch
 from .encoder import as_masks, codes_of, encoder_path, encoder_record, save_encoder
 from .fitting import Fit, OnEpoch, OnStep, Schedule, check_run, checkpoint_of
-from .training_set import TRAINING, VALIDATION, Progress, counts_of, given_store, identity_of, training_store
+from .training_set import Progress, counts_of, given_store, identity_of, training_store
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,6 @@ from .brain_box import BrainBox
 Progress = Callable[[int, int], None]
 """Called with (tumours done, tumours to do)."""
 
-TRAINING, VALIDATION = 1500, 150
-"""Tumours to learn from, and to tell when to stop: paper 003."""
 
 _FIRST_SEED = 2_022_05
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..index import Retriever, cluster_index, open_retriever
 from ..store.reader import TumorStore, open_store
-from .answer import Stopwatch, answer
 from .imaging.ants_map import AntsMap
 from .imaging.intensities import above_background
 from .imaging.patient import Patient
 from .outputs import as_record, posterior_record, query_files, write_brain, write_images, write_record
+from .personalization import Stopwatch, personalize
 from .refinement import Refinement, keep
 from .request import QueryRequest, check_options
 from .result import Answer
@@ -92,7 +92,7 @@ def write_answer(
     with ExitStack() as opened:
         with watch.stage("open index"):
             retriever = opened.enter_context(_retriever(request, store, watch))
-        found = answer(
+        found = personalize(
             store,
             retriever,
             patient,

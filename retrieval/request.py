@@ -8,11 +8,9 @@ from typing import Literal
 
 from ..errors import InputError
 from ..index import check_search
-from .imaging.ants_map import Method
-from .imaging.patient import Patient, Strip
+from .imaging.choices import Labels, Method, Space, Strip
+from .imaging.patient import Patient
 from .imaging.placement import Placement
-from .imaging.segmentation import Labels
-from .imaging.spaces import Space
 from .refinement import Refinement, StageChoice
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from ..errors import InputError
 from ..simulate import described
 from ..store.reader import TumorStore
-from .answer import Stopwatch
 from .outputs import DISCLAIMER, query_files, write_record
+from .personalization import Stopwatch
 from .query import settle, store_of, write_answer
 from .request import QueryRequest, check_options
 from .result_folder import inputs_of, refuse_overwriting, staged_folder

@@ -8,11 +8,9 @@ from typing import Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..retrieval.imaging.ants_map import Method as Registration
+from ..retrieval.imaging.choices import Method as Registration
+from ..retrieval.imaging.choices import Space, Strip, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
-from ..retrieval.imaging.patient import Strip
-from ..retrieval.imaging.segmentation import labels_of
-from ..retrieval.imaging.spaces import Space
 from ..retrieval.refinement import StageChoice
 from ..retrieval.request import QueryRequest
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import GliodexError, InputError
-from ..retrieval.imaging.readers import find_format, read_image, read_volume
-from ..store.image_format import Format, first_bytes
+from ..retrieval.imaging.readers import read_image, read_volume
+from ..store.image_format import Format, find_format, first_bytes
 from .file_names import data_set_in
 from .problems import RefusedError, problem_of, unusable
 from .settings import Limits

@@ -14,8 +14,8 @@ from ..errors import InputError
 from ..store.atlas import Atlas
 from ..store.frame import Frame
 from ..store.nifti import Image, load_image
+from .settings import DEFAULT_ATLAS
 
-DEFAULT_ATLAS = "icbm152"
 """ICBM 2009a nonlinear symmetric, as shipped inside nilearn: a plain install needs no download."""
 
 FRAME_SIZE, FRAME_SPACING_MM = 128, 2.0

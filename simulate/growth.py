@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.atlas import Atlas
-from ..store.parameters import GrowthParameters
+from ..store.parameters import GrowthParameters as GrowthParameters  # noqa: PLC0414 - exported
 from .active_box import Reach
 
 

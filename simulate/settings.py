@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from ..errors import InputError
 
+DEFAULT_ATLAS = "icbm152"
+"""Atlas of a new store: ICBM152 2009a, which nilearn ships."""
+
 MODEL_VERSION = "fisher-kolmogorov 4"
 """Changes whenever the same parameters would give other densities, be it by a bit; kept in every store."""
 

@@ -1,32 +1,5 @@
 """The chunked Zarr store that every other room reads and writes."""
 
-from .atlas import Atlas
-from .density import EncodedTumour
-from .frame import Frame
-from .integers import dequantise, level_of, quantise
-from .manifest import THRESHOLDS, Campaign, Manifest
-from .parameters import UNITS, GrowthParameters
-from .reader import TumorStore, open_store
-from .verify import verify
-from .writer import StoreWriter, collect_garbage, creating, writing
+import lazy_loader
 
-__all__ = [
-    "THRESHOLDS",
-    "UNITS",
-    "Atlas",
-    "Campaign",
-    "EncodedTumour",
-    "Frame",
-    "GrowthParameters",
-    "Manifest",
-    "StoreWriter",
-    "TumorStore",
-    "collect_garbage",
-    "creating",
-    "dequantise",
-    "level_of",
-    "open_store",
-    "quantise",
-    "verify",
-    "writing",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,21 +1,5 @@
 """A network in the solver's place (paper 000): from an anatomy and growth to a density, at once."""
 
-from .designs import PAPER_SURROGATE, SMALL_SURROGATE, SURROGATE_DESIGNS, SurrogateDesign
-from .ranges import Ranges
-from .solver import SurrogateSolver
-from .surrogate_file import SurrogateFile, named_surrogate, shipped_surrogate
-from .training import SurrogateSettings, train_surrogate
+import lazy_loader
 
-__all__ = [
-    "PAPER_SURROGATE",
-    "SMALL_SURROGATE",
-    "SURROGATE_DESIGNS",
-    "Ranges",
-    "SurrogateDesign",
-    "SurrogateFile",
-    "SurrogateSettings",
-    "SurrogateSolver",
-    "named_surrogate",
-    "shipped_surrogate",
-    "train_surrogate",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,25 +1,5 @@
 """Accuracy against runtime of all ways of searching a store, paper 003's question; and what stages after it gain."""
 
-from .cohorts import plausibility
-from .comparison import BenchRequest, compare, ready_to_compare
-from .growth_networks import GrowthBenchRequest, compare_growth_networks, ready_for_networks
-from .several import over_stores, refined_against
-from .stages import StagesRequest, compare_stages, ready_for_stages
-from .surrogates import SurrogateBenchRequest, compare_surrogates
+import lazy_loader
 
-__all__ = [
-    "BenchRequest",
-    "GrowthBenchRequest",
-    "StagesRequest",
-    "SurrogateBenchRequest",
-    "compare",
-    "compare_growth_networks",
-    "compare_stages",
-    "compare_surrogates",
-    "over_stores",
-    "plausibility",
-    "ready_for_networks",
-    "ready_for_stages",
-    "ready_to_compare",
-    "refined_against",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

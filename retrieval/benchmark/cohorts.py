@@ -20,9 +20,9 @@ from ...errors import InputError
 from ...index import DiceIndex
 from ...simulate import described
 from ...store.reader import TumorStore, open_store
-from ..answer import check_filled
-from ..imaging.spaces import Space
+from ..imaging.choices import Space
 from ..outputs import staged_folder
+from ..personalization import check_filled
 from .query_sets import QuerySet, check_unseen, patients, unseen
 
 mpl.use("Agg")

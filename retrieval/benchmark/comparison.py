@@ -16,7 +16,7 @@ from ...index import DiceIndex, cost_of, prepare, what_is_missing
 from ...learn import KINDS, encoder_record
 from ...store.cores import available_cores
 from ...store.reader import TumorStore, open_store
-from ..imaging.spaces import Space
+from ..imaging.choices import Space
 from ..outputs import staged_folder
 from .authors_loop import seconds_a_tumour
 from .measuring import HITS, ask

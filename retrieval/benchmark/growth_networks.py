@@ -20,22 +20,20 @@ from numpy.typing import NDArray
 from ...errors import InputError, UnsolvedError
 from ...index.threshold_search import ThresholdSearch
 from ...learn.growth import (
-    CORE_LEVELS,
     GROWTH_DESIGNS,
-    LEVELS_A_DENSITY,
     SMALL_GROWTH,
-    WHOLE_LEVELS,
     GrowthReader,
     Targets,
     growth_path,
 )
+from ...learn.level_boxes import CORE_LEVELS, LEVELS_A_DENSITY, WHOLE_LEVELS
 from ...simulate import GrowthModel, GrowthParameters, model_of
 from ...store.atlas import Atlas
 from ...store.cores import available_cores
 from ...store.integers import dequantise
 from ...store.reader import TumorStore, open_store
-from ..answer import check_filled
 from ..outputs import staged_folder
+from ..personalization import check_filled
 from ..refinement.objective import DiceObjective
 from ..refinement.told_growth import BEST, simulated
 from .growth_table import LEVELS, ONE_NETWORK, Row, growth_table, plot_errors, summarise

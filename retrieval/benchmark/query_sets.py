@@ -21,8 +21,9 @@ from ...store.integers import level_of
 from ...store.nifti import load_image
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
+from ..imaging.choices import Space
 from ..imaging.segmentation import Segmentation, from_labels
-from ..imaging.spaces import Space, space_map
+from ..imaging.spaces import space_map
 from ..imaging.transforms import mask_to_atlas
 
 Mask = NDArray[np.bool_]

@@ -18,12 +18,13 @@ from ...simulate import GrowthParameters, MassEffectSettings, model_in, settings
 from ...store.atlas import Atlas
 from ...store.integers import dequantise, level_of, quantise
 from ...store.reader import TumorStore, open_store
-from ..answer import Stopwatch, answer, check_filled, dice
+from ..imaging.choices import Space
 from ..imaging.patient import Patient
 from ..imaging.segmentation import Segmentation
-from ..imaging.spaces import Space, space_map
+from ..imaging.spaces import space_map
 from ..imaging.transforms import AffineMap, SpatialMap
 from ..outputs import staged_folder
+from ..personalization import Stopwatch, check_filled, dice, personalize
 from ..refinement import STAGES, LocalRefinement, LocalSettings, Posterior, StageChoice, Where
 from ..result import Answer
 from .query_sets import cases_of, check_unseen, segmentation_of, unseen_tumours
@@ -210,7 +211,7 @@ def _asked(
             choice = replace(choice, prior="store", around_matches=True, alike_mm=request.alike_mm)
         stage = LocalRefinement(request.local, where) if name == "local" else choice.stage(folder)
         watch = Stopwatch()
-        made = answer(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)
+        made = personalize(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)
         found.append((made, watch.seconds["refinement" if stage else "search"]))
     return found
 

@@ -1,7 +1,5 @@
 """A tumour seen twice: its rates, and what is to be expected on later days."""
 
-from .follow_up import FollowUp, Ranges, Scan
-from .forecast import Forecast, forecast
-from .request import ForecastRequest, run_forecast
+import lazy_loader
 
-__all__ = ["FollowUp", "Forecast", "ForecastRequest", "Ranges", "Scan", "forecast", "run_forecast"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..figure import CORE_COLOUR, GROUND, INK, WHOLE_COLOUR, Plane, planes_of, show_anatomy
 from ..imaging.segmentation import Segmentation
 from ..refinement.posterior import INTERVAL
-from .forecast import Forecast
+from .model import Forecast
 
 _COLOURS = {"whole": WHOLE_COLOUR, "core": CORE_COLOUR}
 _CHANCES = (((1 - INTERVAL) / 2, "dotted", 1.2), (0.5, "solid", 2.2), ((1 + INTERVAL) / 2, "dotted", 1.2))

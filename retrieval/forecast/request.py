@@ -16,19 +16,19 @@ from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import load_image, save_image
 from ...store.parameters import UNITS
-from ..answer import Stopwatch
 from ..earlier_results import TRANSFORM_FILES
+from ..imaging.choices import Labels, Space
 from ..imaging.patient import Patient
 from ..imaging.placement import Placement
-from ..imaging.segmentation import Labels, Segmentation, from_labels
-from ..imaging.spaces import Space
+from ..imaging.segmentation import Segmentation, from_labels
 from ..imaging.tissue import load_tissue
 from ..imaging.transforms import AffineMap, mask_to_atlas
 from ..outputs import DISCLAIMER, EXCEEDED, write_record
+from ..personalization import Stopwatch
 from ..refinement.anatomy import cropped, grid_around, patient_anatomy
 from ..result_folder import inputs_of, refuse_overwriting, staged_folder
 from .follow_up import FollowUp, Ranges, Scan, density_of_adc
-from .forecast import SIMULATIONS, Forecast, forecast
+from .model import SIMULATIONS, Forecast, forecast_growth
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def run_forecast(
             request.ranges,
         )
         later = [_scan(day, masks, atlas.frame) for day, masks in scans]
-        found = forecast(problem, request.until, settings, later, announce)
+        found = forecast_growth(problem, request.until, settings, later, announce)
         announce("writing")
         record = record_of(found, patient)
         write_maps(found, segmentation.frame, folder)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,7 @@ from ...store.frame import Frame
 from ...store.image_bytes import first_line
 from ...store.scratch import scratch_folder
 from ...store.stopping import stopping_at_once
-
-Method = Literal["fast", "syn", "affine"]
-"""Ways of registering: fast (default), syn (the papers' settings), affine."""
+from .choices import Method
 
 RECORD_FILE = "transform.json"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...store.nifti import Image
+from .choices import Labels
 from .conventions import CORE_TISSUES, WHOLE_TISSUES, Tissue, convention
 from .label_channels import ChannelMasks, channel_masks, nested, one_label_each, without_background
 from .label_geometry import measure
@@ -16,7 +17,6 @@ from .label_readings import Verdict, choose, judge, masks_in_words
 from .label_values import LabelMap, label_map, listed, shells
 from .readers import Volume
 
-Labels = tuple[int | str, ...] | None
 """Of a mask, as values or names; None where it is to be found out."""
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import Image
-from .ants_map import Method, load_transform
+from .ants_map import load_transform
+from .choices import Labels, Method, Space, Strip
 from .consistency import check_scan, check_space
 from .head import Stripped, strip
 from .intensities import above_background
@@ -23,13 +23,10 @@ from .pet import load_pet
 from .readers import read_image
 from .registration import align, check_axes, register
 from .reuse import reuse_doubts
-from .segmentation import Labels, Segmentation, from_files
-from .spaces import Space, space_map
+from .segmentation import Segmentation, from_files
+from .spaces import space_map
 from .tissue import Tissue, load_tissue
 from .transforms import SpatialMap
-
-Strip = Literal["auto", "off", "deepbet", "registration"]
-"""Whether and how the skull is removed: if there is one, as well as can be; never; or in one of two ways."""
 
 Stage = Callable[[str], AbstractContextManager[None]]
 """Told of each stage as it begins, and when it ends."""

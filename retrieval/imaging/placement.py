@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...store.atlas import Atlas
-from .ants_map import Method
-from .patient import Patient, Stage, Strip
-from .spaces import Space
+from .choices import Method, Space, Strip
+from .patient import Patient, Stage
 
 
 @dataclass(frozen=True)

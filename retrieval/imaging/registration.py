@@ -25,7 +25,6 @@ from .ants_map import (
     RECORD_FILE,
     THREADS,
     AntsMap,
-    Method,
     RegistrationRecord,
     ants_module,
     quietly,
@@ -33,6 +32,7 @@ from .ants_map import (
     to_ants,
     write_affine,
 )
+from .choices import Method
 from .intensities import above_background, evenly_lit
 from .pose import Poses, search_poses
 from .reuse import cells_of

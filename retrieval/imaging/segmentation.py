@@ -11,12 +11,13 @@ from scipy import ndimage
 from ...errors import InputError
 from ...store.frame import Frame
 from ...store.nifti import Image
+from .choices import Labels
 from .label_channels import ChannelMasks
-from .label_meaning import Labels, Meaning, in_words, labels_in, meaning_of
+from .label_meaning import Meaning, in_words, labels_in, meaning_of
 from .label_values import LabelMap, Mask, label_map, listed
 from .readers import Volume, read_volume
 
-__all__ = ["Labels", "Mask", "Segmentation", "from_files", "from_labels", "from_masks", "labels_of"]
+__all__ = ["Mask", "Segmentation", "from_files", "from_labels", "from_masks"]
 
 _STRAY_CORE_SHARE = 0.01  # of a separately drawn core that may stick out of the whole tumour, as rims do
 _HOLE_SHARE = 0.02  # of the whole tumour
@@ -176,29 +177,6 @@ def _mask(path: Path) -> tuple[Mask, Frame]:
             "give a label map with --seg instead"
         )
     return labels.mask(labels.present), volume.frame
-
-
-def labels_of(option: str, text: str | None) -> Labels:
-    """Read labels with commas between them, whole numbers or names; `none` for no core.
-
-    Raises:
-        InputError: a label is left out between the commas.
-    """
-    if text is None:
-        return None
-    if text.strip().lower() == "none" and option == "--core":
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise InputError(f"{option} takes labels with commas between them, for example 1,4, not `{text}`")
-    return tuple(_value(part) for part in parts)
-
-
-def _value(text: str) -> int | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def _checked(

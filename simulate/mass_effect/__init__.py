@@ -1,8 +1,5 @@
 """The growth model in which a tumour pushes tissue aside (paper 001, Eqs. 3 to 6)."""
 
-from .elasticity import FORMS, ElasticBody, Form
-from .moving_tissue import Deformation
-from .settings import MASS_EFFECT, MassEffectSettings
-from .solver import MassEffect
+import lazy_loader
 
-__all__ = ["FORMS", "MASS_EFFECT", "Deformation", "ElasticBody", "Form", "MassEffect", "MassEffectSettings"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gliodex.index import DiceIndex
-from gliodex.retrieval import AffineMap, Segmentation, answer
+from gliodex.retrieval import AffineMap, Segmentation, personalize
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.outputs import DISCLAIMER, as_record, write_images, write_record
 from gliodex.store import open_store
@@ -27,7 +27,7 @@ def answered(store):
     def ask(grid):
         density = grid.resample(store.density(3), store.frame)
         segmentation = Segmentation(density >= 0.6, density >= 0.2, grid, {"segmentation": "seg.nii.gz"})
-        return answer(
+        return personalize(
             store, DiceIndex.open(store), Patient(segmentation, AffineMap(np.eye(4), {"kind": "identity"})), top_k=3
         )
 

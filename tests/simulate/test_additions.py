@@ -8,7 +8,7 @@ from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthP
 from gliodex.simulate.settings import MODEL_VERSION
 from gliodex.store import creating, open_store, writing
 from gliodex.store.integers import quantise
-from gliodex.store.verify import verify
+from gliodex.store.verification import verify
 
 MIDDLE = (5.0, -3.0, 22.0)
 WANTED = [GrowthParameters(MIDDLE, 0.1, 0.05, 200), GrowthParameters((-5.0, 8.0, 24.0), 0.3, 0.03, 250)]

@@ -22,7 +22,7 @@ from gliodex.simulate.prior import tissue_voxels
 from gliodex.simulate.trajectories import snapshot_shares
 from gliodex.store.integers import quantise
 from gliodex.store.reader import open_store
-from gliodex.store.verify import verify
+from gliodex.store.verification import verify
 
 PRIOR = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
 SEED = 5

@@ -1,6 +1,5 @@
 """Whole heads: found out by the image alone, and brought down to the brain."""
 
-from .detection import SkullEvidence, has_skull
-from .stripping import StripMethod, Stripped, strip
+import lazy_loader
 
-__all__ = ["SkullEvidence", "StripMethod", "Stripped", "has_skull", "strip"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

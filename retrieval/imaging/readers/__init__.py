@@ -1,7 +1,5 @@
 """Image files of every format that users bring, as `Volume`s."""
 
-from ....store.image_format import find_format
-from .any_format import read_image, read_volume
-from .volume import Volume
+import lazy_loader
 
-__all__ = ["Volume", "find_format", "read_image", "read_volume"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Literal
 
 import numpy as np
 
 from ....errors import InputError
 from ....store.atlas import Atlas
 from ....store.frame import Frame
+from ..choices import Space
 from ..transforms import AffineMap
 
-Space = Literal["sri24", "mni152", "atlas"]
-SPACES: tuple[Space, ...] = ("sri24", "mni152", "atlas")
 _IN_MNI152 = "icbm152"  # the atlas whose world is MNI152: its forms differ from one another by a few mm
 
 

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels
-from gliodex.retrieval.imaging.segmentation import labels_of
+from gliodex.retrieval.imaging.choices import labels_of
 
 from ..anatomy import write_nifti
 from .nested_tumor import AFFINE as TUMOR_AFFINE

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...store.cores import available_cores
 from ...store.parameters import UNITS, GrowthParameters
-from ..answer import dice
+from ..personalization import dice
 from ..refinement import Posterior, Sample
 from ..refinement.posterior import INTERVAL, BoxedDensity
 from .follow_up import NAMES, FollowUp, Scan
@@ -111,7 +111,7 @@ class Forecast:
         return share / np.float32(len(samples))
 
 
-def forecast(
+def forecast_growth(
     problem: FollowUp,
     until: Sequence[float],
     settings: NeuralSettings | None = None,

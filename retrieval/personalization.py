@@ -49,7 +49,7 @@ class Stopwatch:
 _DEEPEST = 1000  # matches among which growth is looked for
 
 
-def answer(
+def personalize(
     store: TumorStore,
     retriever: Retriever,
     patient: Patient,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.retrieval.forecast import FollowUp, Scan, forecast
+from gliodex.retrieval.forecast import FollowUp, Scan, forecast_growth
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
@@ -35,7 +35,7 @@ def problem(scans):
 
 @pytest.fixture(scope="module")
 def found(problem, scans):
-    return forecast(problem, (LATER, 75.0), SETTINGS, scans[3:])
+    return forecast_growth(problem, (LATER, 75.0), SETTINGS, scans[3:])
 
 
 def test_the_truth_lies_in_the_posterior(found):
@@ -91,7 +91,7 @@ def test_chances_are_shares_of_the_samples(found):
 
 @pytest.mark.slow
 def test_it_repeats(found, problem, scans):
-    again = forecast(problem, (LATER, 75.0), SETTINGS, scans[3:])
+    again = forecast_growth(problem, (LATER, 75.0), SETTINGS, scans[3:])
     np.testing.assert_array_equal(again.volumes_ml["core"], found.volumes_ml["core"])
 
 
@@ -99,7 +99,9 @@ def test_a_tumour_that_moved_is_doubted(scans):
     solver, first, second, _ = scans
     elsewhere = np.roll(second.whole, 6, axis=0)
     assert (elsewhere & solver.atlas.tissue).sum() > 60
-    found = forecast(FollowUp(solver, first, Scan(DAYS, np.zeros_like(elsewhere), elsewhere)), (LATER,), SETTINGS)
+    found = forecast_growth(
+        FollowUp(solver, first, Scan(DAYS, np.zeros_like(elsewhere), elsewhere)), (LATER,), SETTINGS
+    )
     assert any("does not explain it" in doubt for doubt in found.doubts)
     assert any("no core" in doubt for doubt in found.doubts)
 
@@ -107,4 +109,4 @@ def test_a_tumour_that_moved_is_doubted(scans):
 @pytest.mark.parametrize("until", [(), (0.0,), (-3.0, 80.0)])
 def test_days_that_are_not_later_are_refused(problem, until):
     with pytest.raises(InputError, match="--until"):
-        forecast(problem, until, SETTINGS)
+        forecast_growth(problem, until, SETTINGS)
