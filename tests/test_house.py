@@ -1,9 +1,11 @@
 """The architecture: imports only point down, and nothing heavy is loaded before it is needed."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -49,4 +51,12 @@ def test_the_package_does_not_load_what_only_some_commands_need():
     code = "import sys, gliodex, gliodex.cli.main; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert "gliodex.cli.main" in loaded
-    assert {"ants", "fastapi", "matplotlib", "nilearn", "torch"}.isdisjoint(loaded)
+    heavy = {"ants", "fastapi", "matplotlib", "nibabel", "nilearn", "numba", "numpy", "scipy", "torch", "zarr"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_every_name_that_a_package_promises_is_there_and_no_module():
+    for path in ROOT.rglob("__init__.pyi"):
+        package = importlib.import_module(".".join(("gliodex", *path.parent.relative_to(ROOT).parts)))
+        assert package.__all__
+        assert not [name for name in package.__all__ if isinstance(getattr(package, name), ModuleType)]

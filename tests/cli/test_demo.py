@@ -9,7 +9,7 @@ from ..retrieval.anatomy import RESULT_FILES
 
 @pytest.mark.parametrize("below", ["file", "file/demo"])
 def test_a_place_that_cannot_be_written_is_refused(gliodex, small_atlas, tmp_path, monkeypatch, below):
-    monkeypatch.setattr("gliodex.cli.build.load_atlas", lambda *_: small_atlas)
+    monkeypatch.setattr("gliodex.simulate.load_atlas", lambda *_: small_atlas)
     (tmp_path / "file").write_text("in the way")
     ran = gliodex("demo", "--out", tmp_path / below, "--count", "1")
     assert ran.code == 2

@@ -156,7 +156,7 @@ def test_a_fault_of_the_program_is_said_in_one_line(gliodex, monkeypatch, error)
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    monkeypatch.setattr("gliodex.store.open_store", fail)
     ran = gliodex("info", "store")
     assert ran.code == 1
     assert type(error).__name__ in ran.said
@@ -172,7 +172,7 @@ def test_a_place_that_cannot_be_used_is_no_fault_of_the_program(gliodex, monkeyp
     def fail(*_, **__):
         raise OSError(number, os.strerror(number), name)
 
-    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    monkeypatch.setattr("gliodex.store.open_store", fail)
     ran = gliodex("info", "store")
     assert ran.code == 2
     assert ran.said.startswith("error: a pl")
@@ -183,7 +183,7 @@ def test_a_full_disk_is_no_fault_where_no_file_is_named(gliodex, monkeypatch):
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    monkeypatch.setattr("gliodex.store.open_store", fail)
     ran = gliodex("info", "store")
     assert ran.code == 2
     assert "no space left on device" in ran.said
@@ -193,7 +193,7 @@ def test_a_fault_shows_where_if_asked(gliodex, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("gliodex.cli.stores.open_store", fail)
+    monkeypatch.setattr("gliodex.store.open_store", fail)
     monkeypatch.setenv("GLIODEX_DEBUG", "1")
     ran = gliodex("info", "store")
     assert ran.code == 1
@@ -205,7 +205,7 @@ def test_an_interrupt_is_no_fault(gliodex, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gliodex.cli.stores.open_store", stop)
+    monkeypatch.setattr("gliodex.store.open_store", stop)
     ran = gliodex("info", "store")
     assert ran.code == 130
     assert "stopped" in ran.said
@@ -213,7 +213,7 @@ def test_an_interrupt_is_no_fault(gliodex, monkeypatch):
 
 STOPPED = """
 import os, signal, sys, time
-import gliodex.cli.stores as stores, gliodex.cli.main as m
+import gliodex.store as store, gliodex.cli.main as m
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored, as under nohup
 
@@ -224,7 +224,7 @@ def wait(*_):
     finally:
         print("left")
 
-stores.open_store = wait
+store.open_store = wait
 m.main()
 """
 
@@ -285,9 +285,9 @@ def test_the_script_exits_with_0_and_2(indexed_store, tmp_path):
 
 def test_the_script_exits_with_1_for_a_fault(tmp_path):
     code = (
-        "import sys, gliodex.cli.stores as stores, gliodex.cli.main as m\n"
+        "import sys, gliodex.store as store, gliodex.cli.main as m\n"
         "def fail(*a): raise RuntimeError('boom')\n"
-        "stores.open_store = fail\n"
+        "store.open_store = fail\n"
         f"sys.argv = ['gliodex', 'info', {str(tmp_path)!r}]\n"
         "m.main()"
     )
