@@ -83,7 +83,7 @@ def _surrogate(file: SurrogateFile) -> str:
     )
     return f"""# {file.path.name}
 
-Says the density of a tumour in the 64³ voxels around its seed, given the tissue there and the growth (paper 000). What
+Predicts the density of a tumour in the 64³ voxels around its seed from tissue and growth (Ezhov et al. 2021). What
 `--surrogate` takes in the solver's place.
 
 ## Data

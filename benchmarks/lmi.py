@@ -1,4 +1,4 @@
-"""How well networks tell the growth of unseen tumours, beside paper 001's table and the nearest tumours of a store.
+"""Errors of networks that predict growth on held-out tumours, beside Ezhov et al. (2023) and nearest neighbours.
 
     python benchmarks/lmi.py STORE [--unseen 1000] [--draws 48]
 

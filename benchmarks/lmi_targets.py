@@ -1,4 +1,4 @@
-"""What a network is to tell, and in which scale: paper 001's Table 2 at an equal budget of training.
+"""What a network is to tell, and in which scale: Ezhov et al.'s (2023) Table 2 at an equal budget of training.
 
     python benchmarks/lmi_targets.py STORE LEARN_FROM [--tumours 50000] [--epochs 10] [--paper 300] [--unseen 1000]
 

@@ -1,4 +1,4 @@
-"""Whether the network tells of patients what the sampler finds: Dice of both densities at 0.01 (paper 001, Fig. 6).
+"""Agreement of network and sampler on patients: Dice of both densities at 0.01 (Ezhov et al. 2023, Fig. 6).
 
     python benchmarks/lmi_tmcmc.py STORE FOLDER [--patients 10] [--samples 1024]
 

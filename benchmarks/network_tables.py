@@ -54,7 +54,7 @@ def _targets(name: str, title: str) -> list[str]:
 
 
 def _seen_by_the_papers(tumours: int) -> str:
-    return f"; paper 001's own network, on all voxels, saw {tumours:,} once" if tumours else ""
+    return f"; Ezhov et al.'s (2023) own network, on all voxels, saw {tumours:,} once" if tumours else ""
 
 
 def _curve() -> list[str]:
@@ -100,8 +100,9 @@ def _against_sampler() -> list[str]:
     return [
         f"Of {found['patients']} patients, what the network tells and the most probable tumour of transitional MCMC "
         f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
-        f"{found['median']:.2f}) at a density of 0.01; paper 001, Fig. 6: about 0.8. The network takes {ms:.0f} ms, "
-        f"the sampler {seconds:.0f} s (medians).{fits}{_other_pairs(found.get('others'))}"
+        f"{found['median']:.2f}) at a density of 0.01; Ezhov et al. (2023), Fig. 6: about 0.8. "
+        f"The network takes {ms:.0f} ms, the sampler {seconds:.0f} s (medians)."
+        f"{fits}{_other_pairs(found.get('others'))}"
     ]
 
 
@@ -137,10 +138,9 @@ def _ablations() -> list[str]:
         return []
     about = (
         f"What a surrogate sees, and what it is trained for (`{found['command']}`): each learned from "
-        f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; paper 000's own "
-        f"network saw {found['paper_tumours']:,} once: as many minutes allow no more. Minutes on 2 cores: "
-        + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items())
-        + "."
+        f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; the "
+        f"network of Ezhov et al. (2021) saw {found['paper_tumours']:,} once: as many minutes allow no more. "
+        "Minutes on 2 cores: " + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items()) + "."
     )
     return [about, surrogate_table(found["rows"])]
 
@@ -168,7 +168,7 @@ def _densest(row: dict[str, Any]) -> str:
 
 def _map_table(found: dict[str, Any]) -> str:
     lines = ["| | √(DT) off | √(ρT) off | seed off, mm | Dice at 0.2 | 0.4 | 0.8 | s |", "|" + "---|" * 8]
-    for way, row in {**found["medians"], "paper 000: surrogate": found["paper"]}.items():
+    for way, row in {**found["medians"], "Ezhov et al. (2021): surrogate": found["paper"]}.items():
         cells = [way, f"{row['diffusion']:.1%}", f"{row['growth']:.1%}", f"{row['seed_mm']:.1f}"]
         cells += [f"{row[name]:.2f}" if name in row else "" for name in ("dice_0.2", "dice_0.4", "dice_0.8")]
         cells.append(f"{found['seconds'][way]:.0f}" if way in found["seconds"] else "")

@@ -1,4 +1,4 @@
-"""Whether a neural posterior holds the truth, and as often as it says: the synthetic case of paper 002.
+"""Whether a neural posterior holds the truth, and as often as it says: the synthetic case of Ezhov et al. (2019).
 
     python benchmarks/neural.py [--repeats 20] [--simulations 250]
 

@@ -1,4 +1,4 @@
-"""How well a surrogate says densities on anatomies that it has not seen, beside paper 000's figures.
+"""How well a surrogate says densities on anatomies that it has not seen, beside Ezhov et al.'s (2021) figures.
 
     python benchmarks/surrogate.py NETWORK STORE... [--tumours 400]
 

@@ -1,4 +1,4 @@
-"""Whether transitional MCMC finds with a surrogate what it finds with the solver (paper 000, Table I).
+"""Whether transitional MCMC finds with a surrogate what it finds with the solver (Ezhov et al. 2021, Table I).
 
     python benchmarks/surrogate_tmcmc.py STORE NETWORK FOLDER [--patients 5] [--samples 512]
 
@@ -26,7 +26,7 @@ from gliodex.retrieval.personalization import dice, personalize
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
 
-# D in mm²/day, ρ in 1/day, T in days, seed in units of the cube: solver's, then surrogate's (paper 000, Table I)
+# D in mm²/day, ρ in 1/day, T in days, seed in units of the cube: solver, then surrogate (Ezhov et al. 2021, Table I)
 PAPER = (
     ((0.08994, 0.01550, 572.582, 0.3098, 0.6748, 0.2819), (0.08976, 0.01657, 553.019, 0.3071, 0.6657, 0.2818)),
     ((0.08920, 0.01993, 503.146, 0.6121, 0.6706, 0.3411), (0.08945, 0.02882, 418.631, 0.6217, 0.6445, 0.3316)),

@@ -57,8 +57,8 @@ def _refinement() -> str:
         about = (
             f"The stages that give posteriors, on a few of these truths (`{found['command']}`); tmcmc with "
             "`--prior store --around-matches`. Outlines of these truths are cut sharply at a density. tmcmc takes "
-            "voxels to err each for itself (paper 000, Eqs. 5 and 6), so its intervals are too narrow here; on images "
-            "that err so they hold (above)."
+            "voxels to err each for itself (Ezhov et al. 2021, Eqs. 5 and 6), so its intervals are too narrow here; "
+            "on images that err so they hold (above)."
         )
         rows = found["rows"]
         if alike := latest("refine_alike"):
@@ -73,8 +73,9 @@ def _plausibility() -> str:
     if not found:
         return ""
     about = (
-        "How closely a store's best tumours meet patients, a measure of how plausible its growth model is (paper 003, "
-        "Fig. 3): best Dice of any tumour, means with 95 % intervals; `gliodex plausibility STORE... --cohort DIR`."
+        "How closely a store's best tumours meet patients, a measure of how plausible its growth model is "
+        "(Ezhov et al. 2022, Fig. 3): best Dice of any tumour, means with 95 % intervals; "
+        "`gliodex plausibility STORE... --cohort DIR`."
     )
     plot = "![Distributions of the best Dice of patients for core, whole and both.](docs/plausibility.png)"
     earlier = [plausibility_table(run["rows"]) for run in runs("plausibility")[:-1] if _stores_of(run) > 1]
@@ -246,10 +247,13 @@ def _posterior_rows() -> list[tuple[str, str, str]]:
         for name, run in found["runs"].items():
             figure = f"{run['seconds'] / 60:.1f} min, {run['evaluations']:,} simulations"
             figure += f", evidence e^{run['log_evidence']:,.0f}"
-            how = f"one patient's outlines, {found['samples']:,} samples a stage, paper 000's prior"
+            how = f"one patient's outlines, {found['samples']:,} samples a stage, Ezhov et al.'s (2021) prior"
             rows.append((f"tmcmc from the {name}", figure, how))
     if found := latest("neural"):
-        how = f"paper 002's synthetic case {found['repeats']} times, {found['simulations']:,} simulations in 4 rounds"
+        how = (
+            f"the synthetic case of Ezhov et al. (2019) {found['repeats']} times, {found['simulations']:,} simulations"
+        )
+        how += " in 4 rounds"
         figure = f"{found['truth_in_90']} of {found['repeats']}, in {found['seconds']:.0f} s each"
         rows.append(("npe: truth within the 90 % region", figure, how))
         figure = f"{found['later_volume_in_90']} of {found['repeats']}"

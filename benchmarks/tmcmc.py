@@ -1,4 +1,4 @@
-"""What transitional MCMC costs in paper 000's setting, from the prior and around the matches, and whether both agree.
+"""Cost of transitional MCMC as in Ezhov et al. (2021), from the prior and around the matches, and whether both agree.
 
     python benchmarks/tmcmc.py STORE SEGMENTATION [--samples 2048] [--space sri24]
 

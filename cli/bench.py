@@ -105,7 +105,7 @@ def bench_lmi(
         int, typer.Option(min=0, help="Draws of the network's doubt to simulate of each, for a row; 0 leaves it out.")
     ] = 48,
 ) -> None:
-    """Say how well networks tell growth, beside paper 001's table and the store's nearest tumours."""
+    """Measure networks that predict growth, beside the table of Ezhov et al. (2023) and the store's nearest tumours."""
     from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores, ready_for_networks
 
     def asking(store: str, out: Path) -> GrowthBenchRequest:
@@ -143,7 +143,7 @@ def bench_surrogate(
     ] = "icbm152",
     device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.cpu,
 ) -> None:
-    """Say how well a network stands in for the solver, beside paper 000's figures and the solver in an atlas."""
+    """Measure a surrogate of the solver, beside the figures of Ezhov et al. (2021) and the solver in an atlas."""
     from ..retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
 
     with counting_stages() as announce:

@@ -94,8 +94,8 @@ def build(
     prior: Annotated[
         PriorName,
         typer.Option(
-            help="Which growth: store, as wide as paper 003's, of sizes that tumours have; paper000, slower and of any "
-            "size, for surrogates."
+            help="Ranges of growth: store, of sizes that tumours have (Ezhov et al. 2022); paper000, slower and of any "
+            "size, for surrogates (Ezhov et al. 2021)."
         ),
     ] = PriorName.store,
 ) -> None:

@@ -61,7 +61,7 @@ def forecast(
     voxel_mm: Annotated[float, _place(help="Voxels to simulate on, mm; a rat's brain needs 0.2.")] = 2.0,
     diffusivity: Annotated[
         str | None,
-        _learn(metavar="LOW,HIGH", help="Range of D, mm²/day. (default: as paper 003)", show_default=False),
+        _learn(metavar="LOW,HIGH", help="Range of D, mm²/day. (default: as Ezhov et al. 2022)", show_default=False),
     ] = None,
     proliferation: Annotated[
         str | None, _learn(metavar="LOW,HIGH", help="Range of ρ, 1/day. (default: same)", show_default=False)

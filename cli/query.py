@@ -198,7 +198,10 @@ def query(
     ] = None,
     prior: Annotated[
         PriorOf | None,
-        _stage(help="Ranges of growth of tmcmc: paper 000's or the store's. (default: paper)", show_default=False),
+        _stage(
+            help="Ranges of growth of tmcmc: of Ezhov et al. (2021) or of the store. (default: paper)",
+            show_default=False,
+        ),
     ] = None,
     around_matches: Annotated[
         bool, _stage("--around-matches", help="Begin tmcmc around the matches; same posterior, sooner.")
@@ -206,7 +209,7 @@ def query(
     alike_mm: Annotated[
         float | None,
         _stage(
-            help="mm over which images err alike (tmcmc); 0 takes each voxel for itself, as paper 000. (default: 0)",
+            help="mm over which images err alike (tmcmc); 0: independent voxels (Ezhov et al. 2021). (default: 0)",
             show_default=False,
         ),
     ] = None,

@@ -40,7 +40,10 @@ class ScaleName(StrEnum):
 def train_lmi(
     store: StorePath,
     arch: Annotated[
-        Arch, typer.Option(help="small trains on two cores; paper: the network of paper 001, on all voxels, for a GPU.")
+        Arch,
+        typer.Option(
+            help="small trains on two cores; paper: the network of Ezhov et al. 2023, on all voxels, for a GPU."
+        ),
     ] = Arch.small,
     targets: Annotated[
         TargetName,
@@ -52,7 +55,9 @@ def train_lmi(
     ] = TargetName.mu_seed,
     scale: Annotated[
         ScaleName | None,
-        typer.Option(help="How growth is scaled: linear, as in paper 001, or its logarithm. (default: the network's)"),
+        typer.Option(
+            help="How growth is scaled: linear, as in Ezhov et al. 2023, or its logarithm. (default: the network's)"
+        ),
     ] = None,
     count: Annotated[
         int | None,

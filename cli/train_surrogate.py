@@ -41,7 +41,7 @@ def train_surrogate(
     ],
     file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the network is to lie.")],
     arch: Annotated[
-        Arch, typer.Option(help="small trains on two cores; paper: the network of paper 000, for a GPU.")
+        Arch, typer.Option(help="small trains on two cores; paper: the network of Ezhov et al. 2021, for a GPU.")
     ] = Arch.small,
     sees: Annotated[
         SeesName | None,

@@ -1,4 +1,4 @@
-"""The grids that masks are compared on: the store's own, or coarser ones (paper 003, Table 1: DS64 and DS32)."""
+"""The grids that masks are compared on: the store's, or the coarser DS64 and DS32 (Ezhov et al. 2022, Table 1)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def _evenly_along_a_front(lowest: float, highest: float, count: int) -> tuple[in
 
 
 CORE_RANGE, WHOLE_RANGE = (0.5, 0.85), (0.05, 0.5)
-"""Densities at which T1Gd and FLAIR may show a tumour's outline (paper 001, Methods: simulations)."""
+"""Densities at which T1Gd and FLAIR may show a tumour's outline (Ezhov et al. 2023, Methods: simulations)."""
 
 CORE_LEVELS, WHOLE_LEVELS = _evenly_along_a_front(*CORE_RANGE, 16), _evenly_along_a_front(*WHOLE_RANGE, 24)
 """Levels whose block counts are kept; what lies between two is bounded by both."""

@@ -1,4 +1,4 @@
-"""Search by the shape of the masks, in two steps as in paper 003: near centres of mass first, then near shapes.
+"""Search by the shape of the masks, in two steps (Ezhov et al. 2022): near centres of mass first, then near shapes.
 
 Shape features are pyradiomics' (van Griethuysen et al., Cancer Research 77 (2017) e104). Raw, as published, those in
 mm³ outweigh all others, and patients are ragged where simulations are smooth. Standardised are the few that neither
@@ -46,7 +46,7 @@ FEATURES = (
 """pyradiomics' shape class: mm, mm², mm³, 1/mm or without unit."""
 
 SHORTLIST = 1000
-"""Tumours with the nearest centres of mass whose shapes are compared (paper 003, section 2.3)."""
+"""Tumours with the nearest centres of mass whose shapes are compared (Ezhov et al. 2022, section 2.3)."""
 
 STANDARDISED = "radiomics-standardised"
 """Name of the search by standardised features."""

@@ -40,7 +40,7 @@ def hausdorff_ranking(store: TumorStore) -> Ranking:
 
 
 def bernoulli_ranking(store: TumorStore) -> Ranking:
-    """Rank by the probability that MRI shows a voxel (paper 000, Eq. 6, with σ_α = 1), summed over the masks."""
+    """Rank by the probability that MRI shows a voxel (Ezhov et al. 2021, Eq. 6, σ_α = 1), summed over the masks."""
 
     def scores(ids: NDArray[np.int64], core: Mask, whole: Mask) -> NDArray[np.float64]:
         found = np.zeros(len(ids))

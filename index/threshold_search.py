@@ -1,4 +1,4 @@
-"""Search that finds the thresholds too: nobody knows at which density MRI shows an outline (paper 001).
+"""Search that finds the thresholds too: nobody knows at which density MRI shows an outline (Ezhov et al. 2023).
 
 For a tumour, Dice(core) is taken at the best level of `CORE_RANGE` and Dice(whole) at the best of `WHOLE_RANGE`, of all
 3,278 that a store tells apart. One pass over a density gives both at every level, from histograms inside the query and

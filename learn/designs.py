@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from ..errors import InputError
 
 KINDS = ("ae", "vae", "hash")
-"""Kinds of encoders: autoencoder, variational autoencoder, Bi-half hash (paper 003)."""
+"""Kinds of encoders: autoencoder, variational autoencoder, Bi-half hash (Ezhov et al. 2022)."""
 
 TRAINING, VALIDATION = 1500, 150
 """Tumours that an encoder is trained on, and validated with, by default."""
@@ -69,7 +69,7 @@ AUTHORS = Design(
     epochs=300,
     patience=300,
 )
-"""The network of paper 003's authors (MarcelRosier/thesis, network 16_16_16): 604 million weights. Wants a GPU."""
+"""The network of Ezhov et al. (2022) (MarcelRosier/thesis, network 16_16_16): 604 million weights. Wants a GPU."""
 
 DESIGNS = {design.name: design for design in (SMALL, AUTHORS)}
 """By name."""

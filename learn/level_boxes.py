@@ -25,7 +25,7 @@ LEVELS_A_DENSITY = LEVELS / 16
 """Levels that a density of 1 has: the store's 12 bits without the last four."""
 
 WHOLE_LEVELS, CORE_LEVELS = (13, 127), (128, 217)
-"""Levels at which FLAIR and T1Gd may show outlines: densities of 0.05 to 0.5, and 0.5 to 0.85 (paper 001, §3.1)."""
+"""Levels at which FLAIR and T1Gd may show outlines: 0.05 to 0.5, and 0.5 to 0.85 (Ezhov et al. 2023, §3.1)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The encoders of paper 003 as PyTorch modules: autoencoder, variational autoencoder, and Bi-half hash.
+"""The encoders of Ezhov et al. (2022) as PyTorch modules: autoencoder, variational autoencoder, and Bi-half hash.
 
 Shapes: masks are (n, 1, *cells) float32, the share of each cell that is tumour; codes are (n, latent).
 """

@@ -1,4 +1,4 @@
-"""Sequential neural posterior estimation (paper 002): from simulated label maps to the posterior of what made them.
+"""Sequential neural posterior estimation from simulated label maps (Ezhov et al. 2019).
 
 A mixture density network learns the posterior of the numbers given an embedded label map, from pairs that are simulated
 in rounds. Each round draws from the prior cut off to a box around what the last one left possible for the observation

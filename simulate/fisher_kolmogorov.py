@@ -1,6 +1,6 @@
 """The Fisher-Kolmogorov growth model: from growth parameters to a tumour cell density.
 
-    du/dt = div(D grad u) + rho u (1 - u) in tissue, no flux through its border      (paper 003, Eqs. 1 and 2)
+    du/dt = div(D grad u) + rho u (1 - u) in tissue, no flux through its border      (Ezhov et al. 2022, Eqs. 1 and 2)
 
 Finite volumes on the atlas grid. Each step spreads with a conservative stencil, in a few stages (see `super_steps`),
 and grows with the exact logistic solution, Strang-split (Strang 1968): second order in time, density in [0, 1] at any
@@ -128,7 +128,7 @@ class FisherKolmogorov:
             reach: box of voxels that it is expected to fill; saves time, changes nothing.
             snapshots: shares of the duration, in (0, 1), at which to keep what the tumour is on its way; each is
                 taken at the end of the time step nearest to it. They change nothing either.
-            initial: density on the atlas frame to grow from instead of the seed, such as an image shows (paper 002);
+            initial: density on the atlas frame to grow from instead of the seed, from an image (Ezhov et al. 2019);
                 what lies outside the tissue is left out. Or what this solver grew, to go on with.
 
         Raises:

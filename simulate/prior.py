@@ -21,7 +21,7 @@ _ANY_ML = 1e5  # more than a frame holds
 
 @dataclass(frozen=True)
 class Prior:
-    """Independent uniform draws with the authors' ranges, kept when the tumour's size is realistic (paper 003, §3).
+    """Independent uniform draws, kept if the tumour's size is realistic; ranges of Ezhov et al. (2022, §3).
 
     Args:
         diffusivity: range of D_w, mm²/day.
@@ -105,8 +105,8 @@ PRIORS = {
     "store": Prior(),
     "paper000": Prior((0.001, 0.08), (0.001, 0.03), (50.0, 1000.0), whole_ml=(0.0, _ANY_ML), core_ml=(0.0, _ANY_ML)),
 }
-"""By name: of a store to search (paper 003), and of what surrogates learn and are tried on (paper 000, §III.1), where
-tumours of all sizes count."""
+"""By name: of a store to search (Ezhov et al. 2022), and of what surrogates learn and are tried on, where tumours of
+all sizes count (Ezhov et al. 2021, §III.1)."""
 
 
 def tissue_voxels(atlas: Atlas) -> NDArray[np.int64]:

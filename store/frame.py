@@ -83,7 +83,7 @@ class Frame:
         return np.asarray(np.asarray(world, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3])
 
     def from_fraction(self, fraction: ArrayLike) -> NDArray[np.float64]:
-        """World mm of positions written as fractions of the longest edge, as papers 001 and 003 write seeds.
+        """World mm of positions written as fractions of the longest edge, as Ezhov et al. (2022, 2023) write seeds.
 
         GliomaSolver puts voxel i at floor(fraction * longest axis) on every axis, so fraction 0 is the outer
         corner of the first voxel and 1 is the longest edge away from it.

@@ -22,7 +22,7 @@ SCHEMA = 3
 have folded the tissue."""
 
 THRESHOLDS = {"whole": 0.2, "core": 0.6}
-"""Densities at which FLAIR and T1Gd show a tumour (paper 003, §2.3)."""
+"""Densities at which FLAIR and T1Gd show a tumour (Ezhov et al. 2022, §2.3)."""
 
 _FOLDER = "manifests"
 _FORMAT = "gliodex store"

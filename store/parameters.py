@@ -17,12 +17,12 @@ UNITS = {
 """Units of the fields of `GrowthParameters`."""
 
 REFERENCE_DURATION_DAYS = 100.0
-"""Duration given to a tumour known only by (mu1, mu2): the solution does not depend on it (paper 001, §2)."""
+"""Duration given to a tumour known only by (mu1, mu2): the solution does not depend on it (Ezhov et al. 2023, §2)."""
 
 
 @dataclass(frozen=True)
 class GrowthParameters:
-    """Parameters of a growth model (paper 003, Eq. 1; paper 001, Eqs. 3 to 6).
+    """Parameters of a growth model (Ezhov et al. 2022, Eq. 1; Ezhov et al. 2023, Eqs. 3 to 6).
 
     Args:
         seed_mm: where growth starts, (x, y, z) in RAS+ mm of the atlas; not rounded to voxels.
@@ -54,12 +54,12 @@ class GrowthParameters:
 
     @property
     def mu1(self) -> float:
-        """Diffusion length sqrt(D_w T) in mm (paper 001, §2)."""
+        """Diffusion length sqrt(D_w T) in mm (Ezhov et al. 2023, §2)."""
         return math.sqrt(self.diffusivity * self.duration)
 
     @property
     def mu2(self) -> float:
-        """Growth number sqrt(rho T), without unit (paper 001, §2)."""
+        """Growth number sqrt(rho T), without unit (Ezhov et al. 2023, §2)."""
         return math.sqrt(self.proliferation * self.duration)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Learn-Morph-Infer (paper 001): from two outlines to the growth that shows them, by one look of a network."""
+"""Learn-Morph-Infer (Ezhov et al. 2023): from two outlines to the growth that shows them, by one look of a network."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Networks that tell growth: the one of paper 001, and one that two cores can train."""
+"""Networks that tell growth: the one of Ezhov et al. (2023), and one that two cores can train."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ PAPER_GROWTH = GrowthDesign(
     epochs=100,
     patience=10,
 )
-"""The network of paper 001, §2.0.4: 1.8 million weights on 128³ voxels. Wants a GPU."""
+"""The network of Ezhov et al. (2023), §2.0.4: 1.8 million weights on 128³ voxels. Wants a GPU."""
 
 GROWTH_DESIGNS = {design.name: design for design in (SMALL_GROWTH, PAPER_GROWTH)}
 """By name."""

@@ -50,7 +50,7 @@ class Usual:
         Args:
             moments: see `Views`.
             truths: targets of the same tumours.
-            ranges: scale targets to about [-1, 1] (paper 001), rather than by their standard deviation.
+            ranges: scale targets to about [-1, 1] (Ezhov et al. 2023), rather than by their standard deviation.
         """
         centre, scale = truths.mean(axis=0), truths.std(axis=0)
         if ranges:

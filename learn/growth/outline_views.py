@@ -34,7 +34,7 @@ class Views(NamedTuple):
 
     Args:
         cells: shares of each cell's volume, (n, `CHANNELS`, cells, cells, cells) float32; or of the whole frame
-            .666 core + .333 whole, (n, 1, *frame) (paper 001).
+            .666 core + .333 whole, (n, 1, *frame) (Ezhov et al. 2023).
         moments: (n, `MOMENTS`) float32. Of the whole, then of the core, each 11: logarithm of voxels, centre (of the
             core from that of the whole), logarithm of the spread along each axis, correlations xy, xz and yz, share in
             white matter; 0 of an empty core. Then where the crop begins as seen from the centre, and voxels a cell.

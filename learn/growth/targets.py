@@ -1,7 +1,7 @@
 """What a network is to tell of a tumour, as numbers that are easy to learn.
 
 Time-independent: √(D T) and √(ρ T) fix the final density, whatever T is. Time-dependent: D, ρ and T, of which many
-triples give the same density; paper 001 shows what that costs (Table 2, rows 1 to 3).
+triples give the same density; Ezhov et al. (2023) show what that costs (Table 2, rows 1 to 3).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Targets:
         name: one of `TARGETS`.
         scale: "log": logarithms, in which products of rates are sums; of `mu` those of √(D T) √(ρ T), how far it grew,
             and of √(D T) / √(ρ T), how wide its front is. "linear": as they are, the prior's range scaled to [-1, 1]
-            (paper 001).
+            (Ezhov et al. 2023).
         pushing: beside the growth, the mass effect, of a model that has one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A network in the solver's place (paper 000): from an anatomy and growth to a density, at once."""
+"""A network in the solver's place (Ezhov et al. 2021): from an anatomy and growth to a density, at once."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Networks that stand in for the solver: the one of paper 000, and one that two cores can train."""
+"""Networks that stand in for the solver: the one of Ezhov et al. (2021), and one that two cores can train."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class SurrogateDesign:
         widths: channels at each resolution; of "paper", one number.
         blocks: of two convolutions at each resolution; of "paper", convolutions of a block.
         sees: of the anatomy: "diffusivity", relative to D_w, is all that the solver sees; "tissue", white, grey and
-            CSF (paper 000); "csf" alone (its ablation).
+            CSF (Ezhov et al. 2021); "csf" alone (its ablation).
         timed: told when a front would come by, see `travel_times`; otherwise how far the seed is alone.
-        told: of growth: "mu", √(D T) and √(ρ T), which fix the density; or "rates", D, ρ and T (paper 000).
+        told: of growth: "mu", √(D T) and √(ρ T), which fix the density; or "rates", D, ρ and T (Ezhov et al. 2021).
         masked: no density outside the tissue, whatever the network says.
         symmetries: learn from mirror images and turned ones, too.
         loss: "parts": mean error where the truth has tumour, and where it has none; "paper": and in CSF, of elsewhere
-            nothing (paper 000, Eq. 3); "l1": mean error (its ablation).
+            nothing (Ezhov et al. 2021, Eq. 3); "l1": mean error (its ablation).
         rate: of Adam; falls as a half cosine to a fiftieth.
         beta: Adam's first decay rate.
         batch: tumours a step.
@@ -113,7 +113,7 @@ PAPER_SURROGATE = SurrogateDesign(
     epochs=30,
     patience=5,
 )
-"""The network of paper 000, §II.2: wants a GPU."""
+"""The network of Ezhov et al. (2021), §II.2: wants a GPU."""
 
 SURROGATE_DESIGNS = {design.name: design for design in (SMALL_SURROGATE, PAPER_SURROGATE)}
 """By name."""

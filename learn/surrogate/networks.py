@@ -83,7 +83,7 @@ def _finer(values: Tensor) -> Tensor:
 
 
 class PaperSurrogate(nn.Module):
-    """Encodes the anatomy, joins one tensor of the growth to the coarsest, and decodes both (paper 000, Fig. 1).
+    """Encodes the anatomy, joins a tensor of the growth to the coarsest, and decodes both (Ezhov et al. 2021, Fig. 1).
 
     Every block's input is added to its output; three halvings by convolutions of stride two, three doublings by nearest
     neighbours; the output is linear.

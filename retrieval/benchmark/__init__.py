@@ -1,4 +1,4 @@
-"""Accuracy against runtime of all ways of searching a store, paper 003's question; and what stages after it gain."""
+"""Accuracy against runtime of all retrieval methods (Ezhov et al. 2022), and what refinement gains."""
 
 import lazy_loader
 

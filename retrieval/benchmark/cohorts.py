@@ -1,4 +1,4 @@
-"""How plausible a growth model is: how closely a store's best tumours resemble patients (paper 003, Figs 3 and 4)."""
+"""Plausibility of growth models: Dice of a store's best tumours with patients (Ezhov et al. 2022, Figs 3 and 4)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MASKS = ("core", "whole", "both")
 """T1Gd, FLAIR, and their sum."""
 
 SETS = {"patients": "patients", "unseen": "unseen tumours of its own"}
-"""What stores are asked, and how figures call it (paper 003, Fig. 3, a and b)."""
+"""What stores are asked, and how figures call it (Ezhov et al. 2022, Fig. 3, a and b)."""
 
 _TITLES = {"core": "core (T1Gd)", "whole": "whole (FLAIR)", "both": "core + whole"}
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -1,4 +1,4 @@
-"""How well Learn-Morph-Infer tells the growth of tumours that nobody has seen: paper 001's Table 2 and Figure 5.
+"""Errors of Learn-Morph-Infer on held-out tumours (Ezhov et al. 2023, Table 2 and Fig. 5).
 
 A tumour is simulated, outlined at two densities drawn at random, and told from these outlines; what is told is
 simulated and held against the truth. Beside it stand the nearest tumours of stores, by exact Dice at any thresholds.
@@ -195,7 +195,7 @@ class Judge:
 
 
 def density_errors(density: NDArray[np.float32], truth: NDArray[np.float32], atlas: Atlas) -> Row:
-    """Compare a density with the truth as paper 001's authors do.
+    """Compare a density with the truth as Ezhov et al. (2023) do.
 
     Returns:
         Mean absolute error in voxels with white (grey) matter where the truth has tumour, in CSF where any is told,

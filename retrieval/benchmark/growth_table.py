@@ -1,4 +1,4 @@
-"""What networks that tell growth did, beside paper 001's Table 2, and its Figure 5."""
+"""Errors of networks that predict growth, beside Table 2 of Ezhov et al. (2023), and their Figure 5."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .scoring import bootstrap
 Row = dict[str, Any]
 
 LEVELS = (0.01, 0.1, 0.8)
-"""Densities at which outlines are compared (paper 001, Table 2)."""
+"""Densities at which outlines are compared (Ezhov et al. 2023, Table 2)."""
 
 ONE_NETWORK = "√(DT), √(ρT) and seed, one network"
 """What a query takes."""
@@ -24,7 +24,7 @@ PAPER = {
     "√(DT), √(ρT) and seed, two networks": (0.059, 0.059, 0.0, 0.940, 0.928, 0.855),
     ONE_NETWORK: (0.057, 0.057, 0.0, 0.943, 0.932, 0.861),
 }
-"""Paper 001, Table 2, rows 1 to 3: MAE in grey matter, white matter and CSF, Dice at `LEVELS`; 12,000 tumours."""
+"""Ezhov et al. (2023), Table 2, rows 1 to 3: MAE in grey matter, white matter and CSF, Dice at `LEVELS`."""
 
 PUSHING_PAPER = {
     "D, ρ, T and seed, two networks": (0.089, 0.087, 0.059, 0.846, 0.807, 0.737),
@@ -94,13 +94,13 @@ def growth_table(summaries: list[Row]) -> str:
         cells += ["" if row["covered"] is None else f"{row['covered']:.2f}", f"{1e3 * off['seconds']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     for way, (grey, white, csf, *dices) in (PUSHING_PAPER if pushing else PAPER).items():
-        cells = [f"paper 001: {way}", "12,000", *(f"{value:.3f}" for value in (grey, white, csf, *dices))]
+        cells = [f"Ezhov et al. (2023): {way}", "12,000", *(f"{value:.3f}" for value in (grey, white, csf, *dices))]
         lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
     return "\n".join(lines)
 
 
 def plot_errors(rows: list[Row], path: Path) -> None:
-    """Draw the mean absolute error of every tumour over its √(DT) and √(ρT) (paper 001, Fig. 5); PNG."""
+    """Draw the mean absolute error of every tumour over its √(DT) and √(ρT) (Ezhov et al. 2023, Fig. 5); PNG."""
     first = rows[0]["way"]
     chosen = [row for row in rows if row["way"] == first]
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")

@@ -1,7 +1,7 @@
 """One observation, two ways to its posterior: outlines drawn voxel by voxel, whose likelihood is known.
 
-The learned posterior sees simulated label maps alone, the sampler their likelihood (paper 000, Eqs. 5 and 6). Both have
-the numbers and the prior of paper 002's synthetic case, and ought to find the same.
+The learned posterior sees simulated label maps alone, the sampler their likelihood (Ezhov et al. 2021, Eqs. 5 and 6).
+Both have the parameters and the prior of the synthetic case of Ezhov et al. (2019), and ought to find the same.
 """
 
 from __future__ import annotations

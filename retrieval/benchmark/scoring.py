@@ -1,4 +1,4 @@
-"""How good answers are, held against exact search: paper 003's accuracy, and what it leaves out."""
+"""How good answers are, held against exact search: Ezhov et al.'s (2022) accuracy, and what it leaves out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from .measuring import HITS, Answers
 
 TOP = (1, 5, 15)
-"""Places of the exact ranking that the best hit may take: paper 003, Table 1."""
+"""Places of the exact ranking that the best hit may take: Ezhov et al. (2022), Table 1."""
 
 _DRAWS = 10_000
 

@@ -1,4 +1,4 @@
-"""The synthetic case of paper 002: a tumour in a rat's brain, seen on day 9, whose day 11 is to be foretold.
+"""The synthetic case of Ezhov et al. (2019): a tumour in a rat's brain, seen on day 9, whose day 11 is to be foretold.
 
 There is no rat's atlas here: the human one at a tenth of its size stands for it.
 """

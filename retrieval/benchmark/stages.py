@@ -34,10 +34,10 @@ Row = dict[str, Any]
 Announce = Callable[[str, int, int], None]
 
 LEVELS = (0.01, 0.1, 0.8)
-"""Densities at which outlines are compared with those of the truth (paper 001, Table 1)."""
+"""Densities at which outlines are compared with those of the truth (Ezhov et al. 2023, Table 1)."""
 
 PAPER = {"dice_0.01": 0.943, "dice_0.1": 0.932, "dice_0.8": 0.861}
-"""Learn-Morph-Infer, one network for mu1, mu2 and seed (paper 001, Table 1)."""
+"""Learn-Morph-Infer, one network for mu1, mu2 and seed (Ezhov et al. 2023, Table 1)."""
 
 _IDENTITY = AffineMap(np.eye(4), {"kind": "identity"})
 _SHOWS = 0.01  # density from which a voxel counts for coverage
@@ -285,7 +285,7 @@ def table(rows: list[Row]) -> str:
             cells.append(_median(chosen, "seconds", 1 if stage != "retrieval" else 3))
             lines.append(f"| {' | '.join(cells)} |")
     paper = [f"{value:.3f}" for value in PAPER.values()]
-    lines.append(f"| simulated | paper 001 | | | | {' | '.join(paper)} | | | | | | |")
+    lines.append(f"| simulated | Ezhov et al. (2023) | | | | {' | '.join(paper)} | | | | | | |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""How far a density that is said is from one that is simulated, as paper 000 compares them."""
+"""How far a density that is said is from one that is simulated, as Ezhov et al. (2021) compare them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Row = dict[str, Any]
 Volume = NDArray[np.float32]
 
 LEVELS = (0.2, 0.4, 0.8)
-"""Densities at which outlines are compared (paper 000, Fig. 7)."""
+"""Densities at which outlines are compared (Ezhov et al. 2021, Fig. 7)."""
 
 TISSUES = ("white", "grey", "csf")
 CROP = 64
-"""Voxels along each edge of the cube around the seed that densities are compared in (paper 000, §II.2)."""
+"""Voxels along each edge of the cube around the seed that densities are compared in (Ezhov et al. 2021, §II.2)."""
 
 MOSTLY = 0.5
 """Share of a voxel from which it counts as a tissue's."""
@@ -33,7 +33,7 @@ def crop_slices(frame: Frame, parameters: GrowthParameters) -> tuple[slice, ...]
 
 
 def density_errors(said: Volume, truth: Volume, atlas: Atlas, inside: tuple[slice, ...]) -> Row:
-    """Compare densities as paper 000's authors do.
+    """Compare densities as Ezhov et al. (2021) do.
 
     Returns:
         Dice of what is denser than each of `LEVELS`, None where nothing is in either; mean absolute error in each

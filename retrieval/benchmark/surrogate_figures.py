@@ -1,4 +1,4 @@
-"""Paper 000's figures of a surrogate: a growing tumour (Fig. 4), Dice and errors of many (Figs. 6 and 7)."""
+"""Ezhov et al.'s (2021) figures of a surrogate: a growing tumour (Fig. 4), Dice and errors of many (Figs. 6 and 7)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .surrogate_errors import LEVELS, MOSTLY, TISSUES, Row, Volume, crop_slices,
 
 
 def plot_histograms(rows: list[Row], path: Path) -> None:
-    """Draw how Dice and errors are distributed, a row a way (paper 000, Figs. 6 and 7); PNG."""
+    """Draw how Dice and errors are distributed, a row a way (Ezhov et al. 2021, Figs. 6 and 7); PNG."""
     ways = list(dict.fromkeys(row["way"] for row in rows))
     figure = Figure(figsize=(8.6, 2.4 * len(ways) + 0.6), layout="constrained")
     axes = figure.subplots(len(ways), 2, squeeze=False)
@@ -41,7 +41,7 @@ def plot_histograms(rows: list[Row], path: Path) -> None:
 
 
 def plot_growth(store: TumorStore, settings: FisherKolmogorovSettings, surrogate: SurrogateSolver, path: Path) -> None:
-    """Draw a tumour as it grows: simulated above, said by the surrogate below (paper 000, Fig. 4); PNG."""
+    """Draw a tumour as it grows: simulated above, said by the surrogate below (Ezhov et al. 2021, Fig. 4); PNG."""
     solver = FisherKolmogorov(store.atlas, settings)
     learned = [n for n in store.ids[:_LOOKED_AT].tolist() if surrogate.ranges.hold(store.parameters(n))]
     if not learned:

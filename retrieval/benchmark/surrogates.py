@@ -1,4 +1,4 @@
-"""How well a network stands in for the solver on anatomies that it has not seen: paper 000's Figures 4, 6 and 7.
+"""Accuracy of a surrogate of the solver on held-out anatomies (Ezhov et al. 2021, Figs 4, 6 and 7).
 
 Beside it stands the solver in the atlas's anatomy: what a study would use that has no anatomy of the patient.
 """
@@ -28,8 +28,11 @@ from .surrogate_figures import plot_growth, plot_histograms
 
 Announce = Callable[[str, int, int], None]
 
-PAPER = {"paper 000: 3 tissues": (0.821, 0.813, 0.815), "paper 000: CSF alone": (0.798, 0.799, 0.801)}
-"""Mean Dice at `LEVELS` on 2,000 tumours of 5 unseen anatomies (paper 000, Figs. 7 and 10)."""
+PAPER = {
+    "Ezhov et al. (2021): 3 tissues": (0.821, 0.813, 0.815),
+    "Ezhov et al. (2021): CSF alone": (0.798, 0.799, 0.801),
+}
+"""Mean Dice at `LEVELS` on 2,000 tumours of 5 unseen anatomies (Ezhov et al. 2021, Figs. 7 and 10)."""
 
 BATCH = 32
 """Tumours that are asked for at once, where that is timed."""

@@ -1,4 +1,4 @@
-"""The ways of searching that are compared, and what paper 003 reports of them."""
+"""The ways of searching that are compared, and what Ezhov et al. (2022) report of them."""
 
 from __future__ import annotations
 
@@ -75,4 +75,4 @@ PAPER = {
     "hash": Published((32.2, 67.7, 82.2), None, 22.0),
     "radiomics": Published((4.92, 4.92, 9.83), None, 2.8),
 }
-"""Paper 003, Tables 1 (62 patients) and 2, for its 50,000 tumours."""
+"""Ezhov et al. (2022), Tables 1 (62 patients) and 2, for its 50,000 tumours."""

@@ -1,4 +1,4 @@
-"""A tumour seen twice: what grows from the first image, with which rates, to look like the second (paper 002).
+"""A tumour seen twice: what grows from the first image, with which rates, to look like the second (Ezhov et al. 2019).
 
 Four numbers are asked for: D and ρ, which two images with a known time between them tell apart, and the densities at
 which both outlines of the second show.
@@ -37,7 +37,7 @@ class Ranges:
     Args:
         diffusivity: D_w, mm²/day.
         proliferation: ρ, 1/day.
-        core, whole: densities at which the outlines show (paper 001).
+        core, whole: densities at which the outlines show (Ezhov et al. 2023).
 
     Raises:
         InputError: an end is out of order, or no such number.
@@ -151,7 +151,7 @@ class FollowUp:
 
 
 def density_of_adc(adc: Density, mask: Mask) -> Density:
-    """Read a density from the apparent diffusion coefficient: inversely proportional to it within a mask (paper 002).
+    """Estimate a density from the apparent diffusion coefficient: inverse to it within a mask (Ezhov et al. 2019).
 
     The lowest coefficient that 1 % of the mask is below has `_DENSEST`, for the paper does not say what density it has.
 

@@ -123,7 +123,7 @@ def forecast_growth(
     Args:
         problem: both scans.
         until: days after the first to look at.
-        settings: of the neural posterior; 250 simulations in each of 4 rounds by default, paper 002's thousand.
+        settings: of the neural posterior; 250 simulations in each of 4 rounds by default (Ezhov et al. 2019).
         later: scans to compare with, none of which is learned from.
         progress: told how far it has come.
 
@@ -248,7 +248,7 @@ def _doubts(problem: FollowUp, inferred: Inferred, numbers: dict[str, Numbers]) 
 
 
 SIMULATIONS = 250
-"""Of each round by default: in 4 rounds paper 002's thousand."""
+"""Of each round by default: in 4 rounds Ezhov et al.'s (2019) thousand."""
 
 SAMPLES = 128
 """Draws that are grown on."""

@@ -1,7 +1,7 @@
 """Registering a patient's T1 to the atlas with ANTs, the tumour left out of the metric; the transform kept on the disk.
 
-Papers 001 and 003 register with SyN and cross-correlation (radius 4, step 0.25, 50 and 20 iterations). That is `syn`;
-the default `fast` takes mutual information instead and a fraction of the time (figures in README).
+Ezhov et al. (2022, 2023) register with SyN and cross-correlation (radius 4, step 0.25, 50 and 20 iterations). That is
+`syn`; the default `fast` takes mutual information instead and a fraction of the time (figures in README).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The atlas's tissue in a patient: where a tumour is refined that is to fit this patient.
 
 Tumours of a store grew in the atlas; carried to the patient, they keep the atlas's folds only as far as the
-registration knows them. Paper 001 proposes to simulate in the patient's own anatomy instead.
+registration knows them. Ezhov et al. (2023) propose to simulate in the patient's own anatomy instead.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The posterior of a tumour's growth and of its images: paper 000's eleven parameters.
+"""The posterior of a tumour's growth and of its images: Ezhov et al.'s (2021) eleven parameters.
 
 Six say how it grew (seed, D, ρ, T) and five how it shows (two thresholds and their width, scale and noise of the PET);
 those of missing images are left out. Seeds are uniform in a box, the logarithms of all others between the ends of the
 ranges (GliomaSolver's sampler: the paper says the ranges only).
 
-A density depends on D, ρ and T through μ1 = √(DT) and μ2 = √(ρT) alone (paper 001), so points are written with these:
-five numbers are simulated, and T, like the imaging, is drawn without a simulation.
+A density depends on D, ρ and T through μ1 = √(DT) and μ2 = √(ρT) alone (Ezhov et al. 2023), so points are written with
+these: five numbers are simulated, and T, like the imaging, is drawn without a simulation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class GrowthPrior:
-    """Ranges of the numbers, beside the seed's; the defaults are paper 000's (Table I).
+    """Ranges of the numbers, beside the seed's; the defaults are those of Ezhov et al. (2021, Table I).
 
     Args:
         diffusivity: D_w, mm²/day.

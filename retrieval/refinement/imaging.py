@@ -1,7 +1,7 @@
 """What images show of a tumour: the probability of two outlines and of a FET-PET, given its density.
 
-Paper 000, Eqs. 4 to 7: T1Gd and FLAIR show a voxel with a probability that rises with the density around a threshold,
-FET-PET shows the density times a constant with Gaussian noise, and all are independent.
+Ezhov et al. (2021), Eqs. 4 to 7: T1Gd and FLAIR show a voxel with a probability that rises with the density around a
+threshold, FET-PET shows the density times a constant with Gaussian noise, and all are independent.
 
 All that a likelihood needs to know of a simulated tumour is how many voxels of each label have each density, and three
 sums for the PET (`Evidence`): one simulation serves any number of thresholds, widths and noise levels.
@@ -40,7 +40,7 @@ LEAST_PROBABILITY = 1e-6
 
 @dataclass(frozen=True)
 class Imaging:
-    """Parameters of the imaging model, θ_I of paper 000.
+    """Parameters of the imaging model, θ_I of Ezhov et al. (2021).
 
     Args:
         core, whole: density at the outline, u_c of T1Gd and FLAIR.
@@ -150,7 +150,7 @@ class Images:
 
 
 def probability_of_showing(density: NDArray[np.floating], threshold: float, width: float) -> Numbers:
-    """Chance that an image shows a voxel (paper 000, Eq. 6), kept off 0 and 1 by `LEAST_PROBABILITY`."""
+    """Chance that an image shows a voxel (Ezhov et al. 2021, Eq. 6), kept off 0 and 1 by `LEAST_PROBABILITY`."""
     apart = np.asarray(density, np.float64) - threshold
     chance = 0.5 + 0.5 * np.sign(apart) * -np.expm1(-((apart / width) ** 2))
     return np.asarray(np.clip(chance, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))

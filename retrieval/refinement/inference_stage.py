@@ -1,4 +1,4 @@
-"""Learn-Morph-Infer as a query runs it (paper 001): a network tells the growth, and its simulation has to prove itself.
+"""Learn-Morph-Infer (Ezhov et al. 2023): a network predicts the growth, and its simulation has to prove itself.
 
 The network has learned from outlines of simulated tumours, which no patient's outlines are like: so what it tells is
 simulated, compared with the patient's outlines beside the best match, and the better of the two is kept.

@@ -1,7 +1,7 @@
 """From the tumours that retrieval found to one that fits: seed, diffusion length and growth number by CMA-ES.
 
-Only mu1 = sqrt(D T) and mu2 = sqrt(rho T) shape a density (paper 001), so five numbers are searched: the seed, and the
-logarithms of both; and the mass effect, where there is one. The thresholds are found anew for every tumour
+Only mu1 = sqrt(D T) and mu2 = sqrt(rho T) shape a density (Ezhov et al. 2023), so five numbers are searched: the seed,
+and the logarithms of both; and the mass effect, where there is one. The thresholds are found anew for every tumour
 (`DiceObjective`).
 """
 

@@ -38,7 +38,7 @@ Numbers = NDArray[np.float64]
 Maps = NDArray[np.uint8]
 
 CORE, WHOLE = (0.5, 0.85), (0.05, 0.5)
-"""Densities at which T1Gd and FLAIR may show an outline (paper 001)."""
+"""Densities at which T1Gd and FLAIR may show an outline (Ezhov et al. 2023)."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class TransitionalSettings:
     """How to sample.
 
     Args:
-        samples: of every stage; 2,048 in paper 000.
+        samples: of every stage; 2,048 in Ezhov et al. (2021).
         steps: of each walk, its beginning counted; a divisor of `samples`.
         seed: of the random numbers.
         evaluations: simulations to give up after; None for as many as it takes.

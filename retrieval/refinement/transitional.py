@@ -2,7 +2,8 @@
 
 Stage by stage the target goes from the start q to prior times likelihood, p L, as q^(1-β) (p L)^β, each β as far as the
 weights of the samples allow (Ching and Chen 2007: their coefficient of variation is 1). Where one starts from the prior
-this is paper 000's sampler; a start nearer to the posterior needs fewer stages and ends in the same distribution.
+this is the sampler of Ezhov et al. (2021); a start nearer to the posterior needs fewer stages and ends in the same
+distribution.
 
 Samples are then drawn by weight and moved by random walks in their own covariance. Of few long walks all steps are
 kept (waste-free: Dau and Chopin 2022), which for the same number of simulations forgets the start better than many

@@ -1,4 +1,4 @@
-"""Transitional MCMC as a query runs it: the posterior of paper 000 for a patient's outlines and PET."""
+"""Transitional MCMC as a query runs it: the posterior of Ezhov et al. (2021) for a patient's outlines and PET."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TransitionalRefinement:
     Args:
         settings: see `TransitionalSettings`.
         where: anatomy to simulate in, see `site_of`.
-        prior: ranges of growth: "paper" of Table I of paper 000, "store" of the store's own tumours.
+        prior: ranges of growth: "paper" of Table I of Ezhov et al. (2021), "store" of the store's own tumours.
         around_matches: begin around what retrieval found instead of with the prior; the posterior is the same.
         alike_mm: length over which images err alike, see `Images`.
         repeats: independent runs; from two on, R-hat says whether they agree.

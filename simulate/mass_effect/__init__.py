@@ -1,4 +1,4 @@
-"""The growth model in which a tumour pushes tissue aside (paper 001, Eqs. 3 to 6)."""
+"""The growth model in which a tumour pushes tissue aside (Ezhov et al. 2023, Eqs. 3 to 6)."""
 
 import lazy_loader
 

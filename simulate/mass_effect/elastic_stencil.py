@@ -94,7 +94,7 @@ def published_residual(
     first: NDArray[np.int32],
     stop: NDArray[np.int32],
 ) -> None:
-    """Write wanted + (lambda + mu) laplace(u) + mu grad(div u), one component: as paper 001's authors code its Eq. 5.
+    """Write wanted + (lambda + mu) laplace(u) + mu grad(div u), one component: as Ezhov et al. (2023) code their Eq. 5.
 
     Args:
         own: see `textbook_residual`.

@@ -1,6 +1,6 @@
 """How a body yields to a pressure inside it: linear elasticity, solved by multigrid.
 
-    div(lambda div(u) I + mu (grad u + grad u^T)) = grad p,    u = 0 on the border           (paper 001, Eqs. 5 and 9)
+    div(lambda div(u) I + mu (grad u + grad u^T)) = grad p,    u = 0 on the border   (Ezhov et al. 2023, Eqs. 5 and 9)
 
 with p = gamma c, a pressure of the tumour; its term is printed without the trace's identity, and coded with lambda and
 mu interchanged and their gradients left out: `as_published` does that. Finite differences of second order on faces,

@@ -1,8 +1,8 @@
 """The brain of one run as a tumour pushes it: tissue that moves, and what of it a tumour sees.
 
 The tumour's pressure displaces an elastic body; what the displacement has changed by since the last look carries white
-matter, grey matter, CSF and tumour along (paper 001, Eqs. 3 to 6). Masses are conserved, and their shares are the
-tissue fractions: they stay in [0, 1] and sum to one.
+matter, grey matter, CSF and tumour along (Ezhov et al. 2023, Eqs. 3 to 6). Masses are conserved, and their shares are
+the tissue fractions: they stay in [0, 1] and sum to one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     dc/dt = div(D grad c) - div(c v) + rho c (1 - c)
     dm/dt = -div(m v),   v = du/dt,   div(lambda div(u) I + mu (grad u + grad u^T)) = gamma grad c
-                                                                                            (paper 001, Eqs. 3 to 6)
+                                                                                   (Ezhov et al. 2023, Eqs. 3 to 6)
 
 c grows and spreads by the steps of `FisherKolmogorov`, through the tissue as it lies; between these steps the tissue is
 pushed to where the tumour's pressure is balanced, some times in a run. With gamma = 0 it is that model.

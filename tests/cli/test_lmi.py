@@ -156,7 +156,7 @@ def test_bench_lmi_prints_its_table_beside_the_papers(gliodex, store, tmp_path):
     assert ran.code == 0, ran.err
     assert {p.name for p in out.iterdir()} == {"lmi.jsonl", "table.md", "error_by_growth.png"}
     assert (out / "table.md").read_text().strip() in ran.out
-    assert "paper 001" in ran.out
+    assert "Ezhov et al. (2023)" in ran.out
     ran = gliodex("bench", "lmi", store, "--out", tmp_path / "other", "--seed", "5")
     assert ran.code == 2
     assert "choose another --seed" in ran.said

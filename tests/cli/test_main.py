@@ -216,6 +216,7 @@ import os, signal, sys, time
 import gliodex.store as store, gliodex.cli.main as m
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored, as under nohup
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as of a background job
 
 def wait(*_):
     try:

@@ -234,7 +234,7 @@ class TestSymmetry:
 
 
 class TestRescaling:
-    """mu1 = sqrt(D T) and mu2 = sqrt(rho T) fix the result (paper 001, section 2)."""
+    """mu1 = sqrt(D T) and mu2 = sqrt(rho T) fix the result (Ezhov et al. 2023, section 2)."""
 
     @pytest.mark.parametrize("factor", [0.01, 0.37, 3.0, 40.0])
     def test_faster_and_shorter_gives_the_same(self, ragged_atlas, factor):

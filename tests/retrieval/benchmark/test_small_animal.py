@@ -35,7 +35,7 @@ def test_a_posterior_of_few_simulations_holds_the_truth_and_foretells_the_later_
 
 @pytest.mark.slow
 def test_twenty_posteriors_hold_the_truth_as_often_as_they_say(problem):
-    """Paper 002's synthetic case; a quarter of an hour on 2 cores."""
+    """Ezhov et al.'s (2019) synthetic case; a quarter of an hour on 2 cores."""
     levels, held_out = [], []
     for seed in range(1, 21):
         found = infer_from_labels(problem, problem.observed, NeuralSettings(simulations=250, seed=seed))

@@ -35,7 +35,7 @@ def drawn(solver):
 
 
 def by_hand(images, density, imaging, region):
-    """Eqs. 4 to 7 of paper 000, voxel by voxel with plain numpy and scipy."""
+    """Eqs. 4 to 7 of Ezhov et al. (2021), voxel by voxel with plain numpy and scipy."""
     value = 0.0
     for mask, threshold in ((images.core, imaging.core), (images.whole, imaging.whole)):
         if mask is None:

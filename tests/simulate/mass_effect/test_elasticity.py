@@ -41,7 +41,7 @@ def at_centres(expression, cells):
 
 
 def left_side(u, lame, shear, form):
-    """The equations of paper 001 (textbook), and of its authors' code."""
+    """The equations of Ezhov et al. (2023) (textbook), and those of their code."""
     divergence = sum(sympy.diff(u[a], X[a]) for a in range(3))
     if form == "textbook":
         return [
