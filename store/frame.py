@@ -131,7 +131,7 @@ class Frame:
         if data.shape != source.shape:
             raise InputError(f"array of shape {data.shape} does not live on a frame of shape {source.shape}")
         matrix = self.voxel_map_from(source, world_map)
-        values = np.asarray(data, dtype=np.float32)
+        values = np.ascontiguousarray(data, dtype=np.float32)  # NIfTI files are in Fortran order: 2.5 times as slow
         total = np.zeros(self.shape, np.float32)
         for shift in _sub_voxel_shifts(oversample):
             total += ndimage.affine_transform(
