@@ -124,6 +124,7 @@ class TestQuery:
         assert record["refinement"]["parameters"]["mass_effect"] == pytest.approx(20000)
         assert record["patient_space"]["score"] == pytest.approx(2, abs=0.01)
 
+    @pytest.mark.slow
     def test_both_growth_models_are_benchmarked_at_once(self, gliodex, pushing_store, brain_store, out, monkeypatch):
         monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
         options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "dice", "--seed", "9")

@@ -32,7 +32,7 @@ def learned(ask, snapshots_store, seg, out):
     return run
 
 
-@pytest.mark.parametrize("anatomy", ["patient", "atlas"])
+@pytest.mark.parametrize("anatomy", ["patient", pytest.param("atlas", marks=pytest.mark.slow)])
 def test_the_truth_lies_in_the_posterior(learned, out, anatomy):
     record = learned("--refine-in", anatomy)
     assert {path.name for path in out.iterdir()} == RESULT_FILES

@@ -59,6 +59,7 @@ def plain(_snapshots_store, scans, tmp_path_factory):
     return json.loads((out / "matches.json").read_text())
 
 
+@pytest.mark.slow
 def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, snapshots_store, scans, out):
     record = sample("--pet", scans["pet"], keep=True)
     assert {path.name for path in out.iterdir()} == RESULT_FILES

@@ -44,7 +44,14 @@ def reaches(client, job, stage):
     raise AssertionError(told)
 
 
-@pytest.mark.parametrize("stage", ["starting", "search", "write images"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param("starting", marks=pytest.mark.slow),
+        "search",
+        pytest.param("write images", marks=pytest.mark.slow),
+    ],
+)
 def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
     process, client, _ = running
     job = ask(client).json()["id"]
@@ -140,6 +147,7 @@ def fill(path):
     assert shutil.disk_usage(path).free == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_loses_nothing(brain_store, ask, small_disk, capfd):
     with (
         serving([f"brain={brain_store.path}"], small_disk / "folder") as (process, url),
@@ -189,6 +197,7 @@ def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path)
         assert [follow(client, job)["status"] for job in jobs] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_what_is_being_answered_and_says_so(brain_store, ask, tmp_path, capfd):
     with (
         serving([f"brain={brain_store.path}"], tmp_path) as (process, url),
@@ -317,13 +326,13 @@ def spooled(process):
 
 def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
     with (
-        serving([f"brain={brain_store.path}"], tmp_path, "--job-minutes", "0.1") as (_, url),
+        serving([f"brain={brain_store.path}"], tmp_path, "--job-minutes", "0.05") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         job = ask(client, refine="local", evaluations=100000).json()["id"]
         told = follow(client, job)
         assert (told["status"], told["problem"]["status"]) == ("failed", 504)
-        assert "6 s" in told["problem"]["detail"]
+        assert "3 s" in told["problem"]["detail"]
 
 
 def test_its_folder_is_its_owners_alone(running):

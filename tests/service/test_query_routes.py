@@ -325,6 +325,7 @@ def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
         assert answer.json()["title"] == "too many jobs"
 
 
+@pytest.mark.slow
 def test_many_at_once_are_no_way_around_it_and_deleted_ones_do_not_wait(brain_store, ask, tmp_path):
     with (
         serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "2") as (_, url),

@@ -85,6 +85,7 @@ class TestPushing:
 
 
 @pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.slow
 def test_cores_do_not_matter(solver, truth, monkeypatch, cores):
     expected = refine_locally(objective_of(solver, truth), [NEAR], LocalSettings(24, 1))
     monkeypatch.setattr(local, "available_cores", lambda: cores)
