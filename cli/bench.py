@@ -102,7 +102,7 @@ def bench_lmi(
     unseen: Annotated[int, typer.Option(min=2, help="Simulations to tell that the store has never seen.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of these, and of their outlines.")] = 3,
     draws: Annotated[
-        int, typer.Option(min=0, help="Draws of the network's doubt to simulate of each, for a row; 0 leaves it out.")
+        int, typer.Option(min=0, help="Posterior samples to simulate per case for the re-ranked row; 0 skips it.")
     ] = 48,
 ) -> None:
     """Measure networks that predict growth, beside the table of Ezhov et al. (2023) and the store's nearest tumours."""

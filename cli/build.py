@@ -99,7 +99,7 @@ def build(
         ),
     ] = PriorName.store,
 ) -> None:
-    """Simulate tumours into a store. Killed, it goes on when called again; done, it does nothing."""
+    """Simulate tumours into a store. Resumes if interrupted; does nothing once COUNT is reached."""
     from ..index import build_index
     from ..simulate import PRIORS, load_atlas
     from ..simulate import build as build_store

@@ -153,8 +153,8 @@ def query(
     thresholds: Annotated[
         Thresholds | None,
         _search(
-            help="fixed: the store's; search: find the tumour and both thresholds together. (default: fixed, but found "
-            "by --refine; before lmi: search)",
+            help="fixed: the store's; search: find the tumour and both thresholds together. (default: search for "
+            "--refine lmi, else fixed; refinement estimates them again unless fixed is given)",
             show_default=False,
         ),
     ] = None,
@@ -171,7 +171,9 @@ def query(
             show_default=False,
         ),
     ] = 0,
-    engine: Annotated[Engine, _search(help="Of ae and vae: compare all; lists; a graph.")] = Engine.flat,
+    engine: Annotated[
+        Engine, _search(help="FAISS index for ae and vae: flat (exhaustive), ivf or hnsw.")
+    ] = Engine.flat,
     device: Annotated[Device, _search(help="Where ae, vae and hash search, and a surrogate runs.")] = Device.cpu,
     top_k: Annotated[int, _search(help="How many matches to list.")] = 15,
     distinct: Annotated[

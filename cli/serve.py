@@ -43,7 +43,7 @@ def serve(
     ] = None,
     waiting: Annotated[int, typer.Option(min=1, help="Jobs that may wait; more are refused.")] = 32,
     job_minutes: Annotated[float, typer.Option(min=0.1, help="After which a job is stopped.")] = 60.0,
-    keep_days: Annotated[float, typer.Option(min=0, help="For which results are kept.")] = 7.0,
+    keep_days: Annotated[float, typer.Option(min=0, help="Days to keep finished results.")] = 7.0,
     upload_mib: Annotated[int, typer.Option(min=1, help="MiB that a request may have.")] = 256,
 ) -> None:
     """Answer queries over HTTP, and show a page in the browser."""

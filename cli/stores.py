@@ -53,7 +53,7 @@ class Engine(StrEnum):
 def info(
     store: StorePath, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 ) -> None:
-    """Say what a store holds."""
+    """Summarize a store."""
     from ..simulate import described
     from ..store import open_store
 
@@ -129,7 +129,7 @@ def index(
 def verify(
     store: StorePath, full: Annotated[bool, typer.Option("--full", help="Read and check every byte.")] = False
 ) -> None:
-    """Hold a store against what was written. Exit code 2 where a byte differs."""
+    """Verify a store's checksums; exits with 2 if it is damaged."""
     from ..index import verify_methods
     from ..learn.growth import verify_growth_networks
     from ..store import open_store

@@ -49,11 +49,11 @@ def train(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: the design's)")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of initialization, shuffling and noise.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where an encoder is there.")] = False,
 ) -> None:
-    """Train an encoder of masks for `--method ae`, `vae` or `hash`. Killed, it goes on when called again."""
+    """Train an encoder of masks for `--method ae`, `vae` or `hash`. Resumes if interrupted."""
     from ..learn import DESIGNS, TrainingSettings
     from ..learn import train as train_encoder
     from ..store import open_store

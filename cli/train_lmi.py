@@ -75,7 +75,7 @@ def train_lmi(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where a network is there.")] = False,
 ) -> None:
-    """Train a network that tells growth from outlines, for `--refine lmi`. Killed, it goes on when called again.
+    """Train a network that predicts growth from outlines, for `--refine lmi`. Resumes if interrupted.
 
     It keeps all tumours in memory while it learns: 30 to 45 KB each.
     """

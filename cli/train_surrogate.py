@@ -68,7 +68,7 @@ def train_surrogate(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where a network is there.")] = False,
 ) -> None:
-    """Train a network that stands in for the solver, in any anatomy. Killed, it goes on when called again.
+    """Train a surrogate of the solver for any anatomy. Resumes if interrupted.
 
     It keeps all tumours in memory while it learns: about 100 KB each.
     """

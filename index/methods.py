@@ -100,7 +100,7 @@ def check_search(method: str, measure: str, rerank: int, search_thresholds: bool
     if search_thresholds and measure != DICE.name:
         raise InputError(f"thresholds are searched by Dice: leave out --measure {measure}")
     if measure != DICE.name and measure in MEASURES and method != FULL.name:
-        raise InputError(f"--measure {measure} is one of exact search: leave out --method {method}")
+        raise InputError(f"--measure {measure} requires exact search: leave out --method {method}")
     if engine != ENGINES[0] and method not in KINDS[:2]:
         raise InputError(f"--engine {engine} is one of ae and vae: leave it out, or take one of these with --method")
     if device != "cpu" and method not in KINDS:

@@ -15,7 +15,7 @@ from .outline_scores import Maps, Numbers
 
 
 def alike(points: Numbers, maps: Maps, observed: Maps) -> NDArray[np.intp]:
-    """Choose the pairs that a regression on outlines' moments can hardly tell from an observation.
+    """Select the simulations nearest to the observation in regression-adjusted summary space.
 
     Args:
         points: unbounded, (n, d).

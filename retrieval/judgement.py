@@ -64,7 +64,7 @@ def judge(answer: Answer, store: TumorStore) -> tuple[Doubt, ...]:
 def overlap_doubts(hits: Hits) -> Iterator[Doubt]:
     """Warn where nothing was found."""
     if hits.dice_core[0] + hits.dice_whole[0] == 0:
-        yield Doubt("no_overlap", "no tumour of the store shares a voxel with this one: the best match means nothing")
+        yield Doubt("no_overlap", "no stored tumour overlaps the patient's masks: the result is not meaningful")
 
 
 def placement_doubts(volumes: Volumes, outside_ml: float, correlation: object) -> Iterator[Doubt]:

@@ -38,8 +38,8 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
             )
             if not tumour.whole_ml:
                 raise InputError(
-                    f"these parameters give no tumour that shows: its density stays below "
-                    f"{writer.manifest.thresholds['whole']}, up to {tumour.peak:.3f}"
+                    "the simulated tumour stays below the visibility threshold of "
+                    f"{writer.manifest.thresholds['whole']}: its maximum density is {tumour.peak:.3f}"
                 )
             tumours.append(tumour)
         first = writer.manifest.next_id

@@ -45,7 +45,7 @@ class Placement:
         ways = [self.register or None, self.space, self.transform]
         if sum(way is not None for way in ways) != 1:
             raise InputError(
-                "say in one way how the patient lies in the atlas: --t1 or --t1c (registered), --space sri24 (BraTS up "
+                "specify exactly one alignment with the atlas: --t1 or --t1c (registered), --space sri24 (BraTS up "
                 "to 2023) or mni152 (BraTS since), both without MRI, --space atlas (masks already there), --white and "
                 "--grey (tissue maps, registered), or --transform (of an earlier query)"
             )

@@ -23,7 +23,7 @@ from .conftest import query_refused
         (("--device", "cuda"), "--device cuda is for ae, vae, hash"),
         (("--method", "ae", "--engine", "hnsw", "--device", "cuda"), "no graphs on a GPU"),
         (("--rerank", "-1", "--method", "ds64"), "--rerank must not be negative"),
-        (("--measure", "l2", "--method", "ds64"), "--measure l2 is one of exact search"),
+        (("--measure", "l2", "--method", "ds64"), "--measure l2 requires exact search"),
         (("--measure", "l2", "--thresholds", "search"), "thresholds are searched by Dice"),
     ],
 )
