@@ -127,5 +127,5 @@ def test_a_copied_store_takes_them_too(path, tmp_path):
 
 def test_a_tumour_that_never_shows_is_refused(path):
     """Without growth the seed spreads until it is nowhere above 0.2: no query could ever find it."""
-    with pytest.raises(InputError, match="no tumour"):
+    with pytest.raises(InputError, match="below the visibility threshold"):
         add_simulated(path, [GrowthParameters(MIDDLE, 0.5, 0.0, 300)], ASKED)
