@@ -5,6 +5,7 @@ World coordinates are RAS+ (x to the right, y to the front, z to the head), in m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -133,12 +134,15 @@ class Frame:
         matrix = self.voxel_map_from(source, world_map)
         values = np.ascontiguousarray(data, dtype=np.float32)  # NIfTI files are in Fortran order: 2.5 times as slow
         total = np.zeros(self.shape, np.float32)
+        # a tumour is small, and all around it is 0; tissue is averaged over all voxels, so that an atlas keeps its bits
+        box = _reached(values, matrix, self.shape) if order == oversample == 1 else (slice(None),) * 3
+        part, low = total[box], np.array([side.start or 0 for side in box])
         for shift in _sub_voxel_shifts(oversample):
-            total += ndimage.affine_transform(
+            part += ndimage.affine_transform(
                 values,
                 matrix[:3, :3],
-                matrix[:3, :3] @ shift + matrix[:3, 3],
-                output_shape=self.shape,
+                matrix[:3, :3] @ (low + shift) + matrix[:3, 3],
+                output_shape=part.shape,
                 output=np.float32,
                 order=order,
                 mode="grid-constant",
@@ -212,6 +216,32 @@ def _directions(codes: str) -> NDArray[np.float64]:
         place = "RASLPI".index(code)
         axes[place % 3, column] = 1.0 if place < 3 else -1.0
     return axes
+
+
+def _reached(
+    values: NDArray[np.float32], matrix: NDArray[np.float64], shape: tuple[int, int, int]
+) -> tuple[slice, slice, slice]:
+    """Box of a grid outside of which linear interpolation gives 0.
+
+    Args:
+        values: to be interpolated.
+        matrix: (4, 4), voxels of the grid to voxels of `values`.
+        shape: of the grid.
+    """
+    filled = values != 0
+    ends = []
+    for axis in range(3):
+        along = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not len(along):
+            return slice(0, 0), slice(0, 0), slice(0, 0)
+        ends.append((along[0] - 1.0, along[-1] + 1.0))
+    corners = np.array(list(itertools.product(*ends)))
+    inverse = np.linalg.inv(matrix)
+    there = corners @ inverse[:3, :3].T + inverse[:3, 3]
+    low = np.clip(np.floor(there.min(axis=0)), 0, shape).astype(int)
+    high = np.clip(np.ceil(there.max(axis=0)) + 1, low, shape).astype(int)
+    i, j, k = (slice(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True))
+    return i, j, k
 
 
 def _sub_voxel_shifts(count: int) -> Iterator[NDArray[np.float64]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from gliodex.errors import InputError
@@ -298,3 +299,20 @@ def test_a_turn_makes_the_axes_run_as_they_are_said_to(codes):
 def test_a_turn_to_no_orientation_is_refused(codes):
     with pytest.raises(InputError, match="three letters"):
         Frame((4, 4, 4), np.eye(4)).turn_to(codes)
+
+
+@given(frames(), frames(), st.integers(0, 2**32 - 1))
+@SETTINGS
+def test_a_small_thing_is_resampled_as_the_whole_image_is(target, source, seed):
+    rng = np.random.default_rng(seed)
+    data = np.zeros(source.shape, np.float32)
+    low = [int(rng.integers(n)) for n in source.shape]
+    high = [int(rng.integers(a, n)) + 1 for a, n in zip(low, source.shape, strict=True)]
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    data[box] = rng.random(data[box].shape)
+    matrix = np.linalg.inv(source.affine) @ target.affine
+    whole = ndimage.affine_transform(
+        data, matrix[:3, :3], matrix[:3, 3], target.shape, np.float32, order=1, mode="grid-constant"
+    )
+    np.testing.assert_allclose(target.resample(data, source), whole, atol=1e-6)
+    np.testing.assert_array_equal(target.resample(np.zeros_like(data), source), 0)
