@@ -100,7 +100,8 @@ def holds_the_interpreter(seconds):
 
 
 HOLDING = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as of a background job
 from gliodex.store.stopping import stopping_at_once, stopping_in_order
 from test_stopping import holds_the_interpreter
 
