@@ -122,18 +122,17 @@ export class Viewer {
     }
   }
 
+  /** Choose in each direction the plane with the largest section of the tumour: between two lesions there is none. */
   #goToTumour() {
     const [, nx, ny, nz] = this.lines.hdr.dims;
-    const sums = [0, 0, 0];
-    let count = 0;
+    const sections = [nx, ny, nz].map((size) => new Uint32Array(size));
     for (let n = 0; n < this.patient.length; n++) {
       if (!this.patient[n]) continue;
-      sums[0] += n % nx;
-      sums[1] += Math.floor(n / nx) % ny;
-      sums[2] += Math.floor(n / (nx * ny));
-      count++;
+      sections[0][n % nx]++;
+      sections[1][Math.floor(n / nx) % ny]++;
+      sections[2][Math.floor(n / (nx * ny))]++;
     }
-    const [i, j, k] = sums.map((sum) => sum / Math.max(count, 1));
+    const [i, j, k] = sections.map((areas) => areas.indexOf(Math.max(...areas)));
     const mm = this.lines.hdr.affine.slice(0, 3).map((row) => row[0] * i + row[1] * j + row[2] * k + row[3]);
     this.place = Array.from(this.niivue.mm2frac([...mm, 1]));
   }
