@@ -18,6 +18,7 @@ def cohort(brain_store, tmp_path):
     return tmp_path / "cohort"
 
 
+@pytest.mark.slow
 def test_bench_compares_and_prints_its_table(gliodex, brain_store, cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
     store, out = shutil.copytree(brain_store, tmp_path / "store"), tmp_path / "out"

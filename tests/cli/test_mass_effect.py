@@ -58,7 +58,11 @@ def _parameters_of(record):
 
 class TestBuild:
     @pytest.mark.parametrize(
-        ("options", "form"), [((), "textbook"), (("--elasticity", "as-published"), "as_published")]
+        ("options", "form"),
+        [
+            pytest.param((), "textbook", marks=pytest.mark.slow),
+            (("--elasticity", "as-published"), "as_published"),
+        ],
     )
     def test_a_store_is_built_and_goes_on_with_its_own_model(self, gliodex, labels, tmp_path, options, form):
         store = tmp_path / "store"

@@ -24,6 +24,7 @@ def test_how_the_labels_were_read_is_printed_with_volumes(ask, small_seg, out):
     assert json.loads((out / "matches.json").read_text())["summary"][0] in ran.joined
 
 
+@pytest.mark.slow
 def test_other_formats_get_the_same_answer(ask, small_seg, out, tmp_path):
     assert ask("--labels", "brats").code == 0
     image = nib.load(small_seg)

@@ -146,6 +146,7 @@ def test_where_nothing_like_it_can_be_simulated_is_said(ask, snapshots_store, sn
     query_refused(ask(*LOCAL, store=snapshots_store, seg=snapshot_seg), out, "without --refine")
 
 
+@pytest.mark.slow
 def test_masks_that_no_tumour_of_the_prior_explains_are_said(
     ask, snapshots_store, snapshot_seg, small_atlas, out, tmp_path, monkeypatch
 ):

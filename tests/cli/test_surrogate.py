@@ -91,7 +91,7 @@ def seg(small_atlas, tmp_path_factory):
     "stage",
     [
         pytest.param(("tmcmc", "--prior", "store", "--samples", "256"), marks=pytest.mark.slow),
-        ("npe", "--simulations", "45", "--rounds", "1"),
+        pytest.param(("npe", "--simulations", "45", "--rounds", "1"), marks=pytest.mark.slow),
     ],
 )
 def test_a_surrogate_stands_in_for_the_solver(ask, snapshots_store, seg, out, wide_network, monkeypatch, stage):

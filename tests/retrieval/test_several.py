@@ -56,6 +56,7 @@ def test_each_store_answers_as_it_does_alone_and_the_closest_is_named(both_model
     assert compared["stores"]["pushing"]["score"] == pytest.approx(2, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_what_is_refined_is_compared(both_models, patient, tmp_path):
     local = StageChoice("local", "atlas", evaluations=40)
     request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", keep=False, stage=local)
@@ -84,6 +85,7 @@ def test_what_a_stage_lacks_in_any_store_is_said_before_there_is_any_work(both_m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_patient_is_registered_once(brain_store, patient_files, tmp_path, monkeypatch):
     t1, seg = patient_files
     other = shutil.copytree(brain_store.path, tmp_path / "other")

@@ -266,6 +266,7 @@ def wait_for(true, seconds=20):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_store_that_grows_is_followed_and_jobs_keep_their_version(brain_store, ask, tmp_path, make_tumour):
     from gliodex.store import writing
 

@@ -40,6 +40,7 @@ def test_the_paper_has_eleven_parameters_and_their_ranges(posterior, images, sol
     assert (stored.diffusivity, stored.whole) == (Prior().diffusivity, prior.whole)
 
 
+@pytest.mark.slow
 def test_the_mass_effect_is_that_which_is_given(solver, images):
     """It is not searched: outlines alone hardly tell how hard a tumour pushes."""
     seeds = seed_box(solver.atlas, images)

@@ -68,7 +68,8 @@ class TestPushing:
     def truth(self, solver):
         return solver(self.TRUTH)
 
-    @pytest.mark.parametrize("start", [pytest.param(0.0, marks=pytest.mark.slow), 3000.0])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("start", [0.0, 3000.0])
     def test_the_mass_effect_is_searched(self, solver, truth, start):
         near = [dataclasses.replace(NEAR, mass_effect=m) for m in (start, 5000.0)]
         found = refine_locally(objective_of(solver, truth), near, LocalSettings(240, 2))
