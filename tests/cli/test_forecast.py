@@ -84,7 +84,7 @@ def test_without_tissue_the_atlas_is_carried_to_the_patient(foretell, out):
     [
         ({"until": "soon"}, "--until takes numbers"),
         ({"until": "-5"}, "above 0"),
-        ({"place": ()}, "in one way how the patient lies"),
+        ({"place": ()}, "exactly one alignment"),
         ({"first": ()}, "--density, or as --adc"),
         ({"seg": ()}, "the follow-up as --seg"),
     ],

@@ -287,4 +287,4 @@ def test_a_tumour_unlike_any_other_is_said(ask, small_seg, tmp_path):
 
     ran = ask("--core", "4", seg=seg_like(small_seg, tmp_path / "far.nii.gz", corner))
     assert ran.code == 0
-    assert "warning: no tumour of the store shares a voxel" in ran.err
+    assert "warning: no stored tumour overlaps the patient" in ran.err
