@@ -122,20 +122,24 @@ export class Viewer {
     }
   }
 
-  /** Choose in each direction the plane with the largest section of the tumour: between two lesions there is none. */
   #goToTumour() {
     const [, nx, ny, nz] = this.lines.hdr.dims;
-    const sections = [nx, ny, nz].map((size) => new Uint32Array(size));
-    for (let n = 0; n < this.patient.length; n++) {
-      if (!this.patient[n]) continue;
-      sections[0][n % nx]++;
-      sections[1][Math.floor(n / nx) % ny]++;
-      sections[2][Math.floor(n / (nx * ny))]++;
-    }
-    const [i, j, k] = sections.map((areas) => areas.indexOf(Math.max(...areas)));
+    const [i, j, k] = largestSections(this.patient, nx, ny, nz);
     const mm = this.lines.hdr.affine.slice(0, 3).map((row) => row[0] * i + row[1] * j + row[2] * k + row[3]);
     this.place = Array.from(this.niivue.mm2frac([...mm, 1]));
   }
+}
+
+/** Find in each direction the plane with the largest section of what is labelled: between two lesions there is none. */
+export function largestSections(labels, nx, ny, nz) {
+  const sections = [nx, ny, nz].map((size) => new Uint32Array(size));
+  for (let n = 0; n < labels.length; n++) {
+    if (!labels[n]) continue;
+    sections[0][n % nx]++;
+    sections[1][Math.floor(n / nx) % ny]++;
+    sections[2][Math.floor(n / (nx * ny))]++;
+  }
+  return sections.map((areas) => areas.indexOf(Math.max(...areas)));
 }
 
 /** Mark the cells of a mask that have a neighbour outside of it. */
