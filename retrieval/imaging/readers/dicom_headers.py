@@ -155,7 +155,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
             if entry.is_dir(follow_symlinks=False):
                 if depth > 0:
                     yield from _walk(Path(entry.path), depth - 1)
-            elif not entry.is_dir():
+            elif not Path(entry.path).is_dir():  # a link that leads back to itself is none
                 yield Path(entry.path)
 
 

@@ -320,3 +320,11 @@ def test_a_folder_without_dicom_is_refused_with_what_it_holds(tmp_path):
     (tmp_path / "empty" / "x.nrrd").write_bytes(b"NRRD0005\n")
     with pytest.raises(InputError, match=r"give one image file of it, such as x\.nrrd"):
         read_volume(tmp_path / "empty")
+
+
+def test_broken_links_beside_a_series_do_not_matter(tmp_path):
+    write_series(tmp_path / "t1", numbers(), oblique())
+    (tmp_path / "t1" / "loop").symlink_to("loop")
+    (tmp_path / "t1" / "old").symlink_to("nothing")
+    (tmp_path / "t1" / "up").symlink_to("..")
+    check(read_volume(tmp_path / "t1"))
