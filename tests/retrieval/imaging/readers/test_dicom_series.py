@@ -322,9 +322,11 @@ def test_a_folder_without_dicom_is_refused_with_what_it_holds(tmp_path):
         read_volume(tmp_path / "empty")
 
 
-def test_broken_links_beside_a_series_do_not_matter(tmp_path):
+def test_broken_links_matter_where_they_could_be_slices(tmp_path):
     write_series(tmp_path / "t1", numbers(), oblique())
-    (tmp_path / "t1" / "loop").symlink_to("loop")
-    (tmp_path / "t1" / "old").symlink_to("nothing")
+    (tmp_path / "t1" / "loop.txt").symlink_to("loop.txt")
     (tmp_path / "t1" / "up").symlink_to("..")
     check(read_volume(tmp_path / "t1"))
+    (tmp_path / "t1" / "IM0099").symlink_to("IM0099")
+    with pytest.raises(InputError, match="IM0099 is a link that leads back to itself"):
+        read_volume(tmp_path / "t1")
