@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator
@@ -27,7 +28,8 @@ from .earlier_results import (
     written_by_this_version,
 )
 
-_UNFINISHED = ".unfinished-"
+_UNFINISHED, _RANDOM_BYTES = ".unfinished-", 8
+_STAGE = re.compile(re.escape(_UNFINISHED) + rf"[0-9a-f]{{{2 * _RANDOM_BYTES}}}")
 
 
 def refuse_overwriting(out: Path, names: Collection[str], inputs: Iterable[Path] = ()) -> None:
@@ -73,7 +75,7 @@ def staged_folder(out: Path, names: Collection[str] = (), inputs: Iterable[Path]
         below = {out / parent for name in names for parent in PurePosixPath(name).parents if parent.name}
         made = [folder for folder in (*below, out, *out.parents) if not folder.exists()]
         refuse_overwriting(out, names, inputs)
-    stage = out / f"{_UNFINISHED}{secrets.token_hex(8)}"
+    stage = out / f"{_UNFINISHED}{secrets.token_hex(_RANDOM_BYTES)}"
     with removed_when_killed(stage, made, f"stopped before the results in {out} were complete"):
         try:
             with _writing(out):
@@ -146,7 +148,8 @@ def _held(out: Path) -> Iterator[None]:
             yield
             return
         for left in out.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if _STAGE.fullmatch(left.name) and not left.is_symlink():  # a folder of the user's may begin so, too
+                shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
         os.close(handle)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.atlas import Atlas
-from ..store.parameters import GrowthParameters as GrowthParameters  # noqa: PLC0414 - exported
+from ..store.parameters import GrowthParameters
 from .active_box import Reach
+
+__all__ = ["Growth", "GrowthModel", "GrowthParameters", "GrowthSolver", "Snapshot"]
 
 
 @dataclass(frozen=True)

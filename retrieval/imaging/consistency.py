@@ -94,13 +94,14 @@ MNI_FRAME = Frame((182, 218, 182), np.array([[-1, 0, 0, 90], [0, 1, 0, -126], [0
 """Grid of the BraTS challenges of adult glioma since 2024, FSL's 1 mm grid of MNI152."""
 
 
-def check_space(space: str, frame: Frame, path: str) -> tuple[str, ...]:
+def check_space(space: str, frame: Frame, path: str, atlas: Frame) -> tuple[str, ...]:
     """Compare a named space with the grid of a segmentation that is said to lie in it.
 
     Args:
         space: "sri24", "mni152" or "atlas".
         frame: of the segmentation.
         path: of its file, for what is said.
+        atlas: frame of the store.
 
     Returns:
         Doubts for the reader of the report.
@@ -128,6 +129,11 @@ def check_space(space: str, frame: Frame, path: str) -> tuple[str, ...]:
         return (
             f"--space mni152 is doubtful: the segmentation's grid ({_voxels(frame)}) reaches far beyond the head of "
             "MNI152. If it was not brought there, register with --t1 instead",
+        )
+    if space == "atlas" and not _within(frame, atlas):
+        return (
+            f"--space atlas is doubtful: the segmentation's grid ({_voxels(frame)}) reaches beyond that of the store. "
+            "If it was not brought to the atlas, register with --t1 instead",
         )
     return ()
 

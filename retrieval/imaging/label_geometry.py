@@ -77,32 +77,39 @@ def measure(labels: LabelMap, t1c: Image | None = None) -> LabelGeometry:
         t1c: T1 after contrast of the patient, on any grid, in the same space.
     """
     present = labels.present
-    rows = np.zeros(max(present) + 1, np.uint8)
-    rows[list(present)] = np.arange(len(present)) + _FIRST
-    padded = np.pad(rows[labels.values], 1)
+    rows = np.searchsorted(present, labels.values) + _FIRST
+    padded = np.pad(np.where(labels.values == 0, _OUTSIDE, rows), 1)
     hole = len(present) + _FIRST
     padded[ndimage.binary_fill_holes(padded > 0) & (padded == 0)] = hole
     contact = _contacts(padded, hole + 1, np.asarray(labels.frame.spacing))
     counts = {value: int(n) for value, n in labels.counts.items()}
-    brightness = {} if t1c is None else _brightness(labels, t1c)
-    return LabelGeometry(present, counts, contact, brightness, 1000.0 * labels.frame.voxel_ml)
+    shine = {} if t1c is None else brightness(labels, t1c)
+    return LabelGeometry(present, counts, contact, shine, 1000.0 * labels.frame.voxel_ml)
 
 
-def _contacts(rows: NDArray[np.uint8], kinds: int, spacing: NDArray[np.float64]) -> NDArray[np.float64]:
+def _contacts(rows: NDArray[np.intp], kinds: int, spacing: NDArray[np.float64]) -> NDArray[np.float64]:
     """Area of the faces between voxels of different kinds, both ways."""
     found = np.zeros((kinds, kinds))
     for axis in range(3):
         along = np.moveaxis(rows, axis, 0)
         low, high = along[:-1], along[1:]
         different = low != high
-        pairs = low[different].astype(np.intp) * kinds + high[different]
+        pairs = low[different] * kinds + high[different]
         face = float(np.prod(spacing) / spacing[axis])
         found += face * np.bincount(pairs, minlength=kinds * kinds).reshape(kinds, kinds)
     return np.asarray(found + found.T)
 
 
-def _brightness(labels: LabelMap, t1c: Image) -> dict[int, float]:
-    """Median of each label against the brain around the tumour; empty where the T1c does not cover it."""
+def brightness(labels: LabelMap, t1c: Image) -> dict[int, float]:
+    """Measure how bright labels are in a T1c: their medians against the brain around the tumour.
+
+    Args:
+        labels: of a tumour, cropped to it.
+        t1c: T1 after contrast of the patient, on any grid, in the same space.
+
+    Returns:
+        robust standard deviations from the median of the brain, by label; empty where the T1c does not cover them.
+    """
     around = np.pad(labels.values, _MARGIN_VOXELS)
     stride = max(1, int((around.size / _BRAIN_SAMPLES) ** (1 / 3)))
     grid = np.stack(np.meshgrid(*(np.arange(0, n, stride) for n in around.shape), indexing="ij"), -1).reshape(-1, 3)

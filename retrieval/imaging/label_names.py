@@ -12,13 +12,17 @@ from .conventions import Tissue
 _WORDS: tuple[tuple[str, Tissue], ...] = (
     # a "clinical target volume of the tumor" is none, and HD-GLIO calls the abnormality of FLAIR NET
     (r"ctv\d*|ptv\d*|itv\d*|clinical target|planning target|background|healthy|normal", Tissue.OTHER),
+    (
+        r"(non|not|no|without) ?tumou?r|tumou?r ?free|contralateral|mirror(ed)?|whole ?(brain|head|skull|body)",
+        Tissue.OTHER,
+    ),
     (r"hd ?glio net", Tissue.OEDEMA),
-    (r"wt|whole|whole ?tumou?r|complete ?tumou?r|tumou?r ?whole", Tissue.WHOLE),
+    (r"wt|^whole( \d+)?$|whole ?(tumou?r|lesion|flair)|complete ?tumou?r|tumou?r ?whole", Tissue.WHOLE),
     (r"rc|cavity|resection|resected|tumou?r bed", Tissue.CAVITY),
     (r"cc|cysts?|cystic", Tissue.CYST),
     (r"ed|o?edema\w*|peri ?tumou?r(al)?|flair|t2|snfh|hyper ?intens\w*", Tissue.OEDEMA),
     (r"netc|ncr ?net|necrotic (and )?non ?enh\w*", Tissue.NECROTIC_CORE),
-    (r"net|ncet|nce|non ?(contrast ?)?enh\w*", Tissue.NON_ENHANCING),
+    (r"net|ncet|nce|(non|not|no|without) ?(contrast ?)?enh\w*", Tissue.NON_ENHANCING),
     (r"ncr|nec|necro\w*", Tissue.NECROSIS),
     (r"et|ce|cet|enh\w*|active|gd|t1 ?gd|t1 ?ce?", Tissue.ENHANCING),
     (r"tc|core|tumou?r ?core", Tissue.CORE),
@@ -93,7 +97,7 @@ def values_of(wanted: tuple[int | str, ...], names: Mapping[int, str], option: s
         else:
             has = f"it has {', '.join(f'`{name}`' for name in names.values())}" if names else "its labels have no names"
             raise InputError(f"{path} has no label called `{item}`, as {option} says: {has}")
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _plain(name: str) -> str:

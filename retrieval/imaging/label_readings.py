@@ -22,7 +22,7 @@ _ENCLOSED = 0.6  # share of a surface: necrosis by enhancing tumour 0.85 or more
 _COVERED = 0.3
 _APART = 0.1
 _RIM_MM = 6.5  # thickness: 19 of 22 enhancing rims on 1 ml of necrosis or more are thinner, 19 of 29 oedemas thicker
-_BRIGHT, _PLAIN, _DARK = 1.8, 1.2, -1.2  # robust deviations in T1c: enhancing tumour 3.0 to 6.1, the rest -1.0 to 0.8
+BRIGHT, _PLAIN, _DARK = 1.8, 1.2, -1.2  # robust deviations in T1c: enhancing tumour 3.0 to 6.1, the rest -1.0 to 0.8
 
 
 class Verdict(IntEnum):
@@ -237,11 +237,11 @@ def _by_brightness(meanings: Mapping[int, Tissue], geometry: LabelGeometry, verd
         return verdict
     enhancing, cavities = _of(meanings, Tissue.ENHANCING), _of(meanings, Tissue.CAVITY)
     brightest = max(shine, key=shine.__getitem__)
-    shining = shine[brightest] >= _BRIGHT
+    shining = shine[brightest] >= BRIGHT
     lit = enhancing or [value for value, tissue in meanings.items() if tissue in CORE_TISSUES]
     if shining and (brightest not in lit or any(shine[value] < _PLAIN for value in enhancing)):
         return Verdict.FAILS
-    if any(shine[value] <= _DARK for value in enhancing) or any(shine[value] >= _BRIGHT for value in cavities):
+    if any(shine[value] <= _DARK for value in enhancing) or any(shine[value] >= BRIGHT for value in cavities):
         return Verdict.FAILS
     if cavities and all(shine[value] <= _DARK for value in cavities) and verdict is Verdict.POSSIBLE:
         return Verdict.HOLDS

@@ -148,7 +148,8 @@ def shells(labels: LabelMap) -> tuple[int, ...]:
     or more. Where voxels are long, oedema may be as thin.
     """
     top = labels.present[-1]
-    if labels.present != tuple(range(1, top + 1)) or top < _FEWEST or max(labels.frame.spacing) > _LONG_MM:
+    from_one = labels.present[0] == 1 and top == len(labels.present)
+    if not from_one or top < _FEWEST or max(labels.frame.spacing) > _LONG_MM:
         return ()
     values = np.pad(labels.values, 1).astype(np.uint8)
     lowest, highest = ndimage.minimum_filter(values, 3), ndimage.maximum_filter(values, 3)

@@ -191,7 +191,7 @@ class Patient:
         Raises:
             InputError: the space is not known of this atlas, or the segmentation has the grid of another one.
         """
-        doubts = check_space(space, self.segmentation.frame, self.segmentation.source)
+        doubts = check_space(space, self.segmentation.frame, self.segmentation.source, atlas.frame)
         return replace(self, placed=space_map(space, atlas), doubts=(*self.doubts, *doubts))
 
     def with_transform(self, folder: Path, atlas: Atlas) -> Patient:

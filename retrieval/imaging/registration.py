@@ -118,7 +118,7 @@ def register(
         except RuntimeError as error:
             raise InputError(
                 f"{t1.path} could not be registered to {atlas.name} ({str(error).splitlines()[0][:100]}): "
-                "is it a T1 of the whole brain? Otherwise use --space"
+                "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with --space"
             ) from error
         folder.mkdir(parents=True, exist_ok=True)
         for file in map(Path, {*result["fwdtransforms"], *result["invtransforms"]}):
@@ -146,7 +146,7 @@ def register(
     if not correlation >= _FAILED_CORRELATION:
         raise InputError(
             f"{t1.path} does not resemble the atlas after registration (correlation {correlation:.2f}): "
-            "is it a T1 of the whole brain? Otherwise use --space"
+            "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with --space"
         )
     found.record = replace(record, correlation=round(correlation, 4))
     (folder / RECORD_FILE).write_text(json.dumps(asdict(found.record), indent=1))

@@ -13,7 +13,7 @@ from ...store.frame import Frame
 from ...store.nifti import Image
 from .choices import Labels
 from .label_channels import ChannelMasks
-from .label_meaning import Meaning, in_words, labels_in, meaning_of
+from .label_meaning import Meaning, dim_warnings, in_words, labels_in, meaning_of
 from .label_values import LabelMap, Mask, label_map, listed
 from .readers import Volume, read_volume
 
@@ -108,6 +108,8 @@ def from_labels(
     warnings = list(meaning.warnings)
     if isinstance(present, LabelMap):
         warnings += _holes(present, meaning)
+    if t1c is not None:
+        warnings += dim_warnings(present, meaning, t1c)
     return _checked(
         present.mask(meaning.core),
         present.mask(meaning.whole),
@@ -161,7 +163,9 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
     if not core_frame.same_as(frame):
         raise InputError(f"{core_path} and {whole_path} are on different grids: resample one to the other")
     understood: dict[str, object] = {"core_mask": str(core_path), "whole_mask": str(whole_path)}
-    return _checked(core, whole, frame, understood, [], "")
+    same = core.any() and np.array_equal(core, whole)
+    doubts = ["core and whole tumour are the same mask: is one of the two files the right one?"] if same else []
+    return _checked(core, whole, frame, understood, doubts, "")
 
 
 def _mask(path: Path) -> tuple[Mask, Frame]:

@@ -207,8 +207,16 @@ def test_a_file_system_without_locks_is_written_to_all_the_same(tmp_path, monkey
     assert texts(tmp_path) == {"a": "1"}
 
 
+@pytest.mark.parametrize("ending", ["manuscript", "0123", "", "0123456789ABCDEF"])
+def test_a_folder_of_the_users_that_begins_as_an_unfinished_result_stays(tmp_path, ending):
+    draft = tmp_path / f".unfinished-{ending}" / "draft.txt"
+    text(draft)
+    put(tmp_path, {"density.nii.gz": "1"})
+    assert draft.read_text() == "mine"
+
+
 def test_what_a_dead_query_left_is_removed_by_the_next(tmp_path):
-    text(tmp_path / ".unfinished-0123" / "transform" / "warp.nii.gz")
+    text(tmp_path / ".unfinished-0123456789abcdef" / "transform" / "warp.nii.gz")
     put(tmp_path, {"a": "1"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "matches.json"]
 

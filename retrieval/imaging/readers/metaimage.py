@@ -173,4 +173,4 @@ def _values(header: _Header, file: IO[bytes], stored: list[int], dtype: np.dtype
             image_bytes.seek_last(values_file, int(np.prod(stored, dtype=np.int64)) * dtype.itemsize, values_path)
         else:
             image_bytes.skip(values_file, skipped, values_path)
-        return read_payload(values_file, encoding, stored, dtype, values_path, alone=True)
+        return read_payload(values_file, encoding, stored, dtype, values_path)

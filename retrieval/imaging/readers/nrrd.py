@@ -191,7 +191,7 @@ def _values(header: _Header, file: IO[bytes], sizes: list[int], dtype: np.dtype[
     values_path = beside(header.path, name)
     with image_bytes.open_file(values_path, decompressed=False) as values_file:
         _skip(header, values_file, encoding, sizes, dtype)
-        return read_payload(values_file, encoding, sizes, dtype, values_path, alone=True)
+        return read_payload(values_file, encoding, sizes, dtype, values_path)
 
 
 def _skip(header: _Header, file: IO[bytes], encoding: Encoding, sizes: list[int], dtype: np.dtype[np.generic]) -> None:

@@ -54,10 +54,8 @@ def read_payload(
     shape: Sequence[int],
     dtype: np.dtype[np.generic],
     path: Path,
-    *,
-    alone: bool = False,
 ) -> NDArray[np.generic]:
-    """Read values from where a file stands.
+    """Read values from where a file stands to its end: with more, it was written with another type or shape.
 
     Args:
         file: open at the first byte of the values.
@@ -65,8 +63,6 @@ def read_payload(
         shape: first axis fastest.
         dtype: of the file, with its byte order.
         path: for the message.
-        alone: whether the file holds the values alone; bare ones must then reach to its end, since a file with
-            more was written with another type or shape than the header says.
 
     Raises:
         InputError: too large, damaged, cut short, or longer than it should be.
@@ -76,12 +72,18 @@ def read_payload(
         return _numbers(file, shape, dtype, path)
     stream = _decoded(file, encoding)
     values = image_bytes.read_values(stream, shape, dtype, path)
-    image_bytes.check_rest(stream, path)
-    if alone and encoding == "raw" and file.read(1):
+    rest = b""
+    with image_bytes.reading(path):  # to the end of a compressed stream, where its checksum is
+        while len(rest) < _LINE_BREAK and (piece := stream.read(_LINE_BREAK)):
+            rest += piece
+    if rest not in (b"", b"\n", b"\r\n"):
         raise InputError(
             f"{path} goes on after the {values.nbytes:,} bytes of values that its header names: one of them is wrong"
         )
     return values
+
+
+_LINE_BREAK = 3  # bytes that tell a line break from more
 
 
 def _decoded(file: IO[bytes], encoding: Encoding) -> IO[bytes]:

@@ -13,6 +13,7 @@ from gliodex.store.nifti import Image
 from ..anatomy import flipped_and_permuted
 
 SHAPE = (60, 70, 50)
+ATLAS = Frame.centred(np.zeros(3), 128, 2.0)
 FRAME = Frame(SHAPE, np.array([[-3, 0, 0, 90], [0, -3, 0, 100], [0, 0, 3, -70], [0, 0, 0, 1]], float))
 
 
@@ -73,27 +74,27 @@ def test_a_tumour_partly_beside_the_brain_is_doubted():
 def test_the_grid_of_brats_is_known_in_any_order_of_its_axes(order, signs):
     frame = flipped_and_permuted(BRATS_FRAME, order, signs)
     assert same_place(frame, BRATS_FRAME)
-    assert check_space("sri24", frame, "seg.nii.gz") == ()
+    assert check_space("sri24", frame, "seg.nii.gz", ATLAS) == ()
     for space in ("mni152", "atlas"):
         with pytest.raises(InputError, match=r"seg\.nii\.gz has the grid of BraTS up to 2023.*--space sri24"):
-            check_space(space, frame, "seg.nii.gz")
+            check_space(space, frame, "seg.nii.gz", ATLAS)
 
 
 def test_the_grid_of_mni152_is_known():
-    assert check_space("mni152", MNI_FRAME, "seg.nii.gz") == ()
-    assert check_space("atlas", MNI_FRAME, "seg.nii.gz") == ()
+    assert check_space("mni152", MNI_FRAME, "seg.nii.gz", ATLAS) == ()
+    assert check_space("atlas", MNI_FRAME, "seg.nii.gz", ATLAS) == ()
     with pytest.raises(InputError, match="--space mni152"):
-        check_space("sri24", MNI_FRAME, "seg.nii.gz")
+        check_space("sri24", MNI_FRAME, "seg.nii.gz", ATLAS)
 
 
 def test_a_part_or_a_coarser_form_of_the_grid_is_in_order():
-    assert check_space("sri24", BRATS_FRAME.crop((40, 50, 30), (180, 200, 120)), "seg.nii.gz") == ()
-    assert check_space("sri24", BRATS_FRAME.coarsened((2, 2, 2)), "seg.nii.gz") == ()
+    assert check_space("sri24", BRATS_FRAME.crop((40, 50, 30), (180, 200, 120)), "seg.nii.gz", ATLAS) == ()
+    assert check_space("sri24", BRATS_FRAME.coarsened((2, 2, 2)), "seg.nii.gz", ATLAS) == ()
 
 
 @pytest.mark.parametrize("frame", [shifted(BRATS_FRAME, (18, 0, 0)), Frame((256, 256, 180), np.eye(4)), FRAME])
 def test_another_grid_in_a_named_space_is_doubted(frame):
-    (doubt,) = check_space("sri24", frame, "seg.nii.gz")
+    (doubt,) = check_space("sri24", frame, "seg.nii.gz", ATLAS)
     assert "--t1" in doubt
     assert " x ".join(map(str, frame.shape)) in doubt
 
@@ -111,3 +112,10 @@ def test_a_transform_is_known_again_by_the_tumour_it_was_made_for():
 
 def test_transforms_of_earlier_versions_say_nothing_of_their_tumour():
     assert reuse_doubts({}, tumour()) == ()
+
+
+def test_a_grid_beyond_the_stores_is_doubted_in_the_atlas():
+    scanner = Frame((200, 200, 150), np.diag([1.0, 1.0, 1.2, 1.0]))
+    assert any("reaches beyond" in doubt for doubt in check_space("atlas", scanner, "seg.nii.gz", ATLAS))
+    assert check_space("atlas", ATLAS.crop((20, 30, 40), (60, 70, 80)), "seg.nii.gz", ATLAS) == ()
+    assert check_space("atlas", ATLAS, "seg.nii.gz", ATLAS) == ()

@@ -11,7 +11,14 @@ PATH = Path("s.seg.nrrd")
 NAMES = {
     Tissue.NECROSIS: ["necrosis", "NCR", "Necrotic core", "necrotic tumor core", "Necrosis_1"],
     Tissue.NECROTIC_CORE: ["NCR/NET", "NETC", "necrotic and non-enhancing tumor"],
-    Tissue.NON_ENHANCING: ["NET", "Non-enhancing", "non-enhancing tumor", "NonEnh", "Non-contrast-enhancing tumor"],
+    Tissue.NON_ENHANCING: [
+        "NET",
+        "Non-enhancing",
+        "non-enhancing tumor",
+        "NonEnh",
+        "no enhancement",
+        "Non-contrast-enhancing tumor",
+    ],
     Tissue.ENHANCING: ["ET", "enhancing tumor", "GD-enhancing tumour", "CE", "Enhancing_Tumor", "HDGLIO_ET"],
     Tissue.OEDEMA: [
         "edema",
@@ -25,9 +32,22 @@ NAMES = {
     Tissue.CAVITY: ["resection cavity", "RC", "Cavity"],
     Tissue.CYST: ["cyst", "CC", "cystic component"],
     Tissue.CORE: ["TC", "tumor core", "TumorCore"],
-    Tissue.WHOLE: ["WT", "whole tumor", "WholeTumour"],
+    Tissue.WHOLE: ["WT", "whole", "Whole_1", "whole lesion", "whole tumor", "WholeTumour"],
     Tissue.TUMOR: ["Tumor", "GTV", "GTV1", "brain tumor", "Neoplasm, Primary", "glioblastoma"],
-    Tissue.OTHER: ["CTV", "PTV60", "Brain", "brainstem", "lateral ventricles", "clinical target volume of tumor"],
+    Tissue.OTHER: [
+        "CTV",
+        "PTV60",
+        "Brain",
+        "brainstem",
+        "lateral ventricles",
+        "clinical target volume of tumor",
+        "Whole brain",
+        "WholeHead",
+        "whole skull",
+        "Non-tumor",
+        "tumor-free hemisphere",
+        "contralateral tumor mirror",
+    ],
 }
 
 

@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from gliodex.retrieval.imaging.choices import labels_of
 
 from ..anatomy import write_nifti
 from .nested_tumor import AFFINE as TUMOR_AFFINE
-from .nested_tumor import nested_tumor, relabelled
+from .nested_tumor import ENHANCING, SHINE, nested_tumor, relabelled, t1_after_contrast
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 
@@ -298,3 +300,56 @@ def test_none_is_no_whole_tumor():
 def test_labels_left_out_are_refused(text):
     with pytest.raises(InputError, match="--core"):
         labels_of("--core", text)
+
+
+def t1c_of(tissues, shine):
+    return t1_after_contrast(tissues, Path("t1c.nii.gz"), {**SHINE, ENHANCING: shine})
+
+
+@pytest.mark.parametrize("said", [{}, {"labels": "brats"}])
+def test_enhancing_tumor_that_does_not_shine_in_the_t1c_is_doubted(tumor_file, said):
+    path = tumor_file(n=1, t=4, e=2)
+    assert from_labels(path, t1c=t1c_of(nested_tumor(), 190.0), **said).warnings == ()
+    found = from_labels(path, t1c=t1c_of(nested_tumor(), 101.0), **said)
+    assert [text for text in found.warnings if "not bright in t1c.nii.gz" in text and "of this patient" in text]
+
+
+def test_a_t1c_of_another_patient_is_doubted(tumor_file):
+    other = np.roll(nested_tumor(5)[::-1], (14, -12, 9), axis=(0, 1, 2))
+    found = from_labels(tumor_file(n=1, t=4, e=2), labels="brats", t1c=t1c_of(other, 190.0))
+    assert any("not bright" in text for text in found.warnings)
+
+
+def test_what_is_said_by_numbers_is_not_tested_for_brightness(tumor_file):
+    found = from_labels(tumor_file(n=1, t=4, e=2), (1, 4), (1, 2, 4), t1c=t1c_of(nested_tumor(), 101.0))
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("wild", [300_000_000, 2**31 - 1, -7])
+@pytest.mark.parametrize("said", [{"labels": "brats"}, {"core": (1, 4), "whole": (1, 2, 4)}])
+def test_a_wild_label_costs_no_memory(tmp_path, wild, said):
+    data = relabelled(nested_tumor(), n=1, t=4, e=2).astype(np.int32)
+    data[0, 0, 0] = wild
+    path = write_nifti(tmp_path / "seg.nii.gz", data, TUMOR_AFFINE)
+    tracemalloc.start()
+    try:
+        found = from_labels(path, **said)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
+    assert np.count_nonzero(found.whole) == np.count_nonzero(nested_tumor())
+    assert any(str(wild) in text for text in found.warnings)
+
+
+def test_hundreds_of_stray_labels_are_left_out(tmp_path):
+    data = relabelled(nested_tumor(), n=1, t=4, e=2).astype(np.int32)
+    data[0].flat[:300] = np.arange(1000, 1300)
+    found = from_labels(write_nifti(tmp_path / "seg.nii.gz", data, TUMOR_AFFINE), labels="brats")
+    assert np.count_nonzero(found.whole) == np.count_nonzero(nested_tumor())
+    assert sum("none of brats" in text for text in found.warnings) == 300
+
+
+def test_a_label_that_is_said_twice_is_counted_once(tumor_file):
+    path = tumor_file(n=1, t=4, e=2)
+    twice, once = from_labels(path, (1, 1, 4), (1, 2, 2, 4)), from_labels(path, (1, 4), (1, 2, 4))
+    assert twice.summary == once.summary

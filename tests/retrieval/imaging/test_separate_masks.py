@@ -124,3 +124,8 @@ def test_masks_have_a_summary_and_a_source(mask_file):
     found = from_masks(mask_file("core.nii.gz", (3, 3, 3), (6, 6, 6)), whole)
     assert found.summary == "masks read: core 0.2 ml, whole 1.7 ml"
     assert found.source == str(whole)
+
+
+def test_one_file_for_both_masks_is_doubted(mask_file):
+    whole = mask_file("whole.nii.gz", (2, 2, 2), (8, 8, 8))
+    assert any("the same mask" in text for text in from_masks(whole, whole).warnings)

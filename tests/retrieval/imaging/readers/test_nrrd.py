@@ -185,3 +185,17 @@ def test_a_header_that_cannot_be_followed_is_refused_by_what_is_wrong(tmp_path, 
         read_volume(write(tmp_path / "a.nrrd", bare(values("i2")), said))
     assert str(tmp_path / "a.nrrd") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", PACK)
+def test_attached_values_that_go_on_after_what_the_header_names_are_refused(tmp_path, encoding):
+    payload = bare(values("i2"))
+    fewer = (*SHAPE[:2], SHAPE[2] - 1)
+    path = write(tmp_path / "x.nrrd", PACK[encoding](payload), fields(sizes=fewer, encoding=encoding))
+    with pytest.raises(InputError, match="goes on after"):
+        read_volume(path)
+
+
+def test_a_line_break_after_the_values_is_allowed(tmp_path):
+    path = write(tmp_path / "x.nrrd", bare(values("i2")) + b"\n", fields())
+    np.testing.assert_array_equal(read_volume(path).data, values("i2"))
