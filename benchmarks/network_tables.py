@@ -17,9 +17,12 @@ _SURROGATE_PLOTS = (
 def networks() -> str:
     """Return all of it, in Markdown."""
     pushing = "The same of the growth model with mass effect"
-    parts = [*_lmi("lmi", "How well networks tell growth"), *_targets("lmi_targets", "What is told matters")]
+    parts = [
+        *_lmi("lmi", "Errors of networks that predict growth"),
+        *_targets("lmi_targets", "Effect of the regression target"),
+    ]
     parts += [*_curve(), *_against_sampler(), *_lmi("lmi_mass_effect", pushing)]
-    parts += _targets("lmi_targets_mass_effect", "What is told matters as much of tumours that push")
+    parts += _targets("lmi_targets_mass_effect", "Effect of the regression target with mass effect")
     parts += [*_surrogate(), *_ablations(), *_sampled_by_surrogate()]
     return "".join(f"\n\n{part}" for part in parts)
 
@@ -98,7 +101,7 @@ def _against_sampler() -> list[str]:
         network, sampler = found["fits"]
         fits = f" The network's meets the outlines to a Dice sum of {network:.2f}, the sampler's {sampler:.2f}."
     return [
-        f"Of {found['patients']} patients, what the network tells and the most probable tumour of transitional MCMC "
+        f"Of {found['patients']} patients, the prediction of the network and the most probable tumour of transitional MCMC "
         f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
         f"{found['median']:.2f}) at a density of 0.01; Ezhov et al. (2023), Fig. 6: about 0.8. "
         f"The network takes {ms:.0f} ms, the sampler {seconds:.0f} s (medians)."
@@ -137,7 +140,7 @@ def _ablations() -> list[str]:
     if not (found := latest("surrogate_ablations")):
         return []
     about = (
-        f"What a surrogate sees, and what it is trained for (`{found['command']}`): each learned from "
+        f"Inputs and training losses of a surrogate (`{found['command']}`): each learned from "
         f"{found['tumours']:,} tumours of the same ten anatomies in {found['epochs']} epochs; the "
         f"network of Ezhov et al. (2021) saw {found['paper_tumours']:,} once: as many minutes allow no more. "
         "Minutes on 2 cores: " + ", ".join(f"{name} {minutes:.0f}" for name, minutes in found["minutes"].items()) + "."

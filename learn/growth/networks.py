@@ -68,7 +68,7 @@ class CropNetwork(nn.Module):
 
 
 class FrameNetwork(nn.Module):
-    """Looks at .666 core + .333 whole on the frame; tells no more than means (Ezhov et al. 2023, §2.0.4 and Fig. 2)."""
+    """Takes .666 core + .333 whole on the frame and predicts means alone (Ezhov et al. 2023, §2.0.4 and Fig. 2)."""
 
     def __init__(self, design: GrowthDesign, count: int) -> None:
         super().__init__()
