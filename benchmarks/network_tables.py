@@ -101,9 +101,9 @@ def _against_sampler() -> list[str]:
         network, sampler = found["fits"]
         fits = f" The network's meets the outlines to a Dice sum of {network:.2f}, the sampler's {sampler:.2f}."
     return [
-        f"Of {found['patients']} patients, the prediction of the network and the most probable tumour of transitional MCMC "
-        f"(`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, median "
-        f"{found['median']:.2f}) at a density of 0.01; Ezhov et al. (2023), Fig. 6: about 0.8. "
+        f"Of {found['patients']} patients, the prediction of the network and the most probable tumour of transitional "
+        f"MCMC (`{found['command']}`) agree to a Dice of {found['dice_0.01']:.2f} (95 % {low:.2f} to {high:.2f}, "
+        f"median {found['median']:.2f}) at a density of 0.01; Ezhov et al. (2023), Fig. 6: about 0.8. "
         f"The network takes {ms:.0f} ms, the sampler {seconds:.0f} s (medians)."
         f"{fits}{_other_pairs(found.get('others'))}"
     ]
