@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from .console import errors, out, say
+from .console import complain, out, say
 
 
 def show(record: dict[str, Any], folder: Path) -> None:
@@ -50,7 +50,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
     )
     for warning in record["warnings"]:
-        errors.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        complain(f"warning: {warning}", "yellow")
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 

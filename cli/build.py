@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError, NotAStoreError
 from ..simulate.settings import DEFAULT_ATLAS
-from .console import bar, counting, errors, say
+from .console import bar, complain, counting, say
 
 if TYPE_CHECKING:
     from ..simulate import BuildReport, ModelSettings
@@ -136,9 +136,7 @@ def build(
             f"{report.accepted_share:.0%} of draws kept); it now holds {len(snapshot):,}, version {snapshot.version}"
         )
         if report.unsolved:
-            errors.print(
-                f"note: the equations of {report.unsolved:,} draws could not be solved: left out", style="yellow"
-            )
+            complain(f"note: the equations of {report.unsolved:,} draws could not be solved: left out", "yellow")
     else:
         say(f"{store}: nothing to do, the campaign has {report.count:,} tumours; it holds {len(snapshot):,}")
 

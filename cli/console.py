@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ class _Pipe(Console):
         raise BrokenPipeError
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and newline
 out = _Pipe(highlight=False)
 errors = Console(stderr=True)
 
@@ -32,7 +34,18 @@ def show_any_name() -> None:
 
 def say(text: str) -> None:
     """Print a line as it is: not wrapped, so that paths can be copied, and without markup."""
-    out.print(text, soft_wrap=True, markup=False)
+    out.print(printable(text), soft_wrap=True, markup=False)
+
+
+def complain(text: str, style: str) -> None:
+    """Print one line on standard error."""
+    line = " ".join(printable(text).split())
+    errors.print(line, style=style, highlight=False, soft_wrap=True, markup=False)
+
+
+def printable(text: str) -> str:
+    """Show the control characters of names and headers as escapes: a terminal would obey them."""
+    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
 @contextmanager

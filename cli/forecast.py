@@ -12,7 +12,7 @@ from rich.table import Table
 from ..errors import InputError
 from ..retrieval.imaging.choices import Space, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
-from .console import errors, out, say, stages
+from .console import complain, out, say, stages
 
 _first, _later, _place, _learn = (
     partial(typer.Option, rich_help_panel=panel)
@@ -133,7 +133,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         )
     )
     for warning in record["warnings"]:
-        errors.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        complain(f"warning: {warning}", "yellow")
     say(f"written to {folder}: forecast.png, forecast.json, and maps of each day")
 
 

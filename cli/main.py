@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 from ..errors import GliodexError
 from ..store.stopping import exit_code, stopping_in_order
 from . import bench, build, demo, forecast, query, serve, stores, train, train_lmi, train_surrogate, tumours
-from .console import errors, show_any_name
+from .console import complain, show_any_name
 
 app = typer.Typer(
     name="gliodex",
@@ -72,10 +72,10 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
     except TyperException as error:
         return _refuse(f"{error.format_message().rstrip('.')}. See `gliodex --help` and `gliodex COMMAND --help`.")
     except KeyboardInterrupt as stop:
-        _say("stopped; the same command goes on where it was", "yellow")
+        complain("stopped; the same command goes on where it was", "yellow")
         return exit_code(stop)
     except typer.Abort:
-        _say("stopped; the same command goes on where it was", "yellow")
+        complain("stopped; the same command goes on where it was", "yellow")
         return exit_code(KeyboardInterrupt())
     except BrokenPipeError:  # whoever read our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,17 +109,13 @@ def _fault(error: Exception) -> int:
     if os.environ.get("GLIODEX_DEBUG"):
         traceback.print_exc()
     said = f"{type(error).__name__}: {error}"
-    _say(f"fault in gliodex: {said}. Please report it; GLIODEX_DEBUG=1 shows where.", "bold red")
+    complain(f"fault in gliodex: {said}. Please report it; GLIODEX_DEBUG=1 shows where.", "bold red")
     return 1
 
 
 def _refuse(message: str) -> int:
-    _say(f"error: {message}", "bold red")
+    complain(f"error: {message}", "bold red")
     return 2
-
-
-def _say(line: str, style: str) -> None:
-    errors.print(" ".join(line.split()), style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -84,10 +84,16 @@ def channel_masks(data: NDArray[np.generic], frame: Frame, path: Path) -> Channe
 
 
 def without_background(channels: ChannelMasks) -> ChannelMasks:
-    """Leave out the first channel where it marks what no other does, and count the others from 1."""
+    """Leave out the first channel where it marks what no other does, and count the others from 1.
+
+    It is the background where it fills half of the image, or, of a file cut closely around a tumour, where every
+    voxel belongs to exactly one channel.
+    """
     first = channels.masks.get(1)
     others = channels.mask(channels.present[1:])
-    if first is None or not others.any() or first.mean() < _BACKGROUND_SHARE or (first & others).any():
+    if first is None or not others.any() or (first & others).any():
+        return channels
+    if first.mean() < _BACKGROUND_SHARE and not (first | others).all():
         return channels
     kept = {number - 1: mask for number, mask in channels.masks.items() if number > 1}
     return ChannelMasks(kept, channels.frame, channels.rounded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ import numpy as np
 from ...errors import InputError
 from ...store.nifti import Image
 from .choices import Labels
-from .conventions import CORE_TISSUES, WHOLE_TISSUES, Tissue, convention
+from .conventions import CONVENTIONS, CORE_TISSUES, WHOLE_TISSUES, Tissue, convention
 from .label_channels import ChannelMasks, channel_masks, nested, one_label_each, without_background
 from .label_geometry import brightness, measure
-from .label_names import meanings_of, speak, values_of
+from .label_names import meanings_of, speak, tissue_of, values_of
 from .label_readings import BRIGHT, Verdict, choose, judge, masks_in_words
 from .label_values import LabelMap, label_map, listed, shells
 from .readers import Volume
@@ -90,7 +90,9 @@ def meaning_of(
     said_core = None if core is None else values_of(core, names, "--core", path)
     said_whole = None if whole is None else values_of(whole, names, "--whole", path)
     if said_core is not None:
-        return _as_said(labels, path, said_core, labels.present if said_whole is None else said_whole)
+        if said_whole is not None:
+            return _as_said(labels, path, said_core, said_whole)
+        return _core_as_said(labels, names, path, said_core)
     if said_whole is not None:
         _check_said(labels, path, "whole", said_whole)
     if names and (speak(names) or isinstance(labels, ChannelMasks)):
@@ -134,6 +136,27 @@ def _check_said(labels: LabelMap | ChannelMasks, path: Path, name: str, wanted: 
     if wanted and len(absent) == len(set(wanted)):
         raise InputError(f"{path} has none of the {name} labels {listed(wanted)}: it holds {listed(labels.present)}")
     return [f"{name} label {listed(absent)} does not occur in the segmentation"] if absent else []
+
+
+def _core_as_said(
+    labels: LabelMap | ChannelMasks, names: Mapping[int, str], path: Path, core: tuple[int, ...]
+) -> Meaning:
+    """Take all labels as whole tumour but those that are none by name; doubt one that may be a cavity by number."""
+    spoken = {value: tissue_of(names[value]) for value in labels.present if value in names}
+    tumorless = [v for v, tissue in spoken.items() if tissue in (Tissue.CAVITY, Tissue.OTHER) and v not in core]
+    found = _as_said(labels, path, core, tuple(v for v in labels.present if v not in tumorless))
+    cavities = {
+        value: known.name
+        for known in CONVENTIONS.values()
+        for value, tissue in known.meanings.items()
+        if tissue is Tissue.CAVITY and value in found.whole and value not in core and value not in spoken
+    }
+    doubts = [
+        f"label {value} was taken into the whole tumour; it is the resection cavity in {name}: if it is that, leave it "
+        "out with --whole"
+        for value, name in cavities.items()
+    ]
+    return replace(found, warnings=(*found.warnings, *doubts))
 
 
 def _as_said(labels: LabelMap | ChannelMasks, path: Path, core: tuple[int, ...], whole: tuple[int, ...]) -> Meaning:

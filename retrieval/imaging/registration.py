@@ -59,7 +59,8 @@ _STAGES: dict[Method, dict[str, Any]] = {
         "total_sigma": 0,
     },
 }
-_FAILED_CORRELATION = 0.25  # real T1 reach 0.50 to 0.71, T1c 0.45 to 0.63, images that are no brain at most 0.14
+_FAILED_CORRELATION = 0.3  # real T1 reach 0.50 to 0.71, T1c 0.45 to 0.63, noise in the shape of a brain 0.25
+_WHOLE_BRAIN = 0.9  # similarity: five whole brains reach 0.96 to 0.98, without their lower or upper 30 % 0.83 to 0.90
 _HIGHLIGHT_PERCENTILE = 95
 _TUMOUR_MARGIN_MM = 3.0
 _COVERED_SHARE = 0.99
@@ -251,7 +252,12 @@ def _turned(t1: Image, poses: Poses) -> str:
 
 def _doubts(t1: Image, poses: Poses) -> tuple[str, ...]:
     if poses.certain:
-        return ()
+        if poses.best.similarity >= _WHOLE_BRAIN:
+            return ()
+        return (
+            f"{t1.path.name} resembles the brain of the atlas by {poses.best.similarity:.2f}, where whole brains reach "
+            f"{_WHOLE_BRAIN:.2f} and more: does it show the whole brain? Look at the outlines",
+        )
     return (
         f"the orientation of {t1.path.name} is not certain: it resembles the atlas by {poses.upright.similarity:.2f} "
         f"as its header says, and by {poses.other.similarity:.2f} in another orientation; look at the outlines",

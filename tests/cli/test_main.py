@@ -273,6 +273,14 @@ def test_a_name_that_is_no_utf8_is_shown_with_escapes(tmp_path):
     assert len(ran.stderr.splitlines()) == 1
 
 
+def test_a_terminal_obeys_no_name(tmp_path):
+    """Control sequences of a name, which would paint over the error, are shown as escapes."""
+    ran = script("info", str(tmp_path / "\x1b[2Jstore\x07"))
+    assert ran.returncode == 2
+    assert "\x1b" not in ran.stderr + ran.stdout
+    assert "\\x1b[2Jstore\\x07" in ran.stderr
+
+
 def test_the_script_exits_with_0_and_2(indexed_store, tmp_path):
     good = script("info", indexed_store, "--json")
     assert (good.returncode, good.stderr) == (0, "")

@@ -60,6 +60,17 @@ def test_one_channel_a_label_is_read_by_geometry(parts, order):
     np.testing.assert_array_equal(whole, ~parts["bg"])
 
 
+def test_the_background_of_a_closely_cut_file_is_found(parts):
+    whole = ~parts["bg"]
+    box = tuple(slice(n.min() + 4, n.max() - 3) for n in np.nonzero(whole))  # closer than the tumour
+    order = ("bg", "N", "E", "T")
+    channels = [parts[name][box].astype(np.uint8) for name in order]
+    assert channels[0].mean() < 0.5
+    core, found, _ = masks_of(channels)
+    np.testing.assert_array_equal(core, (parts["N"] | parts["T"])[box])
+    np.testing.assert_array_equal(found, whole[box])
+
+
 def test_names_of_channels_decide(parts):
     core, whole, _ = masks_of([parts["E"], parts["T"], parts["N"]], ["edema", "enhancing", "necrosis"])
     np.testing.assert_array_equal(core, parts["N"] | parts["T"])

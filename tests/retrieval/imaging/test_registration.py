@@ -206,6 +206,15 @@ def test_noise_is_refused(atlas, patient, tmp_path):
         register(Image(noise, t1.frame, Path("noise.nii.gz")), None, atlas, tmp_path / "transform", method="affine")
 
 
+def test_a_brain_that_is_cut_off_is_doubted(atlas, patient, tmp_path):
+    t1, _ = patient
+    slices = np.flatnonzero(t1.data.any(axis=(0, 1)))
+    cut = np.array(t1.data)
+    cut[:, :, slices[-1] - int(0.4 * slices.size) :] = 0
+    found = register(Image(cut, t1.frame, Path("cut.nii.gz")), None, atlas, tmp_path / "transform", method="affine")
+    assert any("whole brain" in doubt or "not certain" in doubt for doubt in found.record.doubts)
+
+
 def test_a_head_upside_down_is_refused(atlas, patient, tmp_path):
     t1, _ = patient
     image = Image(np.ascontiguousarray(t1.data[:, :, ::-1]), t1.frame, Path("upside_down.nii.gz"))

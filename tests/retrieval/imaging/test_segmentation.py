@@ -165,6 +165,19 @@ def test_the_names_of_slicers_segments_decide(tmp_path):
     assert "Necrosis" in found.summary
     by_name = from_labels(path, ("necrosis",), ("Edema", "necrosis"))
     assert by_name.core.sum() == (tissues == 1).sum()
+    path.write_bytes(path.read_bytes().replace(b":=Edema", b":=Resection cavity"))
+    without = from_labels(path, ("necrosis", "enhancing tumor"))
+    assert without.whole.sum() == np.isin(tissues, (1, 2)).sum()
+    assert any("label 2 is in neither mask" in warning for warning in without.warnings)
+
+
+def test_a_label_that_may_be_a_cavity_is_doubted_where_only_the_core_is_said(tumor_file):
+    path = tumor_file(n=4, t=3, e=2)
+    found = from_labels(path, (3,))
+    assert found.whole.sum() == (nested_tumor() > 0).sum()
+    assert any("label 4 was taken into the whole tumour" in warning for warning in found.warnings)
+    assert not any("taken into" in warning for warning in from_labels(path, (3, 4)).warnings)
+    assert not any("taken into" in warning for warning in from_labels(path, (3,), (2, 3, 4)).warnings)
 
 
 @pytest.mark.parametrize("labels", [(1, 2, 3, 4), (3, 4), (1, 2, 5), (10, 20)])
