@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..errors import flagged
 from .console import complain, out, say
 
 
@@ -15,7 +16,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
     best = record["matches"][0]
     there = record["patient_space"]
     for line in record["summary"]:
-        say(line)
+        say(flagged(line))
     table = Table(box=None, pad_edge=False)
     pushing = any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"])
     names = ("rank", "tumour", "score", "whole", "core", "D mm²/day", "ρ 1/day", "T day", *(["γ kPa"] * pushing))
@@ -50,7 +51,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
     )
     for warning in record["warnings"]:
-        complain(f"warning: {warning}", "yellow")
+        complain(f"warning: {flagged(warning)}", "yellow")
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
 

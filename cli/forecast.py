@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..errors import InputError
+from ..errors import InputError, flagged
 from ..retrieval.imaging.choices import Space, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
 from .console import complain, out, say, stages
@@ -81,8 +81,8 @@ def forecast(
         seg=seg,
         core_mask=core_mask,
         whole_mask=whole_mask,
-        core=labels_of("--core", core),
-        whole=labels_of("--whole", whole),
+        core=labels_of("core", core),
+        whole=labels_of("whole", whole),
         labels=labels,
         density=density,
         adc=adc,
@@ -133,7 +133,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         )
     )
     for warning in record["warnings"]:
-        complain(f"warning: {warning}", "yellow")
+        complain(f"warning: {flagged(warning)}", "yellow")
     say(f"written to {folder}: forecast.png, forecast.json, and maps of each day")
 
 

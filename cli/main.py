@@ -10,7 +10,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
-from ..errors import GliodexError
+from ..errors import GliodexError, flagged
 from ..store.stopping import exit_code, stopping_in_order
 from . import bench, build, demo, forecast, query, serve, stores, train, train_lmi, train_surrogate, tumours
 from .console import complain, show_any_name
@@ -68,7 +68,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
     except typer.Exit as done:
         return done.exit_code
     except GliodexError as error:
-        return _refuse(str(error))
+        return _refuse(flagged(error.text))
     except TyperException as error:
         return _refuse(f"{error.format_message().rstrip('.')}. See `gliodex --help` and `gliodex COMMAND --help`.")
     except KeyboardInterrupt as stop:

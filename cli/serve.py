@@ -51,7 +51,7 @@ def serve(
         from ..service.serving import serve as run
         from ..service.settings import MIB, Limits, ServiceSettings
     except ImportError as error:
-        raise InputError("a service needs other packages: pip install 'gliodex[serve]'") from error
+        raise InputError("a service needs other packages", hint="pip install 'gliodex[serve]'") from error
 
     limits = Limits(
         upload_bytes=upload_mib * MIB, waiting=waiting, job_s=60 * job_minutes, kept_s=24 * 3600 * keep_days
@@ -67,7 +67,7 @@ def _named(stores: list[str]) -> dict[str, str]:
         if not equals:
             name, path = given.rstrip("/").rpartition("/")[2], given
         if name in found:
-            raise InputError(f"two stores are called {name}: name one with NAME={path}")
+            raise InputError(f"two stores are called {name}", hint=f"name one with NAME={path}")
         found[name] = path if "://" in path else str(Path(path).resolve())
     return found
 

@@ -142,7 +142,9 @@ def verify(
     for line in found:
         typer.echo(line)
     if found:
-        raise DamagedStoreError(f"{store}: {len(found)} damaged (listed above); restore from a copy or build anew")
+        raise DamagedStoreError(
+            f"{store}: {len(found)} damaged (listed above)", hint="restore from a copy or build anew"
+        )
     depth = "every byte" if full else "structure, sizes and tables; --full reads every byte"
     say(f"{store}: {len(snapshot):,} tumours in version {snapshot.version} are sound ({depth})")
 

@@ -65,7 +65,7 @@ def _check_mass_effect(path: str, mass_effect: float | None) -> None:
     if not mass_effect:
         return
     if not pushes(model):
-        raise InputError(f"{path} was built without mass effect: leave out --mass-effect")
+        raise InputError(f"{path} was built without mass effect", hint="leave out --mass-effect")
     settings = settings_of(model, path, "add to it with the gliodex that built it")
     assert isinstance(settings, MassEffectSettings)
     settings.check(mass_effect)

@@ -57,7 +57,9 @@ class ClusterDiceIndex:
         except GliodexError:
             raise
         except Exception as error:  # what Dask raises has no common root
-            raise GliodexError(f"the cluster could not answer ({type(error).__name__}: {error}): try again") from error
+            raise GliodexError(
+                f"the cluster could not answer ({type(error).__name__}: {error})", hint="try again"
+            ) from error
         return merged(found, k, distinct=distinct)
 
 

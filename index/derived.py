@@ -72,8 +72,8 @@ class Derived:
                             progress(done, total)
         except OutputError as error:
             raise OutputError(
-                f"{error}; the {self.method} index of {store.path} lacks {len(_missing(store, directory))} segments: "
-                f"run `{self.command(store)}` where the store can be written"
+                f"{error}; the {self.method} index of {store.path} lacks {len(_missing(store, directory))} segments",
+                hint=f"run {self.command(store)} where the store can be written",
             ) from error
         return directory
 
@@ -109,7 +109,7 @@ class Derived:
             return [str(error)]
         return [
             f"the index of segment {name} is damaged in {data_path(folder)}: "
-            f"make it anew with `{self.command(store)} --rebuild`"
+            f"make it anew with {self.command(store, rebuild=True)}"
             for name in segment_file.damaged_segments(folder, directory)
         ]
 
@@ -122,9 +122,9 @@ class Derived:
         """Where it lies."""
         return store.derived / self.method
 
-    def command(self, store: TumorStore) -> str:
-        """Command that makes it."""
-        return f"gliodex index {store.path}{segment_file.method_option(self.folder(store))}"
+    def command(self, store: TumorStore, *, rebuild: bool = False) -> str:
+        """Mention the command that makes it, see `errors.command`."""
+        return segment_file.command_for(self.folder(store), store.path, rebuild=rebuild)
 
     def _made_with(self, store: TumorStore) -> dict[str, object]:
         return self.made_with | {"frame": store.manifest.frame, "thresholds": store.thresholds}

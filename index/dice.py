@@ -205,8 +205,8 @@ class DiceIndex:
     def _damaged(self, position: int) -> DamagedStoreError:
         derived = dice_data(self._grid)
         return DamagedStoreError(
-            f"the masks of tumour {self._ids[position]} are damaged in {data_path(derived.folder(self._store))}: make "
-            f"the index anew with `{derived.command(self._store)} --rebuild`"
+            f"the masks of tumour {self._ids[position]} are damaged in {data_path(derived.folder(self._store))}",
+            hint=f"make the index anew with {derived.command(self._store, rebuild=True)}",
         )
 
     def _bounds(self, queries: tuple[DenseMask, ...]) -> NDArray[np.uint32]:

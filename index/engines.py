@@ -196,7 +196,7 @@ def gpu_resources() -> Any:
     Raises:
         InputError: FAISS was installed without GPUs, finds none, or the one that it finds fails or answers wrongly.
     """
-    advice = "install faiss-gpu instead of faiss-cpu, or leave out --device cuda"
+    advice = "install faiss-gpu instead of faiss-cpu, or leave out ‹device=cuda›"
     if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
         raise InputError(f"FAISS finds no NVIDIA GPU that it can use here: {advice}")
     code = f"from {__name__} import answers_as_the_cpu; answers_as_the_cpu()"

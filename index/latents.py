@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, command
 from ..learn import Encoder, encoder_path, encoder_sha256, load_encoder, verify_encoder
 from ..store.integers import level_of
 from ..store.reader import TumorStore
@@ -42,7 +42,7 @@ def latent_data(store: TumorStore, kind: str, encoder: Encoder | None = None) ->
     def loaded() -> Encoder:
         found = encoder or load_encoder(store, kind)
         if found.sha256 != sha256:
-            raise InputError(f"{kind} of {store.path} has just been trained anew: run the same command again")
+            raise InputError(f"{kind} of {store.path} has just been trained anew", hint="run the same command again")
         return found
 
     return Derived(
@@ -162,7 +162,7 @@ def graph_data(store: TumorStore, kind: str, sha256: str | None = None) -> Graph
     """Graph over the codes of an encoder of a kind; of this hash, or as it is trained now."""
     weights = sha256 or encoder_sha256(store, kind)
     made_with: dict[str, object] = {"weights": weights, "frame": store.manifest.frame}
-    again = f"gliodex index {store.path} --method {kind} --engine hnsw --rebuild"
+    again = command("gliodex index", store.path, method=kind, engine="hnsw", rebuild=True)
     return Graph(store.derived / "networks" / f"{kind}.graph", made_with | {"thresholds": store.thresholds}, again)
 
 

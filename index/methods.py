@@ -94,21 +94,28 @@ def check_search(method: str, measure: str, rerank: int, search_thresholds: bool
         if given not in known:
             raise InputError(f"{given} is none of {', '.join(known)}")
     if rerank < 0:
-        raise InputError(f"--rerank must not be negative, not {rerank}")
+        raise InputError(f"‹rerank› must not be negative, not {rerank}")
     if search_thresholds and method != FULL.name:
-        raise InputError(f"thresholds are searched by exact Dice: leave out --method {method}")
+        raise InputError("thresholds are searched by exact Dice", hint=f"leave out ‹method={method}›")
     if search_thresholds and measure != DICE.name:
-        raise InputError(f"thresholds are searched by Dice: leave out --measure {measure}")
+        raise InputError("thresholds are searched by Dice", hint=f"leave out ‹measure={measure}›")
     if measure != DICE.name and measure in MEASURES and method != FULL.name:
-        raise InputError(f"--measure {measure} requires exact search: leave out --method {method}")
+        raise InputError(f"‹measure={measure}› requires exact search", hint=f"leave out ‹method={method}›")
     if engine != ENGINES[0] and method not in KINDS[:2]:
-        raise InputError(f"--engine {engine} is one of ae and vae: leave it out, or take one of these with --method")
+        raise InputError(
+            f"‹engine={engine}› is one of ae and vae",
+            hint="leave it out, or take one of these with ‹method›",
+        )
     if device != "cpu" and method not in KINDS:
         raise InputError(
-            f"--device {device} is for {', '.join(KINDS)}: leave it out, or take one of these with --method"
+            f"‹device={device}› is for {', '.join(KINDS)}",
+            hint="leave it out, or take one of these with ‹method›",
         )
     if device != "cpu" and engine == "hnsw":
-        raise InputError("FAISS has no graphs on a GPU: leave out --device, or take another --engine")
+        raise InputError(
+            "FAISS has no graphs on a GPU",
+            hint="leave out ‹device›, or take another ‹engine›",
+        )
 
 
 def prepare(

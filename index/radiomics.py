@@ -197,7 +197,7 @@ def require_pyradiomics() -> tuple[Any, Any]:
         from radiomics.shape import RadiomicsShape
     except ImportError as error:
         raise InputError(
-            "searching by radiomics needs another package, and a C compiler: pip install 'gliodex[radiomics]'"
+            "searching by radiomics needs another package, and a C compiler", hint="pip install 'gliodex[radiomics]'"
         ) from error
     logging.getLogger("radiomics").setLevel(logging.ERROR)
     return RadiomicsShape, SimpleITK.GetImageFromArray

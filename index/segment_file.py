@@ -16,7 +16,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, OutputError
+from ..errors import DamagedStoreError, OutputError, command
 from ..store.durable import make_directories, replace_file
 
 
@@ -158,13 +158,14 @@ def damaged_segments(folder: Path, directory: Directory) -> list[str]:
     return found
 
 
-def method_option(folder: Path) -> str:
-    """Option of `gliodex index` that makes what a folder holds; nothing for the default one."""
-    return "" if folder.name == "dice" else f" --method {folder.name}"
+def command_for(folder: Path, store: object = "STORE", *, rebuild: bool = False) -> str:
+    """Mention the command that makes what a folder holds, see `errors.command`."""
+    method = None if folder.name == "dice" else folder.name
+    return command("gliodex index", store, method=method, rebuild=rebuild)
 
 
 def _advice(folder: Path) -> str:
-    return f"make it anew with `gliodex index STORE{method_option(folder)} --rebuild`"
+    return f"make it anew with {command_for(folder, rebuild=True)}"
 
 
 def _digest(record: object) -> str:

@@ -196,7 +196,7 @@ def require_sbi() -> Any:
     try:
         import sbi
     except ImportError as error:
-        raise InputError("neural posteriors need sbi: pip install 'gliodex[learn]'") from error
+        raise InputError("neural posteriors need sbi", hint="pip install 'gliodex[learn]'") from error
     return sbi
 
 

@@ -16,7 +16,7 @@ def require_torch() -> Any:
     try:
         import torch
     except ImportError as error:
-        raise InputError("networks need another package: pip install 'gliodex[learn]'") from error
+        raise InputError("networks need another package", hint="pip install 'gliodex[learn]'") from error
     return torch
 
 
@@ -29,7 +29,7 @@ def require_device(device: str) -> None:
     if device not in DEVICES:
         raise InputError(f"a device is one of {', '.join(DEVICES)}, not {device}")
     if device == "cuda" and not require_torch().cuda.is_available():
-        raise InputError("PyTorch finds no NVIDIA GPU that it can use here: leave out --device cuda")
+        raise InputError("PyTorch finds no NVIDIA GPU that it can use here", hint="leave out ‹device=cuda›")
 
 
 def mixed_precision(device: str) -> bool:

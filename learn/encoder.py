@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, InputError
+from ..errors import DamagedStoreError, InputError, command
 from ..store.reader import TumorStore
 from ..store.sealed import read_sealed, seal_of, write_sealed
 from .brain_box import BrainBox, Mask
@@ -120,7 +120,7 @@ def encoder_sha256(store: TumorStore, kind: str) -> str:
     """
     found = seal_of(encoder_path(store, kind))
     if found is None:
-        raise InputError(f"{store.path} has no trained encoder {kind}: make one with `{_command(store, kind)}`")
+        raise InputError(f"{store.path} has no trained encoder {kind}", hint=f"make one with {_command(store, kind)}")
     return found
 
 
@@ -159,8 +159,8 @@ def load_encoder(store: TumorStore, kind: str) -> Encoder:
 
     if record["box"]["frame"] != store.manifest.frame:
         raise InputError(
-            f"{encoder_path(store, kind)} was trained for another frame than that of {store.path}: train one with "
-            f"`{_command(store, kind)} --restart`"
+            f"{encoder_path(store, kind)} was trained for another frame than that of {store.path}",
+            hint=f"train one with {_command(store, kind, restart=True)}",
         )
     held = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     design = Design(**{**record["design"], "widths": tuple(record["design"]["widths"])})
@@ -185,5 +185,5 @@ def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32],
     return write_sealed(path, record, buffer.getbuffer())
 
 
-def _command(store: TumorStore, kind: str) -> str:
-    return f"gliodex train {kind} {store.path}"
+def _command(store: TumorStore, kind: str, *, restart: bool = False) -> str:
+    return command("gliodex train", kind, store.path, restart=restart)

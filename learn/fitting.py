@@ -219,8 +219,8 @@ class Fit:
                 continue
             if not math.isfinite(loss + validation):
                 raise InputError(
-                    f"training {self._name} came to a loss that is no number in epoch {len(self.history) + 1}: "
-                    "train with another --seed"
+                    f"training {self._name} came to a loss that is no number in epoch {len(self.history) + 1}",
+                    hint="train with another ‹seed›",
                 )
             self.history.append((round(loss, 5), round(validation, 5)))
             self._stale += 1
@@ -272,7 +272,7 @@ class Fit:
         }
 
     def _too_large(self) -> InputError:
-        return InputError(f"the GPU's memory does not suffice to train {self._name}: leave out --device cuda")
+        return InputError(f"the GPU's memory does not suffice to train {self._name}", hint="leave out ‹device=cuda›")
 
     def _epoch(self, task: Task, optimiser: torch.optim.Optimizer, on_step: OnStep | None) -> float:
         """Learn from every example once; the mean loss."""

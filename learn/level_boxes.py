@@ -75,8 +75,8 @@ class LevelBoxes:
                 break
         if len(chosen) < tumours:
             raise InputError(
-                f"{store.path} holds {len(chosen):,} tumours whose growth is known, {tumours:,} are wanted: learn from "
-                "fewer (--tumours), or build more"
+                f"{store.path} holds {len(chosen):,} tumours whose growth is known, {tumours:,} are wanted",
+                hint="learn from fewer (‹tumours›), or build more",
             )
         parts, lows = [], []
         with ThreadPoolExecutor(available_cores()) as pool:

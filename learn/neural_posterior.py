@@ -78,7 +78,7 @@ class NeuralSettings:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.simulations < _FEWEST:
             raise InputError(
-                f"{self.simulations} simulations a round are too few to learn from: give at least {_FEWEST}"
+                f"{self.simulations} simulations a round are too few to learn from", hint=f"give at least {_FEWEST}"
             )
         if self.seed < 0:
             raise InputError(f"a seed must not be negative, not {self.seed}")

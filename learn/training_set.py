@@ -39,7 +39,7 @@ def training_store(store: TumorStore, tumours: int, progress: Progress | None = 
         tumours,
         seed,
         store.atlas,
-        settings=settings_of(store.manifest.model, store.path, "learn from another store (--learn-from)"),
+        settings=settings_of(store.manifest.model, store.path, "learn from another store (‹learn_from›)"),
         snapshots=0,
         progress=progress and (lambda report: progress(report.count, report.target)),
     )
@@ -57,11 +57,14 @@ def given_store(path: str | Path, store: TumorStore, tumours: int) -> TumorStore
         raise InputError(f"{path} lies on another frame than {store.path}: its tumours cannot be learned from")
     if shared := given.manifest.campaigns.keys() & store.manifest.campaigns.keys():
         raise InputError(
-            f"{path} and {store.path} share the tumours of the campaign {min(shared)}: learn from others than those "
-            "that are searched"
+            f"{path} and {store.path} share the tumours of the campaign {min(shared)}",
+            hint="learn from others than those that are searched",
         )
     if given.path == store.path:
-        raise InputError(f"{path} is the store that is searched: learn from another one, or leave out --learn-from")
+        raise InputError(
+            f"{path} is the store that is searched",
+            hint="learn from another one, or leave out ‹learn_from›",
+        )
     if len(given.searched) < tumours:
         raise InputError(f"{path} holds {len(given.searched)} tumours, {tumours} are needed to learn from")
     return given

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import DamagedStoreError, InputError
+from ..errors import DamagedStoreError, InputError, command
 from ..store.sealed import Sealed, read_sealed, write_sealed
 from .devices import require_torch
 
@@ -27,7 +27,7 @@ class WeightsFile:
     """
 
     path: Path
-    again: str = "gliodex train"
+    again: str = command("gliodex train")
     kind: ClassVar[str]
     """What such networks are called in messages."""
 
@@ -65,7 +65,7 @@ class WeightsFile:
             InputError: it is a folder, or a file that is no such network.
         """
         if self.path.is_dir():
-            raise InputError(f"{self.path} is a folder: name a file for the network")
+            raise InputError(f"{self.path} is a folder", hint="name a file for the network")
         if self.path.is_file():
             try:
                 _ = self.record
@@ -98,8 +98,8 @@ class WeightsFile:
     @cached_property
     def _sealed(self) -> Sealed:
         if not self.path.is_file():
-            raise InputError(f"there is no network {self.path}: train one with `{self.again}`")
+            raise InputError(f"there is no network {self.path}", hint=f"train one with {self.again}")
         sealed = read_sealed(self.path, self.again)
         if sealed.record.get("kind") != self.kind:
-            raise InputError(f"{self.path} is no {self.kind}: train one with `{self.again}`")
+            raise InputError(f"{self.path} is no {self.kind}", hint=f"train one with {self.again}")
         return sealed

@@ -81,21 +81,21 @@ class EarlierResults:
                 continue
             if _leads_to(self._out / name, self._inputs):
                 raise InputError(
-                    f"{self._out / name} is an input, and the result would be written in its place: "
-                    "choose another --out"
+                    f"{self._out / name} is an input, and the result would be written in its place",
+                    hint="choose another ‹out›",
                 )
             if not self.holds(name):
                 raise OutputError(
-                    f"{self._out / name} is not what an earlier result left there, and would be replaced: "
-                    "move it away, or choose another --out"
+                    f"{self._out / name} is not what an earlier result left there, and would be replaced",
+                    hint="move it away, or choose another ‹out›",
                 )
 
     def _check_folder(self, name: str) -> None:
         found = status_of(self._out / name)
         if found is not None and not stat.S_ISDIR(found.st_mode):
             raise OutputError(
-                f"{self._out / name} is no folder, and the result has one of that name: move it away, or choose "
-                "another --out"
+                f"{self._out / name} is no folder, and the result has one of that name",
+                hint="move it away, or choose another ‹out›",
             )
 
     def holds(self, name: str) -> bool:

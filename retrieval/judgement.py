@@ -81,7 +81,7 @@ def placement_doubts(volumes: Volumes, outside_ml: float, correlation: object) -
         yield Doubt(
             "outside_brain",
             f"{outside_ml:.1f} of {patient:.1f} ml of the whole tumour fall outside the atlas's brain, where no match "
-            "can be: register with --t1 if there is a T1",
+            f"can be: register with ‹t1› if there is a T1",
             {"outside_ml": outside_ml, "patient_ml": patient},
         )
     if not _SHRUNK <= atlas / patient <= _SWOLLEN:

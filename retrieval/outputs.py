@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import plain
 from ..index.protocol import Hits
 from ..store.cores import available_cores
 from ..store.frame import Frame
@@ -253,7 +254,7 @@ def write_record(record: dict[str, object], folder: Path, name: str = "matches")
     file_name = f"{name}.json"
     if file_name in (*QUERY_RECORDS, *FORECAST_RECORDS):
         list_files(record, folder, file_name)
-    with (folder / file_name).open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2 if name == "matches" else None)
+    with (folder / file_name).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(plain(json.dumps(record, indent=2 if name == "matches" else None, ensure_ascii=False)))
         file.flush()
         os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, command
 from ..index import best_thresholds
 from ..index.protocol import Hits, Mask, Retriever
 from ..store.frame import Frame
@@ -89,8 +89,8 @@ def personalize(
             )
         if not (whole_atlas & store.atlas.brain).any():
             raise InputError(
-                "the tumour lies wholly outside the atlas's brain: check --space, the affine of the segmentation, "
-                "or register with --t1"
+                "the tumour lies wholly outside the atlas's brain",
+                hint="check ‹space›, the affine of the segmentation, or register with ‹t1›",
             )
     with watch.stage("search"):
         hits = retriever.search(core_atlas, whole_atlas, top_k, distinct=distinct)
@@ -154,11 +154,12 @@ def check_filled(store: TumorStore) -> None:
         InputError: it is empty, or all of its tumours have folded the tissue.
     """
     if not len(store):
-        raise InputError(f"{store.path} holds no tumours yet: fill it with `gliodex build {store.path} --count N`")
-    if not len(store.searched):
         raise InputError(
-            f"all {len(store)} tumours of {store.path} have folded the tissue: `gliodex query --folded` finds them"
+            f"{store.path} holds no tumours yet",
+            hint=f"fill it with {command('gliodex build', store.path, count='N')}",
         )
+    if not len(store.searched):
+        raise InputError(f"all {len(store)} tumours of {store.path} have folded the tissue: ‹folded› finds them")
 
 
 def dice(a: Mask, b: Mask) -> float:

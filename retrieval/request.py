@@ -170,27 +170,30 @@ def check_options(request: QueryRequest) -> Refinement | None:
         InputError: options that are out of range or do not go together.
     """
     if request.top_k < 1:
-        raise InputError(f"--top-k must be at least 1, not {request.top_k}")
+        raise InputError(f"‹top_k› must be at least 1, not {request.top_k}")
     _check_search(request)
     masks = request.core_mask, request.whole_mask
     if (request.seg is None) == (masks == (None, None)):
-        raise InputError("give either --seg, or --core-mask and --whole-mask")
+        raise InputError("give either ‹seg›, or ‹core_mask› and ‹whole_mask›")
     if request.seg is None and None in masks:
-        raise InputError("give both --core-mask and --whole-mask")
+        raise InputError("give both ‹core_mask› and ‹whole_mask›")
     named = request.core, request.whole, request.labels
     if request.seg is None and any(one is not None for one in named):
-        raise InputError("--labels, --core and --whole are of --seg: with separate masks leave them out")
+        raise InputError("‹labels›, ‹core› and ‹whole› are of ‹seg›: with separate masks leave them out")
     if request.labels is not None and (request.core is not None or request.whole is not None):
-        raise InputError("give --labels, or --core and --whole: both say what the labels mean")
+        raise InputError("give ‹labels›, or ‹core› and ‹whole›: both say what the labels mean")
     without_image = request.t1 is None and request.t1c is None
     if without_image and (request.reorient is not None or request.seg_on is not None or request.bias):
-        raise InputError("--reorient, --seg-on and --n4 are for an image that is registered: give --t1 or --t1c")
+        raise InputError(
+            "‹reorient›, ‹seg_on› and ‹n4› are for an image that is registered",
+            hint="give ‹t1› or ‹t1c›",
+        )
     if (request.out / "manifests").is_dir():
-        raise InputError(f"{request.out} is a store: give another folder for the results with --out")
+        raise InputError(f"{request.out} is a store", hint="give another folder for the results with ‹out›")
     if (request.white is None) != (request.grey is None):
-        raise InputError("give both --white and --grey, or neither")
+        raise InputError("give both ‹white› and ‹grey›, or neither")
     if request.pet is not None and request.stage.name != "tmcmc":
-        raise InputError("--pet is for --refine tmcmc: the other stages compare outlines alone")
+        raise InputError("‹pet› is for ‹refine=tmcmc›: the other stages compare outlines alone")
     _ = request.placement
     return replace(request.stage, search_thresholds=request.thresholds != "fixed").stage(request.out)
 
@@ -206,5 +209,6 @@ def _check_search(request: QueryRequest) -> None:
     )
     if request.scheduler is not None and not request.exact:
         raise InputError(
-            "a cluster searches by exact Dice alone: leave out --scheduler, or --method, --measure and --thresholds"
+            "a cluster searches by exact Dice alone",
+            hint="leave out ‹scheduler›, or ‹method›, ‹measure› and ‹thresholds›",
         )

@@ -90,7 +90,9 @@ def staged_folder(out: Path, names: Collection[str] = (), inputs: Iterable[Path]
             shutil.rmtree(stage, ignore_errors=True)
             _remove_empty(made)
             if isinstance(error, OSError) and error.errno in _FULL and not isinstance(error, OutputError):
-                raise OutputError(f"cannot write to {out}: the disk is full; free some, or choose another") from error
+                raise OutputError(
+                    f"cannot write to {out}: the disk is full", hint="free some, or choose another"
+                ) from error
             raise
 
 
@@ -119,11 +121,11 @@ def _writing(out: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
-        raise OutputError(f"cannot write to {out}: {reason}; choose another --out") from error
+        raise OutputError(f"cannot write to {out}: {reason}", hint="choose another ‹out›") from error
     except ValueError as error:
         if "null" not in str(error):
             raise
-        raise OutputError(f"cannot write to {str(out)!r}: {error}; choose another --out") from error
+        raise OutputError(f"cannot write to {str(out)!r}: {error}", hint="choose another ‹out›") from error
 
 
 @contextmanager
@@ -142,7 +144,8 @@ def _held(out: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(
-                f"another process is writing results to {out}: wait for it, or choose another --out"
+                f"another process is writing results to {out}",
+                hint="wait for it, or choose another ‹out›",
             ) from None
         except OSError:
             yield

@@ -99,9 +99,9 @@ def distinct_names(stores: list[str]) -> dict[str, str]:
     for path in stores:
         name = path.rstrip("/").rpartition("/")[2]
         if name in named:
-            raise InputError(f"two stores are called {name}: their answers would share a folder; rename one")
+            raise InputError(f"two stores are called {name}: their answers would share a folder", hint="rename one")
         if name in ("", ".", "..", "transform"):
-            raise InputError(f"an answer cannot be called by the name of {path}: give a folder of another name")
+            raise InputError(f"an answer cannot be called by the name of {path}", hint="give a folder of another name")
         named[name] = path
     return named
 
@@ -116,7 +116,8 @@ def check_atlases(stores: dict[str, TumorStore]) -> None:
     for name, store in others:
         if store.atlas.digest != one.atlas.digest:
             raise InputError(
-                f"{name} is of another atlas ({store.atlas.name}) than {first} ({one.atlas.name}): ask each alone"
+                f"{name} is of another atlas ({store.atlas.name}) than {first} ({one.atlas.name})",
+                hint="ask each alone",
             )
 
 

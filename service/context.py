@@ -84,7 +84,11 @@ class Context:
     async def _work(self, pool: ThreadPoolExecutor, what: Callable[[], T]) -> T:
         if self._under_way >= _AT_ONCE:
             raise RefusedError(
-                429, "too many requests", "too many requests wait: ask again in a second", headers={"retry-after": "1"}
+                429,
+                "too many requests",
+                "too many requests wait",
+                hint="ask again in a second",
+                headers={"retry-after": "1"},
             )
         self._under_way += 1
         try:

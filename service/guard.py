@@ -101,7 +101,9 @@ class Guard:
             host = headers.get(b"host", b"").decode("latin-1").rpartition(":")
             name = host[0] if host[1] and host[2].isdigit() else "".join(host)
             if name.lower() not in self._hosts:
-                raise RefusedError(421, "not here", "this service is not asked for under that name: use its address")
+                raise RefusedError(
+                    421, "not here", "this service is not asked for under that name", hint="use its address"
+                )
         path = scope["path"]
         if self._token is not None and (path.startswith("/v1") or path == "/metrics"):
             shown = headers.get(b"authorization", b"")
@@ -110,18 +112,21 @@ class Guard:
                 raise RefusedError(
                     401,
                     "not allowed",
-                    "the token is missing or wrong: send the header `Authorization: Bearer TOKEN`",
+                    "the token is missing or wrong",
+                    hint="send the header `Authorization: Bearer TOKEN`",
                     headers={"www-authenticate": "Bearer"},
                 )
         if scope["method"] not in _SAFE and _is_foreign(headers):
-            raise RefusedError(403, "not from here", "pages of other sites may not ask this service: use its own page")
+            raise RefusedError(
+                403, "not from here", "pages of other sites may not ask this service", hint="use its own page"
+            )
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.upload_bytes:
             raise self._too_large()
 
     def _too_large(self) -> RefusedError:
         return RefusedError(
-            413, "too large", f"a request may have {self._limits.upload_bytes >> 20} MiB: send smaller files"
+            413, "too large", f"a request may have {self._limits.upload_bytes >> 20} MiB", hint="send smaller files"
         )
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -137,7 +142,7 @@ class Guard:
                 message = await asyncio.wait_for(receive(), min(self._limits.silence_s, left_s))
             except TimeoutError:
                 raise RefusedError(
-                    408, "too slow", "the request did not arrive in time: send it again over a faster connection"
+                    408, "too slow", "the request did not arrive in time", hint="send it again over a faster connection"
                 ) from None
             received += len(message.get("body", b""))
             if received > self._limits.upload_bytes:

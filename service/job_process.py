@@ -64,7 +64,9 @@ def _work(asked: dict[str, Any], folder: Path, store: str, tell: Any) -> None:
     request = request_of(asked, Path(), f"{store}@{asked['version']}", Path("../result"))
     store_then = open_store(request.store)
     if store_then.manifest.digest != asked["digest"]:
-        raise RefusedError(503, "the store has changed", "the store was built anew since this was asked: ask again")
+        raise RefusedError(
+            503, "the store has changed", "the store was built anew since this was asked", hint="ask again"
+        )
     found, _ = run_query(request, lambda stage: tell(stage=stage))
     tell(stage="pictures for the page")
     write_views(found, background_of(found.patient, store_then)[0], store_then, request.out)

@@ -175,7 +175,9 @@ class Job:
         except FileNotFoundError:
             raise RefusedError(404, "no such job", "the job has been deleted") from None
         except (ValueError, KeyError, TypeError) as error:
-            raise RefusedError(500, "a fault of the service", "the job's record is damaged: ask again") from error
+            raise RefusedError(
+                500, "a fault of the service", "the job's record is damaged", hint="ask again"
+            ) from error
 
     def write(self, state: State) -> None:
         """Replace the state."""

@@ -179,7 +179,7 @@ def _a_form(request: Request) -> None:
     """Refuse a body that is none, rather than find it empty."""
     sent = request.headers.get("content-type", "")
     if not sent.startswith(("multipart/form-data", "application/x-www-form-urlencoded")):
-        raise RefusedError(415, "not a form", "the request is no form with files: send multipart/form-data")
+        raise RefusedError(415, "not a form", "the request is no form with files", hint="send multipart/form-data")
 
 
 def progress_of(job: Job, state: State) -> Progress:
@@ -204,7 +204,7 @@ def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> 
     if job is not None:
         _check(options, uploads, folder)
     elif not any(field in uploads for field in LABELLED):
-        raise unusable("segmentation is missing: send a label map, or two masks", "segmentation")
+        raise unusable("segmentation is missing", "segmentation", hint="send a label map, or two masks")
     for field, upload in uploads.items():
         save_upload(upload.file, field, folder, upload.filename or "")
     found = context.reading.read(options, list(uploads), folder, preview=job is None)
@@ -223,7 +223,7 @@ def _check(options: dict[str, Any], uploads: dict[str, UploadFile], folder: Path
         raise
     except GliodexError as error:
         problem = problem_of(error)
-        raise RefusedError(problem.status, problem.title, problem.detail, problem.field) from error
+        raise RefusedError(problem.status, problem.title, problem.cause, problem.field, hint=problem.remedy) from error
 
 
 def _file(job: Job, name: str) -> Response:

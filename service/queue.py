@@ -41,7 +41,9 @@ class Queue:
             try:
                 pool = redis.ConnectionPool.from_url(settings.redis, **_TIMES)
             except ValueError as error:  # not quoted: it may hold a password
-                raise InputError("--redis is no address of a Redis server: give redis://HOST:PORT/NUMBER") from error
+                raise InputError(
+                    "‹redis› is no address of a Redis server", hint="give redis://HOST:PORT/NUMBER"
+                ) from error
             self._huey = RedisHuey("gliodex", connection_pool=pool, results=False)
 
         def one(name: str) -> None:

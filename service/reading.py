@@ -77,7 +77,9 @@ class Reading:
                 raise _refused(f"{at or 'a file'} was not read within {self._limits.reading_s:g} s", at) from None
         if "problem" in told:
             problem = told["problem"]
-            raise RefusedError(problem["status"], problem["title"], problem["detail"], problem["field"])
+            raise RefusedError(
+                problem["status"], problem["title"], problem["cause"], problem["field"], hint=problem["remedy"]
+            )
         return dict(told)
 
     def close(self) -> None:
@@ -88,7 +90,7 @@ class Reading:
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._closed:
-            raise RefusedError(503, "stopping", "the service stops: ask again in a minute")
+            raise RefusedError(503, "stopping", "the service stops", hint="ask again in a minute")
         if self._process is None or self._process.poll() is not None:
             limits = json.dumps(asdict(self._limits))
             self._process = subprocess.Popen(

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import GliodexError
+from ..errors import GliodexError, plain
 from .asking import request_of
 from .previews import preview_of
-from .problems import Problem, RefusedError, in_words_of_the_form, problem_of
+from .problems import Problem, RefusedError, problem_of, without_places
 from .settings import Limits
 from .uploads import take_upload
 
@@ -61,11 +61,12 @@ def read_sent(
         patient = request_of({"options": options, "files": names}, folder, "", folder).read_patient()
     except GliodexError as error:
         problem = problem_of(error, paths, places)
-        raise RefusedError(problem.status, problem.title, problem.detail, problem.field) from error
+        raise RefusedError(problem.status, problem.title, problem.cause, problem.field, hint=problem.remedy) from error
     told = preview_of(patient) if preview else None
     if told is not None:
         told |= {
-            name: [in_words_of_the_form(text, paths, places) for text in told[name]] for name in ("summary", "warnings")
+            name: [without_places(plain(text), paths, places) for text in told[name]]
+            for name in ("summary", "warnings")
         }
     return {"files": names, "preview": told}
 

@@ -115,7 +115,9 @@ async def _body(request: Request, most: int) -> bytes:
     async for piece in request.stream():
         received += len(piece)
         if received > most:
-            raise RefusedError(413, "too large", f"the body may have {most:,} bytes: see the store's frame", "body")
+            raise RefusedError(
+                413, "too large", f"the body may have {most:,} bytes", "body", hint="see the store's frame"
+            )
         pieces.append(piece)
     return b"".join(pieces)
 
@@ -132,15 +134,14 @@ def _packed(one: Open, body: bytes, encoding: str) -> NDArray[np.uint8]:
         try:
             body = decoder.decompress(body, 2 * each + 1)
         except zlib.error as error:
-            raise unusable(f"the body is no {encoding} data: send it again", "body") from error
+            raise unusable(f"the body is no {encoding} data", "body", hint="send it again") from error
         if not decoder.eof and len(body) <= 2 * each:
-            raise unusable(f"the body's {encoding} data are cut short: send it again", "body")
+            raise unusable(f"the body's {encoding} data are cut short", "body", hint="send it again")
     elif encoding != "identity":
-        raise unusable(f"the content encoding {encoding} is not known: send deflate or gzip", "body", 415)
+        raise unusable(f"the content encoding {encoding} is not known", "body", 415, hint="send deflate or gzip")
     if len(body) != 2 * each:
         raise unusable(
-            f"the body must hold {2 * each:,} bytes, {each:,} of each mask: see the frame of {one.name}",
-            "body",
+            f"the body must hold {2 * each:,} bytes, {each:,} of each mask", "body", hint=f"see the frame of {one.name}"
         )
     return np.frombuffer(body, np.uint8).reshape(2, each)
 

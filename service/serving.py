@@ -63,7 +63,7 @@ def serve(
     loopback = host in LOOPBACK
     if token is None and not loopback:
         raise InputError(
-            f"--host {host} lets others ask this service: give a secret with --token-file, for example one made by "
+            f"‹host={host}› lets others ask this service: give a secret with ‹token_file›, for example one made by "
             f"`python3 -c 'import secrets; print(secrets.token_urlsafe())'`"
         )
     with _own(settings), _listening(host, port) as listener:
@@ -102,7 +102,7 @@ def _reach(queue: Queue) -> None:
         queue.waiting()
     except RefusedError as error:
         cause = type(error.__cause__).__name__
-        said = f"the queue cannot be reached ({cause}): see that the server given with --redis runs, or leave it out"
+        said = f"the queue cannot be reached ({cause}): see that the server given with ‹redis› runs, or leave it out"
         raise OutputError(said) from error
 
 
@@ -117,17 +117,17 @@ def _own(settings: ServiceSettings) -> Iterator[None]:
     folder, lock = settings.folder, settings.folder / _LOCK
     try:
         if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds other things: give --folder a new or an empty one")
+            raise InputError(f"{folder} holds other things", hint="give ‹folder› a new or an empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         handle = lock.open("w")
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}; choose another --folder") from error
+        raise OutputError(f"cannot write to {folder}: {error.strerror}", hint="choose another ‹folder›") from error
     with handle:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if settings.redis else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            said = f"another service works in {folder}: stop it, or choose another --folder"
+            said = f"another service works in {folder}: stop it, or choose another ‹folder›"
             raise OutputError(said) from error
         yield
 
@@ -231,7 +231,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        said = f"cannot listen at {host}:{port} ({error.strerror}): choose another --port or --host"
+        said = f"cannot listen at {host}:{port} ({error.strerror}): choose another ‹port› or ‹host›"
         raise OutputError(said) from error
 
 
@@ -241,7 +241,9 @@ def _token(path: Path | None) -> str | None:
     try:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a token: give a file with one line of plain characters") from error
+        raise InputError(
+            f"{path} cannot be read as a token", hint="give a file with one line of plain characters"
+        ) from error
     if len(token) < _SHORTEST_TOKEN:
         raise InputError(
             f"{path} holds a token of {len(token)} characters, at least {_SHORTEST_TOKEN} are wanted: for example "

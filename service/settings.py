@@ -63,7 +63,7 @@ class ServiceSettings:
             raise InputError("a service needs at least one store")
         for name, path in self.stores.items():
             if "@" in path.rpartition("/")[2]:
-                raise InputError(f"{path}: a service follows its stores as they grow: name it without a version")
+                raise InputError(f"{path}: a service follows its stores as they grow", hint="name it without a version")
             if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
                 raise InputError(f"a store cannot be called `{name}`: letters, digits, - and _ make a name")
 

@@ -77,13 +77,14 @@ def take_upload(folder: Path, field: str, limits: Limits) -> str:
         raise
     except GliodexError as error:
         problem = problem_of(error, {field: sent}, {"what was sent": str(folder)})
-        raise RefusedError(problem.status, problem.title, problem.detail, field) from error
+        raise RefusedError(problem.status, problem.title, problem.cause, field, hint=problem.remedy) from error
     if volume.data.size > limits.voxels:
         raise RefusedError(
             413,
             "too large",
-            f"{field} has {volume.data.size:,} voxels, more than {limits.voxels:,}: send a smaller image",
+            f"{field} has {volume.data.size:,} voxels, more than {limits.voxels:,}",
             field,
+            hint="send a smaller image",
         )
     path.rename(folder / path.name)
     path.parent.rmdir()
@@ -103,18 +104,21 @@ def _suffix_of(path: Path, field: str) -> str:
     """
     found = find_format(path)
     if found == "NIfTI pair":
-        raise unusable(f"{field} is one of the two files of a NIfTI pair: send one file (.nii or .nii.gz)", field)
+        raise unusable(
+            f"{field} is one of the two files of a NIfTI pair", field, hint="send one file (.nii or .nii.gz)"
+        )
     if found in {"NRRD", "MetaImage"} and _VALUES_ELSEWHERE.search(_header(first_bytes(path))):
         raise unusable(
-            f"{field} is a header whose values are in another file: send one file that holds both (.nrrd or .mha)",
+            f"{field} is a header whose values are in another file",
             field,
+            hint="send one file that holds both (.nrrd or .mha)",
         )
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     if not packed:
         return _SUFFIXES[found]
     if found in {"DICOM", "zip"}:
-        raise InputError(f"{path} is {found} compressed with gzip: send it unpacked")
+        raise InputError(f"{path} is {found} compressed with gzip", hint="send it unpacked")
     return ".mgz" if found == "MGH" else f"{_SUFFIXES[found]}.gz"
 
 

@@ -26,7 +26,7 @@ def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenan
         tumours = []
         for parameters in wanted:
             if parameters.mass_effect and not isinstance(solver, MassEffect):
-                raise InputError(f"{path} was built without mass effect: leave out --mass-effect")
+                raise InputError(f"{path} was built without mass effect", hint="leave out ‹mass_effect›")
             run = solver.grow(parameters)
             tumour = EncodedTumour.from_box(
                 run.density,

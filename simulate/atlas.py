@@ -45,7 +45,9 @@ def load_atlas(source: str | Path = DEFAULT_ATLAS) -> Atlas:
     if path.is_file():
         return _from_labels(path.name.split(".")[0], load_image(path), None)
     if not path.is_dir():
-        raise InputError(f"{source}: no such atlas; give `{DEFAULT_ATLAS}`, a folder of NIfTI maps or a label file")
+        raise InputError(
+            f"{source}: no such atlas", hint=f"give `{DEFAULT_ATLAS}`, a folder of NIfTI maps or a label file"
+        )
     t1 = _find(path, ("t1",))
     labels = _find(path, _LABEL_FILES)
     if labels is not None:
@@ -61,7 +63,7 @@ def load_atlas(source: str | Path = DEFAULT_ATLAS) -> Atlas:
     reference = images["wm"].frame
     for image in images.values():
         if not image.frame.same_as(reference, tolerance_mm=0.1):
-            raise InputError(f"{image.path} is not on the grid of {images['wm'].path}: resample it first")
+            raise InputError(f"{image.path} is not on the grid of {images['wm'].path}", hint="resample it first")
     white, grey, csf, head = (np.asarray(images[name].data, dtype=np.float32) for name in ("wm", "gm", "csf", "t1"))
     return _on_frame(path.resolve().name, reference, white, grey, csf, head)
 
@@ -108,8 +110,8 @@ def _on_frame(
     for tissue, values in (("white", white), ("grey", grey), ("csf", csf)):
         if values.min() < -_FRACTION_SLACK or values.max() > 1 + _FRACTION_SLACK:
             raise InputError(
-                f"atlas {name}: the {tissue} map runs from {values.min():g} to {values.max():g}; scale it to "
-                "fractions in [0, 1]"
+                f"atlas {name}: the {tissue} map runs from {values.min():g} to {values.max():g}",
+                hint="scale it to fractions in [0, 1]",
             )
     brain = white + grey + csf >= 0.5
     t1 = t1 * brain
@@ -132,7 +134,8 @@ def _brain_centred(name: str, source: Frame, brain: NDArray[np.bool_]) -> Frame:
     if (high - low).max() > FRAME_SIZE * FRAME_SPACING_MM:
         raise InputError(
             f"atlas {name}: its brain is {(high - low).max():.0f} mm long, the frame "
-            f"{FRAME_SIZE * FRAME_SPACING_MM:.0f} mm; check the affine's units"
+            f"{FRAME_SIZE * FRAME_SPACING_MM:.0f} mm",
+            hint="check the affine's units",
         )
     return Frame.centred(np.round((low + high) / 2), FRAME_SIZE, FRAME_SPACING_MM)
 

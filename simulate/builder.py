@@ -129,8 +129,8 @@ def build(
             _fill(writer, campaign, batches, report, progress)
         except BrokenProcessPool as error:
             raise GliodexError(
-                f"a worker process died (killed, or out of memory) with {report.count} of {count} tumours done: "
-                "run the same command to go on, with fewer --workers if memory is short"
+                f"a worker process died (killed, or out of memory) with {report.count} of {count} tumours done",
+                hint="run the same command to go on, with fewer ‹workers› if memory is short",
             ) from error
         finally:
             batches.close()
@@ -265,6 +265,6 @@ def _check_space(files: StoreFiles, tumours: int) -> None:
     needed = tumours * BYTES_A_TUMOUR
     if free < needed:
         raise OutputError(
-            f"{path}: {tumours} tumours need about {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free: "
-            "free some space, choose another disk, or ask for fewer"
+            f"{path}: {tumours} tumours need about {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free",
+            hint="free some space, choose another disk, or ask for fewer",
         )

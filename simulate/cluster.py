@@ -153,7 +153,8 @@ def _blocks(client: Client, job: Job, first: int) -> Iterator[Written]:
             except Exception as error:  # what Dask raises has no common root
                 raise GliodexError(
                     f"the cluster could not settle the draws from {first} on ({type(error).__name__}: {error}): "
-                    "what was finished is in the store; run the same command to go on"
+                    "what was finished is in the store",
+                    hint="run the same command to go on",
                 ) from error
             first = block.stop
             yield block

@@ -41,7 +41,8 @@ def require_gpu() -> None:
     """
     if not cuda.is_available():
         raise InputError(
-            "--device cuda: no NVIDIA GPU with a driver was found on this machine; leave --device out to use the CPU"
+            "‹device=cuda›: no NVIDIA GPU with a driver was found on this machine",
+            hint="leave ‹device› out to use the CPU",
         )
 
 

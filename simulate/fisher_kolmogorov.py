@@ -105,7 +105,7 @@ class FisherKolmogorov:
         self.atlas = atlas
         self.settings = settings or FisherKolmogorovSettings()
         if atlas.frame.shears:
-            raise InputError(f"atlas {atlas.name}: its frame's axes are not perpendicular; resample it first")
+            raise InputError(f"atlas {atlas.name}: its frame's axes are not perpendicular", hint="resample it first")
 
     def __call__(self, parameters: GrowthParameters) -> NDArray[np.float32]:
         """Density after `parameters.duration`, float32 in [0, 1] on the atlas frame."""
@@ -259,7 +259,7 @@ class FisherKolmogorov:
         low = np.maximum(np.floor(centre - radius).astype(int), 0)
         high = np.minimum(np.ceil(centre + radius).astype(int) + 1, frame.shape)
         if (high <= low).any():
-            raise InputError(f"seed {_mm(seed_mm)} lies outside the atlas frame; choose one inside the brain")
+            raise InputError(f"seed {_mm(seed_mm)} lies outside the atlas frame", hint="choose one inside the brain")
         x2, y2, z2 = (  # mm² along each axis; axes are perpendicular
             ((np.arange(a, b) - c) * h) ** 2 for a, b, c, h in zip(low, high, centre, frame.spacing, strict=True)
         )
@@ -268,7 +268,9 @@ class FisherKolmogorov:
         x, y, z = (np.array([exp(float(v)) for v in squares / (-2 * width * width)]) for squares in (x2, y2, z2))
         weight = x[:, None, None] * y[:, None] * z * (distance2 <= 9 * width * width) * inside
         if not weight.any():
-            raise InputError(f"seed {_mm(seed_mm)} lies outside the tissue of {self.atlas.name}; choose one inside")
+            raise InputError(
+                f"seed {_mm(seed_mm)} lies outside the tissue of {self.atlas.name}", hint="choose one inside"
+            )
         peak_limit = _LARGEST_SEED_DENSITY / weight.max()
         density = weight * min(self.settings.seed_volume_ml / frame.voxel_ml / weight.sum(), peak_limit)
         return (int(low[0]), int(low[1]), int(low[2])), density.astype(np.float32)
@@ -296,8 +298,8 @@ def check_still(parameters: GrowthParameters) -> None:
     """
     if parameters.mass_effect:
         raise InputError(
-            f"a mass effect of {parameters.mass_effect:g} Pa is given, the Fisher-Kolmogorov model has none: leave it "
-            "out, or take the model with mass effect"
+            f"a mass effect of {parameters.mass_effect:g} Pa is given, the Fisher-Kolmogorov model has none",
+            hint="leave it out, or take the model with mass effect",
         )
 
 

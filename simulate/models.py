@@ -97,7 +97,9 @@ def prior_for(settings: ModelSettings, prior: Prior) -> Prior:
     """
     if isinstance(settings, FisherKolmogorovSettings):
         if prior.mass_effect is not None:
-            raise InputError("the Fisher-Kolmogorov model has no mass effect: leave its range out, or choose the model")
+            raise InputError(
+                "the Fisher-Kolmogorov model has no mass effect", hint="leave its range out, or choose the model"
+            )
         return prior
     low, high = prior.mass_effect or MASS_EFFECT_PA
     settings.check(high)

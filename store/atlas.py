@@ -46,7 +46,7 @@ class Atlas:
                 raise InputError(f"atlas map {name} holds values that are not finite")
             if name != "t1" and (values.min() < 0 or values.max() > 1 + 1e-4):
                 raise InputError(
-                    f"atlas map {name} runs from {values.min():g} to {values.max():g}: give fractions in [0, 1]"
+                    f"atlas map {name} runs from {values.min():g} to {values.max():g}", hint="give fractions in [0, 1]"
                 )
             values.setflags(write=False)
             object.__setattr__(self, name, values)

@@ -24,16 +24,16 @@ def connected(scheduler: str) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise InputError("--scheduler needs another package: pip install 'gliodex[cluster]'") from error
+        raise InputError("‹scheduler› needs another package", hint="pip install 'gliodex[cluster]'") from error
     try:
         client = Client(scheduler, timeout=_ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`") from error
+        raise InputError(f"no Dask scheduler answers at {scheduler}", hint="start one with `dask scheduler`") from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
         except TimeoutError:
             raise InputError(
-                f"the Dask scheduler at {scheduler} has no workers: start some with `dask worker {scheduler}`"
+                f"the Dask scheduler at {scheduler} has no workers", hint=f"start some with `dask worker {scheduler}`"
             ) from None
         yield client

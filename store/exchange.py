@@ -59,7 +59,7 @@ def export(
     """
     folder = Path(folder)
     if (folder / "manifests").is_dir():
-        raise InputError(f"{folder} is a store: give another folder with --out")
+        raise InputError(f"{folder} is a store", hint="give another folder with ‹out›")
     for tumour in ids:  # one that cannot be had is to be said before anything is written
         store.integers(tumour)
     facts, folded = [], set(store.folded.tolist())
@@ -85,7 +85,9 @@ def export(
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}; choose another folder") from error
+        raise OutputError(
+            f"cannot write to {folder}: {error.strerror or error}", hint="choose another folder"
+        ) from error
 
 
 def _on_frame(image: Image, frame: Frame) -> NDArray[np.float32]:
@@ -100,7 +102,7 @@ def _on_frame(image: Image, frame: Frame) -> NDArray[np.float32]:
     amounts = data[tuple(present.T)].astype(np.float64)
     if (lost := float(amounts[~inside].sum() / amounts.sum()) if len(present) else 0.0) > LARGEST_LOSS:
         raise InputError(
-            f"{image.path}: {lost:.0%} of the tumour lies outside the store's frame; is it in the space of the "
-            "store's atlas?"
+            f"{image.path}: {lost:.0%} of the tumour lies outside the store's frame",
+            hint="is it in the space of the store's atlas?",
         )
     return np.clip(frame.resample(data, image.frame), 0, 1)

@@ -45,7 +45,9 @@ def is_folder(path: Path) -> bool:
     with reading(path):
         mode = os.stat(path).st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        raise InputError(f"{path} is neither a file nor a folder (a device, a pipe or a socket): give an image file")
+        raise InputError(
+            f"{path} is neither a file nor a folder (a device, a pipe or a socket)", hint="give an image file"
+        )
     return stat.S_ISDIR(mode)
 
 
@@ -60,7 +62,7 @@ def open_file(path: Path, *, decompressed: bool = True) -> IO[bytes]:
         InputError: it cannot be opened.
     """
     if is_folder(path):
-        raise InputError(f"{path} is a folder: give a file")
+        raise InputError(f"{path} is a folder", hint="give a file")
     with reading(path):
         raw = open(path, "rb")  # noqa: SIM115
         start = raw.read(_GZIP_HEADER)
@@ -209,7 +211,9 @@ def seek_last(file: IO[bytes], count: int, path: Path) -> None:
     """
     with reading(path):
         if not isinstance(file, io.BufferedReader):
-            raise InputError(f"{path} is compressed, and its values cannot be found from its end: unpack it first")
+            raise InputError(
+                f"{path} is compressed, and its values cannot be found from its end", hint="unpack it first"
+            )
         if file.seek(0, os.SEEK_END) < count:
             raise InputError(f"{path} is cut short: it is shorter than its {count:,} bytes of values, copy it again")
         file.seek(-count, os.SEEK_END)

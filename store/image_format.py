@@ -60,7 +60,9 @@ def find_format(path: str | Path) -> Format:
         header = _header_of_bare_values(path)
         raise InputError(f"{path} is {_other_format(head)}{header}")
     if found == "zip" and _first_entry(head).endswith(b".npy"):
-        raise InputError(f"{path} is a NumPy archive (.npz), which has no agreed place for a grid: write it as NIfTI")
+        raise InputError(
+            f"{path} is a NumPy archive (.npz), which has no agreed place for a grid", hint="write it as NIfTI"
+        )
     return found
 
 

@@ -56,13 +56,13 @@ class LocalFiles(StoreFiles):
                 data = file.read(count)
         except FileNotFoundError:
             raise DamagedStoreError(
-                f"{self.path(key)} is missing: restore it from a copy, or build the store anew"
+                f"{self.path(key)} is missing", hint="restore it from a copy, or build the store anew"
             ) from None
         except OSError as error:
             raise OutputError(f"cannot read {self.path(key)}: {_reason(error)}") from error
         if 0 <= count != len(data):
             raise DamagedStoreError(
-                f"{self.path(key)} is cut short: {len(data)} of {count} bytes at {start}; restore it from a copy"
+                f"{self.path(key)} is cut short: {len(data)} of {count} bytes at {start}", hint="restore it from a copy"
             )
         return data
 

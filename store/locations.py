@@ -22,6 +22,6 @@ def files_at(location: str | Path) -> StoreFiles:
         from .object_files import ObjectFiles  # an extra
     except ImportError as error:
         raise InputError(
-            f"{text} is in an object store, which needs another package: pip install 'gliodex[cloud]'"
+            f"{text} is in an object store, which needs another package", hint="pip install 'gliodex[cloud]'"
         ) from error
     return ObjectFiles(text)

@@ -30,12 +30,16 @@ def committer_lock(root: Path, purpose: str, name: str = "lock") -> Iterator[Non
         make_directories(root)
         file = (root / name).open("a+")
     except OSError as error:
-        raise OutputError(f"cannot write to {root}: {error.strerror}; choose a place that you may write to") from error
+        raise OutputError(
+            f"cannot write to {root}: {error.strerror}", hint="choose a place that you may write to"
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreLockedError(f"{root} is being written by {_owner(file.name)}: wait for it to finish") from None
+            raise StoreLockedError(
+                f"{root} is being written by {_owner(file.name)}", hint="wait for it to finish"
+            ) from None
         owner = {
             "process": os.getpid(),
             "host": socket.gethostname(),

@@ -129,7 +129,9 @@ class Manifest:
         names = (key.removeprefix(f"{_FOLDER}/") for key in files.sizes(_FOLDER))
         found = sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
         if not found:
-            raise NotAStoreError(f"{files.root} is not a gliodex store: make one with `gliodex build {files.root}`")
+            raise NotAStoreError(
+                f"{files.root} is not a gliodex store", hint=f"make one with `gliodex build {files.root}`"
+            )
         return found
 
     @classmethod
@@ -172,15 +174,15 @@ class Manifest:
             body = json.loads(files.read(key))
             if body["format"] == _FORMAT and int(body["schema"]) > SCHEMA:
                 raise NewerSchemaError(
-                    f"{files.root} uses store schema {body['schema']}, this gliodex reads up to {SCHEMA}: "
-                    f"upgrade gliodex (it was written by {body['manifest'].get('software', 'a newer version')})"
+                    f"{files.root} uses store schema {body['schema']}, this gliodex reads up to {SCHEMA}",
+                    hint=f"upgrade gliodex (it was written by {body['manifest'].get('software', 'a newer version')})",
                 )
             record = body["manifest"]
             if body["format"] != _FORMAT or body["sha256"] != _digest(record):
                 raise ValueError("checksum does not match")
             return cls._from_record(record)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedStoreError(f"{files.path(key)} is damaged ({error}): restore it from a copy") from error
+            raise DamagedStoreError(f"{files.path(key)} is damaged ({error})", hint="restore it from a copy") from error
 
     @classmethod
     def _from_record(cls, record: dict[str, object]) -> Manifest:

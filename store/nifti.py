@@ -42,17 +42,19 @@ def load_image(path: str | Path) -> Image:
     """
     path = Path(path)
     if is_folder(path):
-        raise InputError(f"{path} is a folder: give a NIfTI file (.nii or .nii.gz)")
+        raise InputError(f"{path} is a folder", hint="give a NIfTI file (.nii or .nii.gz)")
     file = open_nifti(path)
     shape = file.shape
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
-        raise InputError(f"{path} has shape {shape}: give one 3-D volume (split a 4-D file first)")
+        raise InputError(f"{path} has shape {shape}", hint="give one 3-D volume (split a 4-D file first)")
     size = shape[0], shape[1], shape[2]
     frame = Frame(size, file.affine(size))
     data = file.values().reshape(size)
     if data.dtype.kind == "f" and not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
-        raise InputError(f"{path} holds {bad} values that are NaN or infinite: replace them, with 0 for background")
+        raise InputError(
+            f"{path} holds {bad} values that are NaN or infinite", hint="replace them, with 0 for background"
+        )
     return Image(data, frame, path)
 
 

@@ -88,15 +88,21 @@ class NiftiFile:
             try:
                 qform, qform_code = header.get_qform(coded=True)
             except (ValueError, HeaderDataError) as error:
-                raise InputError(f"{path} has a qform that is no rotation ({error}): repair its header") from error
+                raise InputError(
+                    f"{path} has a qform that is no rotation ({error})", hint="repair its header"
+                ) from error
         if sform_code == 0 and qform_code == 0:
-            raise InputError(f"{path} says nothing about its orientation (sform and qform codes are 0): set an affine")
+            raise InputError(
+                f"{path} says nothing about its orientation (sform and qform codes are 0)", hint="set an affine"
+            )
         if sform_code == 0:
             if not self.voxel_size_said:
-                raise InputError(f"{path} does not say the size of its voxels (pixdim is 0, no sform): set an affine")
+                raise InputError(
+                    f"{path} does not say the size of its voxels (pixdim is 0, no sform)", hint="set an affine"
+                )
             return np.asarray(qform, dtype=np.float64)
         if not np.isfinite(sform).all() or np.abs(sform).max() > _FAR_MM or abs(np.linalg.det(sform)) < 1e-9:
-            raise InputError(f"{path} has an sform that cannot be inverted: repair its header")
+            raise InputError(f"{path} has an sform that cannot be inverted", hint="repair its header")
         if qform_code != 0 and self.voxel_size_said:
             _check_agreement(path, sform, qform, size)
         return np.asarray(sform, dtype=np.float64)
@@ -137,13 +143,14 @@ class NiftiFile:
         except (HeaderDataError, KeyError) as error:
             raise InputError(f"{path} has a damaged header ({image_bytes.first_line(error)})") from error
         if dtype.kind not in "iuf":
-            raise InputError(f"{path} holds {dtype} values: give a scalar image")
+            raise InputError(f"{path} holds {dtype} values", hint="give a scalar image")
         try:
             slope, inter = self.header.get_slope_inter()
         except HeaderDataError as error:
             raise InputError(
                 f"{path} has scl_slope {self.header['scl_slope']} but scl_inter {self.header['scl_inter']}, so its "
-                "values cannot be told: set scl_inter (0 for values without an offset)"
+                "values cannot be told",
+                hint="set scl_inter (0 for values without an offset)",
             ) from error
         return dtype, (None if (slope, inter) == (1, 0) else slope), inter or 0.0
 
@@ -156,7 +163,7 @@ def open_nifti(path: Path) -> NiftiFile:
     """
     found = find_format(path)
     if found not in {"NIfTI", "NIfTI pair"}:
-        raise InputError(f"{path} is {found}, not NIfTI: convert it to .nii.gz first")
+        raise InputError(f"{path} is {found}, not NIfTI", hint="convert it to .nii.gz first")
     header_path = pair_header(path)
     values_path = path if found == "NIfTI" else _values_of_pair(path, header_path)
     with image_bytes.open_file(header_path) as file:
@@ -188,7 +195,9 @@ def _values_of_pair(path: Path, header: Path) -> Path:
         if values.is_file():
             refuse_placeholder(values)
             return values
-    raise InputError(f"{path} is the header of a NIfTI pair, and {names[0]} is not beside it: put both in one folder")
+    raise InputError(
+        f"{path} is the header of a NIfTI pair, and {names[0]} is not beside it", hint="put both in one folder"
+    )
 
 
 def _check_agreement(
@@ -201,6 +210,6 @@ def _check_agreement(
         half_a_voxel = 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min())
     if not apart <= half_a_voxel:
         raise InputError(
-            f"{path}: sform and qform disagree by up to {apart:.1f} mm, so left and right are not certain: "
-            "keep the right one (for example with nibabel's set_sform and set_qform)"
+            f"{path}: sform and qform disagree by up to {apart:.1f} mm, so left and right are not certain",
+            hint="keep the right one (for example with nibabel's set_sform and set_qform)",
         )

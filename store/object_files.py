@@ -71,12 +71,14 @@ class ObjectFiles(StoreFiles):
             else:
                 data = bytes(obstore.get_range(self._store, key, start=start, length=count))
         except FileNotFoundError:
-            raise DamagedStoreError(f"{self.path(key)} is missing: restore it, or build the store anew") from None
+            raise DamagedStoreError(
+                f"{self.path(key)} is missing", hint="restore it, or build the store anew"
+            ) from None
         except BaseError as error:
             raise OutputError(f"cannot read {self.path(key)}: {_first_line(error)}") from error
         if 0 <= count != len(data):
             raise DamagedStoreError(
-                f"{self.path(key)} is cut short: {len(data)} of {count} bytes at {start}; restore it from a copy"
+                f"{self.path(key)} is cut short: {len(data)} of {count} bytes at {start}", hint="restore it from a copy"
             )
         return data
 
@@ -90,7 +92,7 @@ class ObjectFiles(StoreFiles):
                 raise FileExistsError(self.path(key)) from error
         except (BaseError, OSError) as error:
             raise OutputError(
-                f"cannot write {self.path(key)}: {_first_line(error)}; run the same command again"
+                f"cannot write {self.path(key)}: {_first_line(error)}", hint="run the same command again"
             ) from error
         return hashlib.sha256(data).hexdigest()
 

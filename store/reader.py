@@ -222,8 +222,8 @@ class TumorStore:
             if there != size:
                 what = "missing" if there is None else f"{there} bytes instead of {size}"
                 raise DamagedStoreError(
-                    f"{self._files.path(key)} is {what} (tumours {record.first_id} to {record.ids[-1]}): "
-                    "restore it from a copy, or build the store anew"
+                    f"{self._files.path(key)} is {what} (tumours {record.first_id} to {record.ids[-1]})",
+                    hint="restore it from a copy, or build the store anew",
                 )
 
 
@@ -249,6 +249,6 @@ def open_store(path: str | Path, version: int | None = None) -> TumorStore:
         if "/" in number:
             return TumorStore(path)
         if not number.isdigit():
-            raise InputError(f"{text}: write STORE@VERSION with a whole number, for example {base}@3")
+            raise InputError(f"{text}", hint=f"write STORE@VERSION with a whole number, for example {base}@3")
         return TumorStore(base, int(number))
     return TumorStore(path, version)

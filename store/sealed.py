@@ -59,10 +59,12 @@ def read_sealed(path: Path, again: str) -> Sealed:
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
-        raise DamagedStoreError(f"{path} cannot be read ({error.strerror}): make it anew with `{again}`") from error
+        raise DamagedStoreError(
+            f"{path} cannot be read ({error.strerror})", hint=f"make it anew with {again}"
+        ) from error
     body, seal = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(body).digest() != seal:
-        raise DamagedStoreError(f"{path} is damaged: make it anew with `{again}`")
+        raise DamagedStoreError(f"{path} is damaged", hint=f"make it anew with {again}")
     behind = _LENGTH + int.from_bytes(body[:_LENGTH])
     return Sealed(json.loads(bytes(body[_LENGTH:behind])), body[behind:], seal.hex())
 

@@ -128,8 +128,8 @@ class Segment:
             return decode(self._chunk(row), self._frame.shape)
         except (ValueError, RuntimeError) as error:
             raise DamagedStoreError(
-                f"tumour {self.record.first_id + row} is damaged ({error}) in {self._files.path(self._key(_SHARD))}: "
-                "restore the file from a copy, or build the store anew"
+                f"tumour {self.record.first_id + row} is damaged ({error}) in {self._files.path(self._key(_SHARD))}",
+                hint="restore the file from a copy, or build the store anew",
             ) from error
 
     def encoded(self, row: int) -> EncodedTumour:
@@ -182,7 +182,8 @@ class Segment:
         if google_crc32c.value(tail[:-4]) != int.from_bytes(tail[-4:], "little"):
             raise DamagedStoreError(
                 f"the chunk index of tumours {self.record.first_id} to {self.record.ids[-1]} is damaged in "
-                f"{self._files.path(key)}: restore the file from a copy, or build the store anew"
+                f"{self._files.path(key)}",
+                hint="restore the file from a copy, or build the store anew",
             )
         return index
 
@@ -216,8 +217,8 @@ def read_checked(files: StoreFiles, key: str, size: int, sha256: str) -> bytes:
     data = files.read(key)
     if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
         raise DamagedStoreError(
-            f"{files.path(key)} is not what was written (size or checksum differs): restore it from a copy, "
-            "or build the store anew"
+            f"{files.path(key)} is not what was written (size or checksum differs)",
+            hint="restore it from a copy, or build the store anew",
         )
     return data
 

@@ -121,7 +121,7 @@ class StoreWriter:
             manifest.publish(self._files)
         except FileExistsError:
             raise StoreLockedError(
-                f"{self._files.root}: another process published version {manifest.version} first; run again"
+                f"{self._files.root}: another process published version {manifest.version} first", hint="run again"
             ) from None
         self.manifest = manifest
 
@@ -222,7 +222,7 @@ def _refuse_foreign(files: StoreFiles) -> bool:
     """Refuse a place that holds something else; tell whether a store is there."""
     root = files.root
     if isinstance(files, LocalFiles) and files.root.is_file():
-        raise InputError(f"{root} is a file: give a folder for the store")
+        raise InputError(f"{root} is a file", hint="give a folder for the store")
     folders = _folder_names(files)
     others = [name for name in folders if name not in _OWN_NAMES]
     there = "manifests" in folders and any(key.endswith(".json") for key in files.sizes("manifests"))
@@ -230,7 +230,7 @@ def _refuse_foreign(files: StoreFiles) -> bool:
         others = [key for key in files.sizes() if not _LEFT_BY_A_KILLED_BUILD.match(key)]
     if others:
         raise InputError(
-            f"{root} already holds something else ({', '.join(sorted(others)[:3])}): give a new or empty folder"
+            f"{root} already holds something else ({', '.join(sorted(others)[:3])})", hint="give a new or empty folder"
         )
     return there
 
@@ -248,17 +248,17 @@ _OWN_NAMES = {"manifests", "atlas", "segments", "derived", "lock"}
 def _same_making(root: Path | str, manifest: Manifest, atlas: Atlas, model: dict[str, object]) -> None:
     if manifest.atlas["digest"] != atlas.digest:
         raise InputError(
-            f"{root} was built in the atlas {manifest.atlas['name']}, not in {atlas.name} as asked: "
-            "use its atlas, or another folder for this one"
+            f"{root} was built in the atlas {manifest.atlas['name']}, not in {atlas.name} as asked",
+            hint="use its atlas, or another folder for this one",
         )
     plain = json.loads(json.dumps(model))
     if plain.get("model") != manifest.model.get("model"):
         raise InputError(
-            f"{root} was built with the growth model {manifest.model.get('model')}, not with {plain.get('model')}: use "
-            "another folder"
+            f"{root} was built with the growth model {manifest.model.get('model')}, not with {plain.get('model')}",
+            hint="use another folder",
         )
     differing = sorted(k for k in plain | manifest.model if plain.get(k) != manifest.model.get(k))
     if differing:
         raise InputError(
-            f"{root} was built with another growth model ({', '.join(differing)} differ): use another folder"
+            f"{root} was built with another growth model ({', '.join(differing)} differ)", hint="use another folder"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DamagedStoreError, InputError
+from ...errors import DamagedStoreError, InputError, command
 from ...simulate import equal_to_rounding
 from ...store.atlas import Atlas
 from ...store.reader import TumorStore
@@ -84,7 +84,7 @@ class Usual:
 class NetworkFile(WeightsFile):
     """A file of a trained network; see `WeightsFile`."""
 
-    again: str = "gliodex train lmi"
+    again: str = command("gliodex train lmi")
     kind = "network that tells growth"
 
     def write(self, record: dict[str, Any], network: torch.nn.Module, usual: Usual, fingerprint: Numbers) -> None:
@@ -121,12 +121,13 @@ class NetworkFile(WeightsFile):
             ("from another growth model than that", not equal_to_rounding(run["model"], store.manifest.model)),
         ):
             if differs:
-                raise InputError(f"{self.path} was trained {what} of {store.path}: train one with `{self.again}`")
+                raise InputError(f"{self.path} was trained {what} of {store.path}", hint=f"train one with {self.again}")
         off = np.abs(self.held["atlas"]["fingerprint"].double().numpy() - atlas_fingerprint(store.atlas)).max()
         if off > _SAME_ATLAS:
             raise InputError(
                 f"{self.path} was trained in the atlas {self.record['atlas']['name']}, not in {store.atlas.name} of "
-                f"{store.path}: train one with `{self.again}`"
+                f"{store.path}",
+                hint=f"train one with {self.again}",
             )
 
     def fits(self, store: TumorStore) -> bool:
@@ -177,7 +178,7 @@ def verify_growth_networks(store: TumorStore) -> list[str]:
     found = []
     for path in sorted((store.derived / "networks").glob("lmi-*.network")):
         try:
-            _ = NetworkFile(path, f"gliodex train lmi {store.path} --restart").record
+            _ = NetworkFile(path, command("gliodex train lmi", store.path, restart=True)).record
         except DamagedStoreError as error:
             found.append(str(error))
     return found

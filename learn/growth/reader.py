@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, command
 from ...store.parameters import GrowthParameters
 from ...store.reader import TumorStore
 from ..devices import require_torch
@@ -77,14 +77,17 @@ class GrowthReader:
             InputError, DamagedStoreError: see this class.
         """
         if design not in GROWTH_DESIGNS:
-            raise InputError(f"--arch {design} is none of {', '.join(GROWTH_DESIGNS)}")
+            raise InputError(f"‹arch={design}› is none of {', '.join(GROWTH_DESIGNS)}")
         require_torch()
         files = []
         scale = GROWTH_DESIGNS[design].scale
         for one in targets or (Targets(scale=scale),):
-            again = f"gliodex train lmi {store.path}"
-            again += f" --arch {design}" * (design != "small") + f" --targets {one.name}" * (one.name != "mu+seed")
-            again += f" --scale {one.scale}" * (one.scale != scale)
+            others = {
+                "arch": design != "small" and design,
+                "targets": one.name != "mu+seed" and one.name,
+                "scale": one.scale != scale and one.scale,
+            }
+            again = command("gliodex train lmi", store.path, **others)
             own, shipped = (
                 NetworkFile(path, again) for path in (growth_path(store, design, one), shipped_path(design, one))
             )

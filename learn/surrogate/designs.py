@@ -63,8 +63,8 @@ class SurrogateDesign:
         halvings = _PAPER_HALVINGS if len(self.widths) == 1 else len(self.widths)
         if self.crop % 2**halvings or self.crop // 2**halvings < _FEWEST_CELLS:
             raise InputError(
-                f"a crop of {self.crop} voxels cannot be halved {halvings} times to at least {_FEWEST_CELLS}: take a "
-                f"multiple of {2**halvings}, {_FEWEST_CELLS * 2**halvings} or more"
+                f"a crop of {self.crop} voxels cannot be halved {halvings} times to at least {_FEWEST_CELLS}",
+                hint=f"take a multiple of {2**halvings}, {_FEWEST_CELLS * 2**halvings} or more",
             )
 
     def as_record(self) -> dict[str, object]:

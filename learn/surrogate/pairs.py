@@ -88,7 +88,7 @@ class Pairs:
         self.design = design
         self.places = [place_in(store.atlas, design, settings) for store in stores]
         if len({place.spacing_mm for place in self.places}) > 1:
-            raise InputError("the stores to learn from have voxels of different sizes: build them alike")
+            raise InputError("the stores to learn from have voxels of different sizes", hint="build them alike")
         self.frames = [store.frame for store in stores]
         self.boxes: list[LevelBoxes] = []
         for n, store in enumerate(stores, 1):
@@ -168,7 +168,9 @@ def place_in(atlas: Atlas, design: SurrogateDesign, settings: FisherKolmogorovSe
     """
     spacing = atlas.frame.spacing
     if max(spacing) - min(spacing) > _NO_CUBE_MM:
-        raise InputError(f"atlas {atlas.name} has voxels of {spacing} mm: a surrogate takes cubes; resample it first")
+        raise InputError(
+            f"atlas {atlas.name} has voxels of {spacing} mm: a surrogate takes cubes", hint="resample it first"
+        )
     csf = atlas.csf >= np.float32(TUMOUR)
     maps, passed = (of(atlas, settings, design.sees) for of in (anatomy_maps, passable))
     return Place(maps, passed, atlas.tissue, csf, float(np.mean(spacing)))

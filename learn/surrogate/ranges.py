@@ -71,7 +71,7 @@ class Ranges:
             InputError: a number lies outside the range, by more than rounding.
         """
         if outside := self._outside(parameters):
-            raise InputError(f"{outside}: use the solver")
+            raise InputError(f"{outside}", hint="use the solver")
 
     def _outside(self, parameters: GrowthParameters) -> str | None:
         for name, low, high in zip(NAMES[self.told], self.low, self.high, strict=True):

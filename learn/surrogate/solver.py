@@ -55,7 +55,8 @@ class SurrogateSolver:
         learned = FisherKolmogorovSettings.from_record(record["run"]["model"], file.path, "train a surrogate anew")
         if settings is not None and settings != learned:
             raise InputError(
-                f"{file.path} has learned another growth model than is wanted here: train one with `{file.again}`"
+                f"{file.path} has learned another growth model than is wanted here",
+                hint=f"train one with {file.again}",
             )
         self.atlas, self.settings, self.file = atlas, learned, file
         self.ranges, self._design, self._device = file.ranges, file.design, device
@@ -63,7 +64,8 @@ class SurrogateSolver:
         if abs(self._place.spacing_mm / record["spacing_mm"] - 1) > _OTHER_SPACING:
             raise InputError(
                 f"{file.path} has learned with voxels of {record['spacing_mm']:g} mm, atlas {atlas.name} has "
-                f"{self._place.spacing_mm:g} mm: resample it, or use the solver"
+                f"{self._place.spacing_mm:g} mm",
+                hint="resample it, or use the solver",
             )
         self._exact = FisherKolmogorov(atlas, learned)
         self._network: torch.nn.Module = file.load().to(device)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import command
 from ..devices import require_torch
 from ..weights_file import WeightsFile
 from .designs import SurrogateDesign
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class SurrogateFile(WeightsFile):
     """A file of a trained network; see `WeightsFile`."""
 
-    again: str = "gliodex train surrogate"
+    again: str = command("gliodex train surrogate")
     kind = "surrogate of the solver"
 
     @property

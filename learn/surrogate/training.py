@@ -92,11 +92,11 @@ def train_surrogate(
     stores = [simulated_part(store) for store in stores]
     models = [store.manifest.model for store in stores]
     if not models or any(model != models[0] for model in models):
-        raise InputError("the stores to learn from are of different growth models: build them alike")
+        raise InputError("the stores to learn from are of different growth models", hint="build them alike")
     model = FisherKolmogorovSettings.from_record(models[0], stores[0].path, "learn from other stores")
     learned, held = settings.shares(min(len(store) for store in stores))
     if learned < 2:
-        raise InputError("the stores to learn from hold too few tumours: build more")
+        raise InputError("the stores to learn from hold too few tumours", hint="build more")
     run = {
         "design": design.as_record(),
         "seed": settings.seed,

@@ -115,7 +115,7 @@ def ready_to_compare(request: BenchRequest) -> tuple[TumorStore, list[Way]]:
         raise InputError(f"{store.path} holds {len(store.searched)} tumours: a comparison takes at least {HITS}")
     spoilt = _spoilt(request)
     if not 0 < spoilt <= request.unseen:
-        raise InputError(f"--perturbed spoils some of the --unseen simulations, 1 to {request.unseen}, not {spoilt}")
+        raise InputError(f"‹perturbed› spoils some of the ‹unseen› simulations, 1 to {request.unseen}, not {spoilt}")
     if request.cohort is not None:
         cases_of(request.cohort)
     ways = chosen_ways(store, request.methods)
@@ -137,7 +137,7 @@ def chosen_ways(store: TumorStore, methods: tuple[str, ...] = ()) -> list[Way]:
     known = {way.method for way in SEARCHED}
     for method in methods:
         if method not in known:
-            raise InputError(f"there is no method {method}: choose among {', '.join(sorted(known))}")
+            raise InputError(f"there is no method {method}", hint=f"choose among {', '.join(sorted(known))}")
         if missing := what_is_missing(store, method):
             raise InputError(missing)
     wanted = set(methods) | {"dice"} if methods else {m for m in known if what_is_missing(store, m) is None}
@@ -153,7 +153,10 @@ def _check_learned(store: TumorStore, ways: list[Way], seed: int) -> None:
         if store.manifest.campaigns.keys() & set(campaigns):
             raise InputError(f"{kind} of {store.path} learned from tumours that the store now holds: {again}")
         if any(campaign.startswith(f"seed-{seed}-") for campaign in campaigns):
-            raise InputError(f"{kind} of {store.path} learned from the tumours of --seed {seed}: choose another one")
+            raise InputError(
+                f"{kind} of {store.path} learned from the tumours of ‹seed={seed}›",
+                hint="choose another one",
+            )
 
 
 def _query_sets(store: TumorStore, request: BenchRequest, announce: Announce) -> list[QuerySet]:

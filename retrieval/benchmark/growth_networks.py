@@ -132,9 +132,9 @@ def ready_for_networks(request: GrowthBenchRequest) -> TumorStore:
         GliodexError: see `compare_growth_networks`.
     """
     if request.unseen < 2:
-        raise InputError(f"--unseen must be at least 2, not {request.unseen}")
+        raise InputError(f"‹unseen› must be at least 2, not {request.unseen}")
     if 0 < request.draws < BEST:
-        raise InputError(f"--draws must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
+        raise InputError(f"‹draws› must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
     store = open_store(request.store)
     check_filled(store)
     check_unseen(store, request.seed)
@@ -253,7 +253,7 @@ def unaware(reader: GrowthReader, seed: int) -> GrowthReader:
     """
     for file in reader.files:
         if any(name.startswith(f"seed-{seed}-") for name in file.record["run"]["learned_from"]["campaigns"]):
-            raise InputError(f"{file.path} has learned from tumours of the seed {seed}: choose another --seed")
+            raise InputError(f"{file.path} has learned from tumours of the seed {seed}", hint="choose another ‹seed›")
     return reader
 
 

@@ -125,7 +125,7 @@ def check_unseen(store: TumorStore, seed: int) -> None:
         InputError: the store was built with it.
     """
     if seed in {campaign.seed for campaign in store.manifest.campaigns.values()}:
-        raise InputError(f"{store.path} was built with the seed {seed} itself: choose another --seed")
+        raise InputError(f"{store.path} was built with the seed {seed} itself", hint="choose another ‹seed›")
 
 
 def perturbed(given: QuerySet, seed: int) -> QuerySet:
@@ -192,7 +192,7 @@ def patients(store: TumorStore, folder: Path, space: Space = "sri24", progress: 
         given = segmentation_of(case)
         masks = [mask_to_atlas(spatial, mask, given.frame, store.frame) for mask in (given.core, given.whole)]
         if not masks[1].any():
-            raise InputError(f"{case} lies outside the atlas: check its affine, or --space")
+            raise InputError(f"{case} lies outside the atlas", hint="check its affine, or ‹space›")
         found.add(case.parent.name, masks[0], masks[1] | masks[0])
         if progress:
             progress(n + 1, len(cases))

@@ -128,12 +128,12 @@ def ready_for_stages(request: StagesRequest) -> TumorStore:
     """
     store = open_store(request.store)
     if request.truths < 2:
-        raise InputError(f"--truths must be at least 2, not {request.truths}")
+        raise InputError(f"‹truths› must be at least 2, not {request.truths}")
     for name in request.stages:
         if name not in STAGES[1:]:
-            raise InputError(f"--stages {name} is none of {', '.join(STAGES[1:])}")
+            raise InputError(f"‹stages={name}› is none of {', '.join(STAGES[1:])}")
     if request.alike_mm is not None and "tmcmc" not in request.stages:
-        raise InputError("--alike-mm is for tmcmc: leave it out, or name tmcmc in --stages")
+        raise InputError("‹alike_mm› is for tmcmc", hint="leave it out, or name tmcmc in ‹stages›")
     check_filled(store)
     check_unseen(store, request.seed)
     if request.cohort is not None:

@@ -45,7 +45,7 @@ def plot_growth(store: TumorStore, settings: FisherKolmogorovSettings, surrogate
     solver = FisherKolmogorov(store.atlas, settings)
     learned = [n for n in store.ids[:_LOOKED_AT].tolist() if surrogate.ranges.hold(store.parameters(n))]
     if not learned:
-        raise InputError(f"no tumour of {store.path} grew as {surrogate.file.path} has learned: build others")
+        raise InputError(f"no tumour of {store.path} grew as {surrogate.file.path} has learned", hint="build others")
     sized = max(learned, key=lambda tumour: np.count_nonzero(store.density(tumour) >= MOSTLY))
     last = store.parameters(sized)
     days = np.linspace(0.2, 1.0, 6) * last.duration

@@ -97,7 +97,7 @@ def compare_surrogates(
                 first = SurrogateSolver(store.atlas, files[0], device=request.device)
                 plot_growth(store, _settings(store), first, folder / "growth.png")
         if not rows:
-            raise InputError(f"no tumour of these stores grew as {files[0].path} has learned: build others")
+            raise InputError(f"no tumour of these stores grew as {files[0].path} has learned", hint="build others")
         (folder / "surrogate.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "table.md").write_text(surrogate_table(summarise(rows)) + "\n")
         plot_histograms(rows, folder / "histograms.png")
@@ -111,10 +111,12 @@ def _check(request: SurrogateBenchRequest, files: list[SurrogateFile], stores: l
         seen = {anatomy["digest"] for anatomy in file.record["run"]["anatomies"]}
         for store in stores:
             if store.manifest.atlas["digest"] in seen:
-                raise InputError(f"{file.path} has learned from the anatomy of {store.path}: compare with others")
+                raise InputError(
+                    f"{file.path} has learned from the anatomy of {store.path}", hint="compare with others"
+                )
     for store in stores:
         if len(store) < request.tumours:
-            raise InputError(f"{store.path} holds {len(store)} tumours, {request.tumours} are wanted (--tumours)")
+            raise InputError(f"{store.path} holds {len(store)} tumours, {request.tumours} are wanted (‹tumours›)")
 
 
 Way = Callable[[GrowthParameters], Volume]

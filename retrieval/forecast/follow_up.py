@@ -93,13 +93,13 @@ class FollowUp:
     ) -> None:
         ranges = ranges or Ranges()
         if not scan.days > 0:
-            raise InputError(f"the follow-up must be later than the first image: --days {scan.days:g} is not above 0")
+            raise InputError(f"the follow-up must be later than the first image: ‹days={scan.days:g}› is not above 0")
         seen = np.count_nonzero(scan.whole & solver.atlas.tissue)
         if seen < _FEWEST_VOXELS:
             raise InputError(
                 f"the follow-up's tumour fills {seen} voxels of {solver.atlas.frame.spacing[0]:g} mm of the tissue, "
-                f"too few to tell rates by (at least {_FEWEST_VOXELS}): give a smaller --voxel-mm, or look at how "
-                "both images lie in the anatomy"
+                f"too few to tell rates by (at least {_FEWEST_VOXELS})",
+                hint="give a smaller ‹voxel_mm›, or look at how both images lie in the anatomy",
             )
         self.solver, self.initial, self.scan, self.ranges = solver, initial, scan, ranges
         low, high = np.array([ranges.diffusivity, ranges.proliferation, ranges.core, ranges.whole], np.float64).T
@@ -163,7 +163,7 @@ def density_of_adc(adc: Density, mask: Mask) -> Density:
         InputError: the mask is empty, or a coefficient in it is not above 0.
     """
     if not mask.any():
-        raise InputError("the ADC's mask is empty: give the whole tumour at the first scan")
+        raise InputError("the ADC's mask is empty", hint="give the whole tumour at the first scan")
     inside = adc[mask]
     if not inside.min() > 0:
         raise InputError(

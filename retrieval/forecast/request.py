@@ -208,24 +208,26 @@ def _checked(request: ForecastRequest) -> Placement | None:
     """Refuse what does not go together; how the patient lies in the atlas, None where its tissue is known."""
     masks = request.core_mask, request.whole_mask
     if (request.seg is None) == (masks == (None, None)) or (request.seg is None and None in masks):
-        raise InputError("give the follow-up as --seg, or as --core-mask and --whole-mask")
+        raise InputError("give the follow-up as ‹seg›, or as ‹core_mask› and ‹whole_mask›")
     if (request.density is None) == (request.adc is None):
-        raise InputError("give the first image as --density, or as --adc with --adc-mask")
+        raise InputError("give the first image as ‹density›, or as ‹adc› with ‹adc_mask›")
     if (request.adc is None) != (request.adc_mask is None):
-        raise InputError("--adc needs --adc-mask, the whole tumour at the first image, and the other way round")
+        raise InputError("‹adc› needs ‹adc_mask›, the whole tumour at the first image, and the other way round")
     if not 0 < request.voxel_mm < np.inf:
-        raise InputError(f"--voxel-mm must be above 0, not {request.voxel_mm:g}")
+        raise InputError(f"‹voxel_mm› must be above 0, not {request.voxel_mm:g}")
     if not 0 < request.days < np.inf or not all(0 < day < np.inf for day in request.until):
-        raise InputError("--days and --until are days after the first image, above 0")
+        raise InputError("‹days› and ‹until› are days after the first image, above 0")
     for day, path in request.seen:
         if not 0 < day < np.inf or day == request.days:
-            raise InputError(f"--seen {day:g}={path}: the day must be above 0, and another than the follow-up's")
+            raise InputError(f"‹seen={day:g}›={path}: the day must be above 0, and another than the follow-up's")
     if (request.white is None) != (request.grey is None):
-        raise InputError("give both --white and --grey, or neither")
+        raise InputError("give both ‹white› and ‹grey›, or neither")
     others = request.t1, request.t1c, request.space, request.transform
     if request.white is not None:
         if any(way is not None for way in others):
-            raise InputError("--white and --grey are the anatomy: leave out --t1, --t1c, --space and --transform")
+            raise InputError(
+                "‹white› and ‹grey› are the anatomy", hint="leave out ‹t1›, ‹t1c›, ‹space› and ‹transform›"
+            )
         return None
     registered = request.t1 is not None or request.t1c is not None
     return Placement(registered, request.space, request.transform)
@@ -253,12 +255,12 @@ def _initial(request: ForecastRequest, atlas: Atlas) -> NDArray[np.float32]:
         assert request.adc_mask is not None
         image, mask, path = load_image(request.adc), load_image(request.adc_mask), request.adc
         if not image.frame.same_as(mask.frame):
-            raise InputError(f"{path} and {request.adc_mask} are on different grids: resample one to the other")
+            raise InputError(f"{path} and {request.adc_mask} are on different grids", hint="resample one to the other")
         values = density_of_adc(np.asarray(image.data, np.float32), np.asarray(mask.data) > 0)
     finer = max(1, round(min(atlas.frame.spacing) / min(image.frame.spacing)))
     found = np.clip(atlas.frame.resample(values, image.frame, oversample=finer), 0.0, 1.0)
     if not (found[atlas.tissue] > 0).any():
-        raise InputError(f"no part of {path} lies in the tissue: look at how the images lie in the anatomy")
+        raise InputError(f"no part of {path} lies in the tissue", hint="look at how the images lie in the anatomy")
     return found
 
 

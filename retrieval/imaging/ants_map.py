@@ -101,7 +101,7 @@ class AntsMap:
                 )
         except RuntimeError as error:
             files = " or ".join(str(self.folder / name) for name in names)
-            raise InputError(f"{files} is damaged ({first_line(error)}): register anew with --t1") from error
+            raise InputError(f"{files} is damaged ({first_line(error)})", hint="register anew with ‹t1›") from error
         return np.asarray(warped.numpy(), dtype=np.float32)
 
     @property
@@ -121,15 +121,19 @@ def load_transform(folder: Path, atlas: Atlas) -> AntsMap:
         record = replace(record, doubts=tuple(record.doubts))
         leads_to = record.atlas["digest"]
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder} holds no transform: give the `transform` folder of an earlier query") from None
+        raise InputError(
+            f"{folder} holds no transform", hint="give the `transform` folder of an earlier query"
+        ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is damaged ({error}): register anew with --t1") from error
+        raise InputError(f"{path} is damaged ({error})", hint="register anew with ‹t1›") from error
     if leads_to != atlas.digest:
-        raise InputError(f"{folder} leads to the atlas {record.atlas['name']}, not to this store's: register anew")
+        raise InputError(
+            f"{folder} leads to the atlas {record.atlas['name']}, not to this store's", hint="register anew"
+        )
     needed = ["affine.mat"] + ([] if record.method == "affine" else ["warp.nii.gz", "inverse_warp.nii.gz"])
     for name in needed:
         if not (folder / name).is_file():
-            raise InputError(f"{folder / name} is missing: register anew with --t1")
+            raise InputError(f"{folder / name} is missing", hint="register anew with ‹t1›")
     ants_module(record.seed, record.threads)
     return AntsMap(folder, record)
 

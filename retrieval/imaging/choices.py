@@ -20,7 +20,7 @@ Labels = tuple[int | str, ...] | None
 """Labels of a mask, by number or by the name that the file gives them; None where they are not said."""
 
 
-def labels_of(option: str, text: str | None) -> Labels:
+def labels_of(parameter: str, text: str | None) -> Labels:
     """Read labels with commas between them, whole numbers or names; `none` for no core.
 
     Raises:
@@ -28,11 +28,11 @@ def labels_of(option: str, text: str | None) -> Labels:
     """
     if text is None:
         return None
-    if text.strip().lower() == "none" and option == "--core":
+    if text.strip().lower() == "none" and parameter == "core":
         return ()
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise InputError(f"{option} takes labels with commas between them, for example 1,4, not `{text}`")
+        raise InputError(f"‹{parameter}› takes labels with commas between them, for example 1,4, not `{text}`")
     return tuple(_value(part) for part in parts)
 
 

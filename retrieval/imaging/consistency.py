@@ -38,7 +38,7 @@ def check_scan(segmentation: Segmentation, brain: Image) -> tuple[str, ...]:
         lying = by_voxel < _PARTLY_BESIDE
         raise InputError(
             f"{by_world:.0%} of the tumour lies beside the brain of {brain.path} in world space: give the scan that "
-            "the segmentation was drawn on, or name that with --seg-on"
+            f"the segmentation was drawn on, or name that with ‹seg_on›"
             + (
                 f"; or, as {1 - by_voxel:.0%} lie inside voxel by voxel, repair the header that is wrong"
                 if lying
@@ -112,28 +112,28 @@ def check_space(space: str, frame: Frame, path: str, atlas: Frame) -> tuple[str,
     brats, mni = (same_place(frame, known) for known in (BRATS_FRAME, MNI_FRAME))
     if space == "sri24" and mni:
         raise InputError(
-            f"{path} has the grid of MNI152 (182 x 218 x 182, as BraTS has since 2024), not that of SRI24: "
-            "give --space mni152"
+            f"{path} has the grid of MNI152 (182 x 218 x 182, as BraTS has since 2024), not that of SRI24",
+            hint="give ‹space=mni152›",
         )
     if space != "sri24" and brats:
         raise InputError(
-            f"{path} has the grid of BraTS up to 2023 (240 x 240 x 155), which lies in SRI24: give --space sri24, or "
-            "register with --t1"
+            f"{path} has the grid of BraTS up to 2023 (240 x 240 x 155), which lies in SRI24",
+            hint="give ‹space=sri24›, or register with ‹t1›",
         )
     if space == "sri24" and not _within(frame, BRATS_FRAME):
         return (
-            f"--space sri24 is doubtful: the segmentation's grid ({_voxels(frame)}, {frame.axis_codes}) is not that of "
-            "BraTS (240 x 240 x 155 of 1 mm). If it was not brought to SRI24, register with --t1 instead",
+            f"‹space=sri24› is doubtful: the segmentation's grid ({_voxels(frame)}, {frame.axis_codes}) is not that of "
+            f"BraTS (240 x 240 x 155 of 1 mm). If it was not brought to SRI24, register with ‹t1› instead",
         )
     if space == "mni152" and not _within(frame, _AROUND_MNI):
         return (
-            f"--space mni152 is doubtful: the segmentation's grid ({_voxels(frame)}) reaches far beyond the head of "
-            "MNI152. If it was not brought there, register with --t1 instead",
+            f"‹space=mni152› is doubtful: the segmentation's grid ({_voxels(frame)}) reaches far beyond the head of "
+            f"MNI152. If it was not brought there, register with ‹t1› instead",
         )
     if space == "atlas" and not _within(frame, atlas):
         return (
-            f"--space atlas is doubtful: the segmentation's grid ({_voxels(frame)}) reaches beyond that of the store. "
-            "If it was not brought to the atlas, register with --t1 instead",
+            f"‹space=atlas› is doubtful: the segmentation's grid ({_voxels(frame)}) reaches beyond that of the store. "
+            f"If it was not brought to the atlas, register with ‹t1› instead",
         )
     return ()
 

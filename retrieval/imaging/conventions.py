@@ -166,7 +166,7 @@ def convention(name: str) -> Convention:
     for known in CONVENTIONS.values():
         if wanted == known.name or wanted in known.aliases:
             return known
-    raise InputError(f"--labels knows no convention `{name}`: it takes {', '.join(CONVENTIONS)}")
+    raise InputError(f"‹labels› knows no convention `{name}`: it takes {', '.join(CONVENTIONS)}")
 
 
 def named_by_files(path: Path) -> tuple[Convention, ...]:

@@ -37,7 +37,7 @@ def above_background(image: Image) -> Image:
     head = finite if background is None else finite & (data != np.float32(background))
     values = data[head]
     if not values.size or float(np.ptp(values)) == 0:
-        raise InputError(f"{image.path} has the same value everywhere: give a T1 or T1c of the brain")
+        raise InputError(f"{image.path} has the same value everywhere", hint="give a T1 or T1c of the brain")
     around = np.count_nonzero(head) < (1 - _COMMON) * head.size
     low, high = (float(v) for v in np.percentile(values, [_DARKEST, _BRIGHTEST]))
     black = _black(background, low, high) if around else low

@@ -73,8 +73,8 @@ def channel_masks(data: NDArray[np.generic], frame: Frame, path: Path) -> Channe
         labels = label_map(channel, frame, path)
         if len(labels.present) > 1:
             raise InputError(
-                f"{path} has {data.shape[3]} channels, and channel {number} holds labels {listed(labels.present)}: "
-                "give one 3-D map of labels, or channels of 0 and 1"
+                f"{path} has {data.shape[3]} channels, and channel {number} holds labels {listed(labels.present)}",
+                hint="give one 3-D map of labels, or channels of 0 and 1",
             )
         masks[number] = labels.mask(labels.present)
         rounded = rounded or labels.rounded
@@ -122,8 +122,8 @@ def one_label_each(channels: ChannelMasks, path: Path) -> LabelMap:
         overlap = np.count_nonzero(mask & (values > 0))
         if overlap > _SLACK * channels.counts[number]:
             raise InputError(
-                f"{path}: channel {number} overlaps others, but does not lie within them as TC lies in WT: say which "
-                f"channels are core and whole tumour with --core and --whole (they are counted from 1)"
+                f"{path}: channel {number} overlaps others, but does not lie within them as TC lies in WT",
+                hint="say which channels are core and whole tumour with ‹core› and ‹whole› (they are counted from 1)",
             )
         values[mask] = number
     return label_map(values, channels.frame, path)

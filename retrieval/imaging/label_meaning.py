@@ -85,10 +85,13 @@ def meaning_of(
     """
     if named is not None:
         if core is not None or whole is not None:
-            raise InputError("--labels says which labels are core and whole: leave out --core and --whole, or it")
+            raise InputError(
+                "‹labels› says which labels are core and whole",
+                hint="leave out ‹core› and ‹whole›, or it",
+            )
         return _by_convention(labels, path, named)
-    said_core = None if core is None else values_of(core, names, "--core", path)
-    said_whole = None if whole is None else values_of(whole, names, "--whole", path)
+    said_core = None if core is None else values_of(core, names, "core", path)
+    said_whole = None if whole is None else values_of(whole, names, "whole", path)
     if said_core is not None:
         if said_whole is not None:
             return _as_said(labels, path, said_core, said_whole)
@@ -98,20 +101,23 @@ def meaning_of(
     if names and (speak(names) or isinstance(labels, ChannelMasks)):
         return _by_names(labels, names, path, said_whole)
     if isinstance(labels, ChannelMasks):
-        raise InputError(f"{path} has channels without names: say which are which with --core and --whole")
+        raise InputError(
+            f"{path} has channels without names",
+            hint="say which are which with ‹core› and ‹whole›",
+        )
     return _by_geometry(labels, path, said_whole, t1c)
 
 
 def _by_convention(labels: LabelMap | ChannelMasks, path: Path, named: str) -> Meaning:
     known = convention(named)
     if isinstance(labels, ChannelMasks):
-        raise InputError(f"{path} has channels, not labels as {known.name} has: leave out --labels")
+        raise InputError(f"{path} has channels, not labels as {known.name} has", hint="leave out ‹labels›")
     beyond = [v for v in labels.present if v not in known.meanings]
     lasting = [v for v in beyond if v not in labels.strays]
     if lasting:
         raise InputError(
-            f"{path} holds label {listed(lasting)}, which {known.name} has not (it has {listed(known.meanings)}): "
-            "name another convention with --labels, or use --core and --whole"
+            f"{path} holds label {listed(lasting)}, which {known.name} has not (it has {listed(known.meanings)})",
+            hint="name another convention with ‹labels›, or use ‹core› and ‹whole›",
         )
     warnings = [f"label {v} ({labels.counts[v]} voxels) is none of {known.name} and was left out" for v in beyond]
     warnings += _shell_warnings(labels)
@@ -131,7 +137,7 @@ def _by_convention(labels: LabelMap | ChannelMasks, path: Path, named: str) -> M
 
 def _check_said(labels: LabelMap | ChannelMasks, path: Path, name: str, wanted: Sequence[int]) -> list[str]:
     if 0 in wanted:
-        raise InputError("label 0 is background: leave it out of --core and --whole")
+        raise InputError("label 0 is background", hint="leave it out of ‹core› and ‹whole›")
     absent = sorted(set(wanted) - set(labels.present))
     if wanted and len(absent) == len(set(wanted)):
         raise InputError(f"{path} has none of the {name} labels {listed(wanted)}: it holds {listed(labels.present)}")
@@ -153,7 +159,7 @@ def _core_as_said(
     }
     doubts = [
         f"label {value} was taken into the whole tumour; it is the resection cavity in {name}: if it is that, leave it "
-        "out with --whole"
+        f"out with ‹whole›"
         for value, name in cavities.items()
     ]
     return replace(found, warnings=(*found.warnings, *doubts))
@@ -168,13 +174,13 @@ def _as_said(labels: LabelMap | ChannelMasks, path: Path, core: tuple[int, ...],
     outside = sorted(set(core) - set(whole))
     if outside and isinstance(labels, LabelMap):
         raise InputError(
-            f"{path}: --core has {listed(outside)}, which --whole has not ({listed(whole)}): the core is part of the "
+            f"{path}: ‹core› has {listed(outside)}, which ‹whole› has not ({listed(whole)}): the core is part of the "
             "whole, name its labels in both"
         )
     ignored = sorted(set(labels.present) - set(whole) - set(core))
     if ignored:
         warnings.append(f"label {listed(ignored)} is in neither mask")
-    return Meaning(core, whole, "said by --core and --whole", warnings=tuple(warnings))
+    return Meaning(core, whole, "said by ‹core› and ‹whole›", warnings=tuple(warnings))
 
 
 def _by_names(
@@ -186,18 +192,22 @@ def _by_names(
     of_tumor = tuple(v for v, tissue in tissues.items() if tissue in WHOLE_TISSUES or tissue is Tissue.TUMOR)
     if not of_tumor:
         listing = ", ".join(f"`{names[v]}`" for v in labels.present)
-        raise InputError(f"{path} names no tumour ({listing}): say which is which with --core and --whole")
+        raise InputError(
+            f"{path} names no tumour ({listing})",
+            hint="say which is which with ‹core› and ‹whole›",
+        )
     if all(tissues[v] in (Tissue.TUMOR, Tissue.WHOLE, Tissue.OEDEMA) for v in of_tumor):
         called = ", ".join(f"`{names[v]}`" for v in of_tumor)
         raise InputError(
-            f"{path} has {called} and no tumour core: if that is the whole tumour, say --core none, or give its core "
-            "and whole as two masks with --core-mask and --whole-mask"
+            f"{path} has {called} and no tumour core",
+            hint="if that is the whole tumour, say ‹core=none›, or give its core and whole "
+            "as two masks with ‹core_mask› and ‹whole_mask›",
         )
     vague = [names[v] for v in of_tumor if tissues[v] is Tissue.TUMOR]
     if vague:
         raise InputError(
             f"{path} has `{vague[0]}` beside {', '.join(f'`{names[v]}`' for v in of_tumor if names[v] not in vague)}, "
-            "and it may be the core or the whole tumour, say which with --core NAME,... and --whole NAME,..."
+            f"and it may be the core or the whole tumour, say which with ‹core=NAME,...› and ‹whole=NAME,...›"
         )
     warnings = [f"`{names[v]}` was left out: it belongs to neither mask" for v in tissues if v not in of_tumor]
     if isinstance(labels, ChannelMasks) and len(of_tumor) == 2 and set(names.values()) <= {"whole tumor", "tumor core"}:
@@ -217,12 +227,12 @@ def _by_geometry(labels: LabelMap, path: Path, whole: tuple[int, ...] | None, t1
     judged = labels if whole is None else labels.only(whole)
     thin = shells(judged)
     if thin:
-        raise InputError(f"{path}: {_shells_in_words(thin)}, or say what they mean with --labels or --core and --whole")
+        raise InputError(f"{path}: {_shells_in_words(thin)}, or say what they mean with ‹labels› or ‹core› and ‹whole›")
     choice = choose(judged, path, t1c)
     reading = choice.reading
     warnings = [
         f"labels were read as {reading.described(judged)}, but {rival.described(judged)} cannot be ruled out: if it is "
-        f"that, say --labels {rival.convention.name}"
+        f"that, say ‹labels={rival.convention.name}›"
         for rival in choice.rivals
     ]
     beyond = [v for v in judged.present if v not in reading.convention.meanings]

@@ -68,8 +68,8 @@ def meanings_of(names: Mapping[int, str], present: tuple[int, ...], path: Path) 
     if unknown:
         listed = ", ".join(f"{value} `{names[value]}`" for value in present if value in names)
         raise InputError(
-            f"{path} names its labels {listed}, and it is not known what {', '.join(unknown)} means: say which belong "
-            "to each mask with --core NAME,... and --whole NAME,..."
+            f"{path} names its labels {listed}, and it is not known what {', '.join(unknown)} means",
+            hint="say which belong to each mask with ‹core=NAME,...› and ‹whole=NAME,...›",
         )
     found = {value: tissue_of(names[value]) or Tissue.OTHER for value in present}
     around = any(tissue in (Tissue.OEDEMA, Tissue.WHOLE) for tissue in found.values())
@@ -79,7 +79,7 @@ def meanings_of(names: Mapping[int, str], present: tuple[int, ...], path: Path) 
     return found
 
 
-def values_of(wanted: tuple[int | str, ...], names: Mapping[int, str], option: str, path: Path) -> tuple[int, ...]:
+def values_of(wanted: tuple[int | str, ...], names: Mapping[int, str], parameter: str, path: Path) -> tuple[int, ...]:
     """Label values of numbers and names, names in any case.
 
     Raises:
@@ -96,7 +96,7 @@ def values_of(wanted: tuple[int | str, ...], names: Mapping[int, str], option: s
             found.extend(by_name[_plain(item)])
         else:
             has = f"it has {', '.join(f'`{name}`' for name in names.values())}" if names else "its labels have no names"
-            raise InputError(f"{path} has no label called `{item}`, as {option} says: {has}")
+            raise InputError(f"{path} has no label called `{item}`, as ‹{parameter}› says: {has}", parameter=parameter)
     return tuple(dict.fromkeys(found))
 
 

@@ -91,14 +91,15 @@ def choose(labels: LabelMap, path: Path, t1c: Image | None = None) -> Choice:
     main = tuple(v for v in labels.present if v not in labels.strays)
     if len(main) == 1:
         raise InputError(
-            f"{path} holds one label alone ({main[0]}): if it is the whole tumour, say --core none, or give its core "
-            "and whole as two masks with --core-mask and --whole-mask"
+            f"{path} holds one label alone ({main[0]})",
+            hint="if it is the whole tumour, say ‹core=none›, or give its core and whole "
+            "as two masks with ‹core_mask› and ‹whole_mask›",
         )
     readings = candidates(labels, path, t1c)
     if not readings:
         raise InputError(
-            f"{path} holds labels {listed(labels.present)}, as no known convention has them: say which are core and "
-            "which whole tumour with --core and --whole"
+            f"{path} holds labels {listed(labels.present)}, as no known convention has them",
+            hint="say which are core and which whole tumour with ‹core› and ‹whole›",
         )
     best = _best_by_masks(_weighed(readings, main), main)
     holding = [reading for reading in best if reading.verdict is Verdict.HOLDS]
@@ -279,8 +280,8 @@ def _refusal(labels: LabelMap, path: Path, readings: Sequence[Reading]) -> str:
         names = ", ".join(reading.convention.name for reading in readings)
         return (
             f"{path}: its labels {listed(labels.present)} do not lie as {names} would have them: say which are core "
-            "and which whole tumour with --core and --whole, or name their convention with --labels"
+            f"and which whole tumour with ‹core› and ‹whole›, or name their convention with ‹labels›"
         )
-    options = " or ".join(f"--labels {reading.convention.name}" for reading in readings)
+    options = " or ".join(f"‹labels={reading.convention.name}›" for reading in readings)
     ways = ", or as ".join(reading.described(labels) for reading in readings)
-    return f"{path}: its labels can be read as {ways}: say which with {options}, or with --core and --whole"
+    return f"{path}: its labels can be read as {ways}: say which with {options}, or with ‹core› and ‹whole›"

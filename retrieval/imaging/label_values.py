@@ -88,7 +88,7 @@ def label_map(data: NDArray[np.generic], frame: Frame, path: Path) -> LabelMap:
         InputError: values are not finite, fractions, too many for labels, or all 0.
     """
     if data.dtype.kind not in "iufb":
-        raise InputError(f"{path} holds {data.dtype} values: give whole numbers")
+        raise InputError(f"{path} holds {data.dtype} values", hint="give whole numbers")
     box = _box(data != 0)
     if box is None:
         raise InputError(f"{path} is empty: it holds no label but 0")
@@ -111,7 +111,9 @@ _LARGEST = 2**31 - 1
 def _rounded(values: NDArray[np.float64], path: Path) -> tuple[NDArray[np.float64], bool]:
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
-        raise InputError(f"{path} holds {bad} values that are NaN or infinite: replace them, with 0 for background")
+        raise InputError(
+            f"{path} holds {bad} values that are NaN or infinite", hint="replace them, with 0 for background"
+        )
     whole = np.rint(values)
     away = np.abs(values - whole)
     if away.max() == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, about
 from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import Image
@@ -98,14 +98,16 @@ class Patient:
         Raises:
             InputError: a file cannot be used, or two do not belong together.
         """
-        contrast = read_image(t1c) if t1c is not None else None
-        image = read_image(t1) if t1 is not None else contrast
+        contrast = _scan("t1c", t1c)
+        image = _scan("t1", t1) or contrast
         masks = _path(core_mask), _path(whole_mask)
         in_one_space = contrast if seg_on is None else None  # else it is not where the segmentation is
-        segmentation = from_files(_path(seg), masks, core, whole, labels=labels, t1c=in_one_space)
+        with about("seg"):
+            segmentation = from_files(_path(seg), masks, core, whole, labels=labels, t1c=in_one_space)
         tissue = load_tissue(white, grey) if white is not None and grey is not None else None
-        drawn_on = read_image(seg_on) if seg_on is not None else None
-        signal = load_pet(pet, segmentation.frame) if pet is not None else None
+        drawn_on = _scan("seg_on", seg_on)
+        with about("pet"):
+            signal = load_pet(pet, segmentation.frame) if pet is not None else None
         doubts = check_scan(segmentation, above_background(in_one_space)) if in_one_space is not None else ()
         found = cls(segmentation, None, signal, tissue, image, drawn_on, doubts=doubts if t1 is not None else ())
         return found if reorient is None else found._reoriented(reorient)
@@ -118,7 +120,7 @@ class Patient:
             InputError: the patient was not placed yet.
         """
         if self.placed is None:
-            raise InputError("the patient is not placed in an atlas yet: register a T1, or name the space")
+            raise InputError("the patient is not placed in an atlas yet", hint="register a T1, or name the space")
         return self.placed
 
     @property
@@ -166,7 +168,7 @@ class Patient:
         """
         image = self.shown
         if image is None:
-            raise InputError("there is no image to register: give a T1, a T1c, or maps of white and grey matter")
+            raise InputError("there is no image to register", hint="give a T1, a T1c, or maps of white and grey matter")
         for scan in filter(None, (image, self.drawn_on)):
             check_axes(scan)
         patient = self
@@ -232,7 +234,10 @@ class Patient:
     def _reoriented(self, codes: str) -> Patient:
         """Turn the world of all files so that the voxel axes of the image run as they are said to."""
         if self.image is None:
-            raise InputError("a reorientation needs an image to register: give --t1 or --t1c with --reorient")
+            raise InputError(
+                "a reorientation needs an image to register",
+                hint="give ‹t1› or ‹t1c› with ‹reorient›",
+            )
         turn = self.image.frame.turn_to(codes)
 
         def turned(image: Image | None) -> Image | None:
@@ -247,6 +252,11 @@ class Patient:
             drawn_on=turned(self.drawn_on),
             turn=turn,
         )
+
+
+def _scan(name: str, path: str | Path | None) -> Image | None:
+    with about(name):
+        return None if path is None else read_image(path)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -20,7 +20,7 @@ def load_pet(path: str | Path, grid: Frame) -> NDArray[np.float32]:
     """
     image = read_image(path)
     if not image.frame.same_as(grid):
-        raise InputError(f"{path} is not on the segmentation's grid: resample it there first")
+        raise InputError(f"{path} is not on the segmentation's grid", hint="resample it there first")
     values = np.nan_to_num(np.asarray(image.data, np.float32), nan=0.0, posinf=np.inf, neginf=-np.inf)
     check_pet(values, str(path))
     return values
@@ -35,7 +35,7 @@ def check_pet(pet: NDArray[np.float32], name: str = "the PET") -> None:
     lowest, highest = float(pet.min()), float(pet.max())
     if lowest < 0 or highest > 1 + 1e-6:
         raise InputError(
-            f"{name} runs from {lowest:g} to {highest:g}: scale it to [0, 1], with 0 where it is not to be used"
+            f"{name} runs from {lowest:g} to {highest:g}", hint="scale it to [0, 1], with 0 where it is not to be used"
         )
     if highest == 0:
-        raise InputError(f"{name} is 0 everywhere: leave it out")
+        raise InputError(f"{name} is 0 everywhere", hint="leave it out")

@@ -39,15 +39,15 @@ class Placement:
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise InputError(f"--threads must be at least 1, not {self.threads}")
+            raise InputError(f"‹threads› must be at least 1, not {self.threads}")
         if self.seed < 0:
-            raise InputError(f"--registration-seed must not be negative, not {self.seed}")
+            raise InputError(f"‹registration_seed› must not be negative, not {self.seed}")
         ways = [self.register or None, self.space, self.transform]
         if sum(way is not None for way in ways) != 1:
             raise InputError(
-                "specify exactly one alignment with the atlas: --t1 or --t1c (registered), --space sri24 (BraTS up "
-                "to 2023) or mni152 (BraTS since), both without MRI, --space atlas (masks already there), --white and "
-                "--grey (tissue maps, registered), or --transform (of an earlier query)"
+                "specify exactly one alignment with the atlas: ‹t1› or ‹t1c› (registered), ‹space=sri24› (BraTS up "
+                "to 2023) or mni152 (BraTS since), both without MRI, ‹space=atlas› (masks already there), ‹white› and "
+                "‹grey› (tissue maps, registered), or ‹transform› (of an earlier query)"
             )
 
     def place(self, patient: Patient, atlas: Atlas, folder: Path, stage: Stage) -> Patient:

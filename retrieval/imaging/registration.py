@@ -60,6 +60,7 @@ _STAGES: dict[Method, dict[str, Any]] = {
     },
 }
 _FAILED_CORRELATION = 0.3  # real T1 reach 0.50 to 0.71, T1c 0.45 to 0.63, noise in the shape of a brain 0.25
+_IS_IT_A_BRAIN = "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with ‹space›"
 _WHOLE_BRAIN = 0.9  # similarity: five whole brains reach 0.96 to 0.98, without their lower or upper 30 % 0.83 to 0.90
 _HIGHLIGHT_PERCENTILE = 95
 _TUMOUR_MARGIN_MM = 3.0
@@ -118,8 +119,8 @@ def register(
                 )
         except RuntimeError as error:
             raise InputError(
-                f"{t1.path} could not be registered to {atlas.name} ({str(error).splitlines()[0][:100]}): "
-                "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with --space"
+                f"{t1.path} could not be registered to {atlas.name} ({str(error).splitlines()[0][:100]})",
+                hint=_IS_IT_A_BRAIN,
             ) from error
         folder.mkdir(parents=True, exist_ok=True)
         for file in map(Path, {*result["fwdtransforms"], *result["invtransforms"]}):
@@ -146,8 +147,8 @@ def register(
     correlation = _correlation(warped, atlas, ~away)
     if not correlation >= _FAILED_CORRELATION:
         raise InputError(
-            f"{t1.path} does not resemble the atlas after registration (correlation {correlation:.2f}): "
-            "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with --space"
+            f"{t1.path} does not resemble the atlas after registration (correlation {correlation:.2f})",
+            hint=_IS_IT_A_BRAIN,
         )
     found.record = replace(record, correlation=round(correlation, 4))
     (folder / RECORD_FILE).write_text(json.dumps(asdict(found.record), indent=1))
@@ -161,7 +162,7 @@ def check_axes(image: Image) -> None:
         InputError: so.
     """
     if image.frame.shears:
-        raise InputError(f"{image.path} has a sheared affine, which ITK cannot represent: resample it first")
+        raise InputError(f"{image.path} has a sheared affine, which ITK cannot represent", hint="resample it first")
 
 
 def align(
@@ -202,8 +203,8 @@ def align(
                 )
         except RuntimeError as error:
             raise InputError(
-                f"{moving.path} could not be registered to {fixed.path} ({str(error).splitlines()[0][:100]}): are they "
-                "scans of the same patient, of the whole brain?"
+                f"{moving.path} could not be registered to {fixed.path} ({str(error).splitlines()[0][:100]})",
+                hint="are they scans of the same patient, of the whole brain?",
             ) from error
         moving_from_fixed = read_affine(Path(result["fwdtransforms"][0]))
     found = np.linalg.inv(moving_from_fixed)
@@ -212,8 +213,8 @@ def align(
     overlap = 2 * int((there & brain_there).sum()) / max(int(there.sum() + brain_there.sum()), 1)
     if overlap < _SAME_BRAIN:
         raise InputError(
-            f"{moving.path} and {fixed.path} could not be brought together (Dice of the brains {overlap:.2f}): are "
-            "they scans of the same patient, of the whole brain?"
+            f"{moving.path} and {fixed.path} could not be brought together (Dice of the brains {overlap:.2f})",
+            hint="are they scans of the same patient, of the whole brain?",
         )
     return np.asarray(found, dtype=np.float64)
 
@@ -246,7 +247,7 @@ def _turned(t1: Image, poses: Poses) -> str:
     return (
         f"{t1.path} is oriented in another way than its header says: by the header its voxel axes run "
         f"{t1.frame.axis_codes}, but the brain fits as {fitting} (or, mirrored, as {mirrored}: no image tells left "
-        f"from right). Repair the header, or give --reorient {fitting} if that is right"
+        f"from right). Repair the header, or give ‹reorient={fitting}› if that is right"
     )
 
 
@@ -295,8 +296,8 @@ def _tumour_on(t1: Image, segmentation: Segmentation) -> NDArray[np.bool_]:
     covered = ((voxels >= -0.5) & (voxels <= np.asarray(t1.frame.shape) - 0.5)).all(axis=1).mean()
     if covered < _COVERED_SHARE:
         raise InputError(
-            f"{t1.path} covers {covered:.0%} of the tumour in world space: give the T1 that the segmentation "
-            "was drawn on"
+            f"{t1.path} covers {covered:.0%} of the tumour in world space",
+            hint="give the T1 that the segmentation was drawn on",
         )
     tumour = t1.frame.resample(segmentation.whole, segmentation.frame, order=0) > 0.5
     margin = round(_TUMOUR_MARGIN_MM / min(t1.frame.spacing))

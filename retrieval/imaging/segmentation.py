@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ...errors import InputError
+from ...errors import InputError, about
 from ...store.frame import Frame
 from ...store.nifti import Image
 from .choices import Labels
@@ -72,9 +72,9 @@ def from_files(
     if seg is not None:
         return from_labels(seg, core, whole, labels, t1c)
     if masks[0] is None or masks[1] is None:
-        raise InputError("give either --seg, or --core-mask and --whole-mask")
+        raise InputError("give either ‹seg›, or ‹core_mask› and ‹whole_mask›")
     if labels is not None:
-        raise InputError("--labels names the convention of --seg: with separate masks leave it out")
+        raise InputError("‹labels› names the convention of ‹seg›: with separate masks leave it out")
     return from_masks(masks[0], masks[1])
 
 
@@ -104,7 +104,8 @@ def from_labels(
     path = Path(path)
     volume = read_volume(path)
     present, names = labels_in(volume)
-    meaning = meaning_of(present, names, path, core, whole, labels, t1c)
+    with about("labels"):
+        meaning = meaning_of(present, names, path, core, whole, labels, t1c)
     warnings = list(meaning.warnings)
     if isinstance(present, LabelMap):
         warnings += _holes(present, meaning)
@@ -159,9 +160,12 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
         InputError: a file cannot be read, is empty, holds more than one label, the grids differ, or the core lies
             outside the whole.
     """
-    (core, core_frame), (whole, frame) = _mask(Path(core_path)), _mask(Path(whole_path))
+    with about("core_mask"):
+        core, core_frame = _mask(Path(core_path))
+    with about("whole_mask"):
+        whole, frame = _mask(Path(whole_path))
     if not core_frame.same_as(frame):
-        raise InputError(f"{core_path} and {whole_path} are on different grids: resample one to the other")
+        raise InputError(f"{core_path} and {whole_path} are on different grids", hint="resample one to the other")
     understood: dict[str, object] = {"core_mask": str(core_path), "whole_mask": str(whole_path)}
     same = core.any() and np.array_equal(core, whole)
     doubts = ["core and whole tumour are the same mask: is one of the two files the right one?"] if same else []
@@ -171,14 +175,14 @@ def from_masks(core_path: str | Path, whole_path: str | Path) -> Segmentation:
 def _mask(path: Path) -> tuple[Mask, Frame]:
     volume = read_volume(path)
     if volume.data.ndim != 3:
-        raise InputError(f"{path} has {volume.channels} channels: give one mask, or the file with --seg")
+        raise InputError(f"{path} has {volume.channels} channels", hint="give one mask, or the file with ‹seg›")
     if not (volume.data != 0).any():
         return np.zeros(volume.frame.shape, bool), volume.frame
     labels = label_map(volume.data, volume.frame, path)
     if len(labels.present) > 1 or labels.present[0] < 0:
         raise InputError(
-            f"{path} holds labels {listed((0, *labels.present))}: a mask has 0 and one other value; "
-            "give a label map with --seg instead"
+            f"{path} holds labels {listed((0, *labels.present))}: a mask has 0 and one other value",
+            hint="give a label map with ‹seg› instead",
         )
     return labels.mask(labels.present), volume.frame
 

@@ -74,12 +74,13 @@ def load_tissue(white_path: str | Path, grey_path: str | Path) -> Tissue:
     """
     white, grey = read_image(white_path), read_image(grey_path)
     if not white.frame.same_as(grey.frame):
-        raise InputError(f"{white_path} and {grey_path} are on different grids: resample one to the other")
+        raise InputError(f"{white_path} and {grey_path} are on different grids", hint="resample one to the other")
     fractions = [np.nan_to_num(np.asarray(image.data, np.float32)) for image in (white, grey)]
     for image, values in zip((white, grey), fractions, strict=True):
         if values.min() < 0 or values.max() > 1:
             raise InputError(
-                f"{image.path} runs from {values.min():g} to {values.max():g}: give fractions of tissue in [0, 1]"
+                f"{image.path} runs from {values.min():g} to {values.max():g}",
+                hint="give fractions of tissue in [0, 1]",
             )
     both = fractions[0] + fractions[1]
     if both.max() > 1 + _SLACK:

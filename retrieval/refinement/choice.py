@@ -67,7 +67,7 @@ class StageChoice:
             InputError: an option does not belong to the stage, or is out of range.
         """
         if self.name not in STAGES:
-            raise InputError(f"--refine {self.name} is none of {', '.join(STAGES)}")
+            raise InputError(f"‹refine={self.name}› is none of {', '.join(STAGES)}")
         self._refuse_others()
         if self.name == "local":
             return self._local()
@@ -109,32 +109,32 @@ class StageChoice:
 
     def _refuse_others(self) -> None:
         given = {
-            "--evaluations": self.evaluations,
-            "--prior": self.prior,
-            "--around-matches": self.around_matches or None,
-            "--alike-mm": self.alike_mm,
-            "--samples": self.samples,
-            "--repeats": self.repeats,
-            "--simulations": self.simulations,
-            "--rounds": self.rounds,
-            "--arch": self.arch,
-            "--surrogate": self.surrogate,
+            "evaluations": self.evaluations,
+            "prior": self.prior,
+            "around_matches": self.around_matches or None,
+            "alike_mm": self.alike_mm,
+            "samples": self.samples,
+            "repeats": self.repeats,
+            "simulations": self.simulations,
+            "rounds": self.rounds,
+            "arch": self.arch,
+            "surrogate": self.surrogate,
         }
         for option, value in given.items():
             if value is not None and self.name not in _BELONGS[option]:
-                stages = " or ".join(f"--refine {name}" for name in _BELONGS[option])
-                raise InputError(f"{option} is for {stages}: leave it out, or name such a stage")
+                stages = " or ".join(f"‹refine={name}›" for name in _BELONGS[option])
+                raise InputError(f"‹{option}› is for {stages}", hint="leave it out, or name such a stage")
 
 
 _BELONGS = {
-    "--evaluations": ("local", "tmcmc"),
-    "--prior": ("tmcmc",),
-    "--around-matches": ("tmcmc",),
-    "--alike-mm": ("tmcmc",),
-    "--samples": ("tmcmc",),
-    "--repeats": ("tmcmc",),
-    "--simulations": ("npe",),
-    "--rounds": ("npe",),
-    "--arch": ("lmi",),
-    "--surrogate": ("tmcmc", "npe"),
+    "evaluations": ("local", "tmcmc"),
+    "prior": ("tmcmc",),
+    "around_matches": ("tmcmc",),
+    "alike_mm": ("tmcmc",),
+    "samples": ("tmcmc",),
+    "repeats": ("tmcmc",),
+    "simulations": ("npe",),
+    "rounds": ("npe",),
+    "arch": ("lmi",),
+    "surrogate": ("tmcmc", "npe"),
 }

@@ -103,7 +103,7 @@ class Images:
             shown.append(pet > 0)
         self.outline = np.logical_or.reduce(shown) if shown else np.zeros(atlas.frame.shape, bool)
         if not self.outline.any():
-            raise InputError("no image shows a tumour: give a core, a whole tumour or a PET")
+            raise InputError("no image shows a tumour", hint="give a core, a whole tumour or a PET")
         region = (_sphere(atlas, self.outline) if region is None else region) & atlas.tissue
         self._labels = region * np.uint8(_INSIDE)
         for mask, bit in ((core, _CORE), (whole, _WHOLE)):

@@ -40,7 +40,7 @@ def keep(store: TumorStore, posterior: Posterior, spatial: SpatialMap) -> tuple[
         "version": store.version,
     }
     try:
-        with writing(store.path, f"gliodex query --refine {posterior.method}") as writer:
+        with writing(store.path, f"gliodex query, refinement by {posterior.method}") as writer:
             first = writer.manifest.next_id
             writer.commit_tumours(tumours, provenance, note=f"{len(tumours)} tumours refined by {posterior.method}")
     except (OutputError, StoreLockedError) as error:

@@ -53,8 +53,8 @@ class LocalSettings:
             raise InputError(f"starts must be at least 1 and a seed not negative, not {self.starts} and {self.seed}")
         if self.evaluations < POPULATION * self.starts:
             raise InputError(
-                f"{self.evaluations} simulations are too few to begin from {self.starts} matches: give at least "
-                f"{POPULATION * self.starts}"
+                f"{self.evaluations} simulations are too few to begin from {self.starts} matches",
+                hint=f"give at least {POPULATION * self.starts}",
             )
 
 

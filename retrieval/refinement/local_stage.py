@@ -77,8 +77,8 @@ class LocalRefinement:
         fits = refine_locally(objective, starts, self.settings, _counting(tell))
         if not fits[0].score:
             raise InputError(
-                f"around the best matches of {store.path} no tumour that resembles this one can be simulated: look at "
-                "the answer without --refine"
+                f"around the best matches of {store.path} no tumour that resembles this one can be simulated",
+                hint="look at the answer without ‹refine›",
             )
         samples, weights = _samples(fits, objective, self.settings.seed)
         posterior = Posterior(

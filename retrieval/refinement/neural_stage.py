@@ -156,7 +156,7 @@ class NeuralRefinement:
             if density is not None
         ]
         if not samples:
-            raise InputError("no draw from the learned posterior can be simulated: give more --simulations")
+            raise InputError("no draw from the learned posterior can be simulated", hint="give more ‹simulations›")
         samples.sort(key=lambda sample: -sample.score)
         best = next(n for n, point in enumerate(points) if problem.growth_of(point) == samples[0].parameters)
         points = points[[best, *(n for n in range(len(points)) if n != best)]]
@@ -182,7 +182,7 @@ class OutlineProblem:
 
     def __init__(self, site: Site) -> None:
         if not site.core.any():
-            raise InputError("--refine npe reads a label map of core and whole: this tumour has no core")
+            raise InputError("‹refine=npe› reads a label map of core and whole: this tumour has no core")
         self.site = site
         self.seeds: Box = seed_box(site.atlas, Images(site.atlas, site.core, site.whole))
         ends = [*zip(*self.seeds, strict=True), np.log(MU1_MM), np.log(MU2), CORE, WHOLE]

@@ -75,8 +75,8 @@ class TransitionalSettings:
     def __post_init__(self) -> None:
         if self.steps < 2 or self.samples % self.steps or self.samples // self.steps < _LEAST_WALKS:
             raise InputError(
-                f"{self.samples} samples in walks of {self.steps} steps: give a multiple of the steps, at least 2, "
-                f"for at least {_LEAST_WALKS} walks"
+                f"{self.samples} samples in walks of {self.steps} steps",
+                hint=f"give a multiple of the steps, at least 2, for at least {_LEAST_WALKS} walks",
             )
         if self.seed < 0:
             raise InputError(f"a seed must not be negative, not {self.seed}")

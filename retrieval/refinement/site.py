@@ -91,13 +91,13 @@ def site_of(
     whole = mask_to_atlas(to_here, segmentation.whole, grid, atlas.frame) | core
     if not (whole & atlas.tissue).any():
         raise InputError(
-            f"no part of the tumour lies in the tissue of {atlas.name}: look at how the patient was placed"
+            f"no part of the tumour lies in the tissue of {atlas.name}", hint="look at how the patient was placed"
         )
     pet = None
     if patient.pet is not None:  # at its border, what is interpolated with what is not known stays unknown
         known = to_here.to_atlas((patient.pet > 0).astype(np.float32), grid, atlas.frame) > _KNOWN
         pet = np.clip(to_here.to_atlas(patient.pet, grid, atlas.frame), 0.0, 1.0) * known
-    settings = settings_of(store.manifest.model, store.path, "leave out --refine")
+    settings = settings_of(store.manifest.model, store.path, "leave out ‹refine›")
     solver: GrowthSolver = model_in(atlas, settings)
     if surrogate is not None:
         solver = SurrogateSolver(atlas, surrogate, settings, device)
@@ -111,7 +111,7 @@ def check_model(store: TumorStore, surrogate: SurrogateFile | None = None, devic
     Raises:
         InputError: it is so.
     """
-    settings = settings_of(store.manifest.model, store.path, "leave out --refine")
+    settings = settings_of(store.manifest.model, store.path, "leave out ‹refine›")
     if surrogate is not None:
         SurrogateSolver(store.atlas, surrogate, settings, device)
 
@@ -121,8 +121,8 @@ def _of_best(store: TumorStore, hits: Hits) -> float:
     best = next((parameters for parameters in known if parameters is not None), None)
     if best is None:
         raise InputError(
-            f"none of the {len(hits)} best matches of {store.path} has a known mass effect: take --refine local or "
-            "lmi, which search it, or leave out --refine"
+            f"none of the {len(hits)} best matches of {store.path} has a known mass effect",
+            hint="take ‹refine=local› or lmi, which search it, or leave out ‹refine›",
         )
     return best.mass_effect
 
@@ -161,7 +161,8 @@ def matches_at(
     found = {tumour: p for tumour, p in known.items() if p is not None and p.mu1 > 0 and p.mu2 > 0}
     if not found:
         raise InputError(
-            f"none of the {len(known)} best matches of {store.path} has known rates of growth: leave out --refine"
+            f"none of the {len(known)} best matches of {store.path} has known rates of growth",
+            hint="leave out ‹refine›",
         )
     ids, parameters = tuple(found)[:most], list(found.values())[:most]
     if site.space == "atlas":

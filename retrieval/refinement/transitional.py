@@ -67,7 +67,7 @@ def sample(
     while exponent < 1:
         raised = cloud.target(1.0) - cloud.start
         if not np.isfinite(raised).any():
-            raise InputError("nothing that the sampler began from explains the images: begin from the prior")
+            raise InputError("nothing that the sampler began from explains the images", hint="begin from the prior")
         step, weights, gain = _next_exponent(raised, 1 - exponent)
         exponent = 1.0 if step >= 1 - exponent else exponent + step
         log_evidence += gain

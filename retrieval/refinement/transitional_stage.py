@@ -63,9 +63,9 @@ class TransitionalRefinement:
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
-            raise InputError(f"--repeats must be at least 1, not {self.repeats}")
+            raise InputError(f"‹repeats› must be at least 1, not {self.repeats}")
         if not 0 <= self.alike_mm < math.inf:
-            raise InputError(f"--alike-mm must be a length in mm, 0 or more, not {self.alike_mm}")
+            raise InputError(f"‹alike_mm› must be a length in mm, 0 or more, not {self.alike_mm}")
 
     @property
     def matches(self) -> int:
@@ -127,7 +127,7 @@ class TransitionalRefinement:
         scores = {int(tumour): float(score) for tumour, score in zip(hits.ids, hits.scores, strict=True)}
         weights = weights_of_scores([scores[tumour] for tumour in began_from], _SHARPNESS)
         around = AroundTumours(matches, weights, *problem.beside_shape)
-        start = Within(around, problem.allows, "do not start around the matches, or try --prior store")
+        start = Within(around, problem.allows, "do not start around the matches, or try ‹prior=store›")
         return began_from, problem.beginning(start)
 
     def _start(self, problem: GrowthPosterior, repeat: int, tell: Tell | None) -> tuple[Start | None, int]:
@@ -137,7 +137,7 @@ class TransitionalRefinement:
         seed = self.settings.seed + repeat
         pilot = sample(problem, replace(PILOT, seed=seed), progress=_counting(tell, "pilot: "))
         around = around_samples(pilot.points)
-        return Within(around, problem.allows, "leave out --around-matches"), pilot.evaluations
+        return Within(around, problem.allows, "leave out ‹around_matches›"), pilot.evaluations
 
     def _run(self, problem: GrowthPosterior, repeat: int, start: Start | None, tell: Tell | None) -> Sampled:
         problem = problem.beginning(start)
@@ -229,7 +229,7 @@ def _doubts(problem: GrowthPosterior, draws: dict[str, NDArray[np.float64]], pri
         low, high = np.log(getattr(problem.prior, name))
         place = (float(np.log(draws[name]).mean()) - low) / (high - low)
         if not _AT_THE_END < place < 1 - _AT_THE_END:
-            wider = "; --prior store has other ranges" if prior == "paper" else ""
+            wider = "; ‹prior=store› has other ranges" if prior == "paper" else ""
             doubts.append(
                 f"the posterior is pressed against the {'lower' if place < 0.5 else 'upper'} end of the prior's range "
                 f"of the {name} ({getattr(problem.prior, name)[int(place > 0.5)]:g} {UNITS[name]}){wider}"

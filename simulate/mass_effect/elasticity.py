@@ -152,7 +152,8 @@ class ElasticBody:
             left += length * image
         raise UnsolvedError(
             f"the elastic equations did not converge: {remaining:.1e} of the force is left after {MOST_ITERATIONS} "
-            "iterations; choose another tumour, or stiffnesses that are less far apart"
+            "iterations",
+            hint="choose another tumour, or stiffnesses that are less far apart",
         )
 
     def force_of(self, displacement: Faces) -> Faces:

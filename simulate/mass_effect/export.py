@@ -28,16 +28,17 @@ def deformer(store: TumorStore, ids: Sequence[int]) -> Deformer:
     """
     if not str(store.manifest.model.get("model")).startswith(MASS_EFFECT):
         raise InputError(
-            f"{store.path} was built without mass effect: its tumours leave the tissue as it is; leave out --deformed"
+            f"{store.path} was built without mass effect: its tumours leave the tissue as it is",
+            hint="leave out ‹deformed›",
         )
-    settings = MassEffectSettings.from_record(store.manifest.model, store.path, "leave out --deformed")
+    settings = MassEffectSettings.from_record(store.manifest.model, store.path, "leave out ‹deformed›")
     solver = MassEffect(store.atlas, settings)
     grown = {tumour: store.parameters(tumour) for tumour in ids}
     for tumour in grown:
         if store.provenance(tumour).get("kind") == "added":
             raise InputError(
-                f"tumour {tumour} of {store.path} was added as a density: what it has made of the tissue is not known; "
-                "leave it out, or --deformed"
+                f"tumour {tumour} of {store.path} was added as a density: what it has made of the tissue is not known",
+                hint="leave it out, or ‹deformed›",
             )
 
     def deform(folder: Path, progress: Callable[[int, int], None]) -> None:

@@ -89,8 +89,8 @@ class MassEffectSettings:
         largest = self.largest_mass_effect_pa
         if mass_effect > largest:
             raise InputError(
-                f"a mass effect of {mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where strains are no longer small: "
-                "choose a smaller one"
+                f"a mass effect of {mass_effect:.0f} Pa is beyond {largest:.0f} Pa, where strains are no longer small",
+                hint="choose a smaller one",
             )
 
     def as_record(self) -> dict[str, object]:

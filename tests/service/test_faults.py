@@ -259,7 +259,7 @@ def test_a_store_that_is_gone_is_said_and_comes_back(brain_store, ask, tmp_path)
         assert follow(client, ask(client).json()["id"])["status"] == "done"
 
 
-def wait_for(true, seconds=20):
+def wait_for(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end

@@ -58,7 +58,8 @@ def deepbet_brain(image: Image, threads: int | None = None) -> NDArray[np.bool_]
     """
     if not deepbet_is_installed():
         raise InputError(
-            "--strip deepbet needs the extra `head`: pip install 'gliodex[head]', or take --strip registration"
+            "‹strip=deepbet› needs the extra `head`",
+            hint="pip install 'gliodex[head]', or take ‹strip=registration›",
         )
     to_canonical = nib.io_orientation(image.frame.affine)
     values = nib.apply_orientation(_finite(image.data), to_canonical)

@@ -75,7 +75,7 @@ def foreground(image: Image) -> Foreground:
     values, known, frame = _at_grid(image)
     inside = known > 0.5
     if not inside.any() or float(np.ptp(values[inside])) == 0:
-        raise InputError(f"{image.path} has the same value everywhere: give an MRI of a head or brain")
+        raise InputError(f"{image.path} has the same value everywhere", hint="give an MRI of a head or brain")
     low = float(np.percentile(values[inside], _DARKEST))
     level = _isodata_threshold(values[inside])
     high = float(np.median(values[inside & (values > level)]))
@@ -83,7 +83,9 @@ def foreground(image: Image) -> Foreground:
     tissue = ndimage.binary_opening(inside & (signal > _TISSUE_LEVEL))
     labels, count = ndimage.label(tissue)
     if not count:
-        raise InputError(f"{image.path} shows no tissue that stands out from the background: is it an MRI of a head?")
+        raise InputError(
+            f"{image.path} shows no tissue that stands out from the background", hint="is it an MRI of a head?"
+        )
     largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     return Foreground(signal, _closed(largest), frame)
 

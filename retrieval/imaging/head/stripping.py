@@ -145,4 +145,4 @@ def _brain_alone(image: Image, brain: NDArray[np.bool_]) -> Image:
     return Image(np.where(brain, values, 0).astype(np.float32), image.frame, image.path)
 
 
-_REMEDY = "strip it with HD-BET or SynthStrip and give the result, with --strip off"
+_REMEDY = "strip it with HD-BET or SynthStrip and give the result, with ‹strip=off›"

@@ -111,8 +111,8 @@ def _distance_from_brain(
                 carried = ants.apply_transforms(grid, distance, result["fwdtransforms"], defaultvalue=_FAR_MM)
         except RuntimeError as error:
             raise InputError(
-                f"{image.path} could not be registered to a whole head ({str(error).splitlines()[0][:100]}): "
-                "take --strip deepbet, or strip it with HD-BET or SynthStrip and give the result"
+                f"{image.path} could not be registered to a whole head ({str(error).splitlines()[0][:100]})",
+                hint="take ‹strip=deepbet›, or strip it with HD-BET or SynthStrip and give the result",
             ) from error
     nearness = image.frame.resample(_FAR_MM - carried.numpy(), fine)  # 0, far, where the grids do not overlap
     return np.asarray(_FAR_MM - nearness, dtype=np.float32)

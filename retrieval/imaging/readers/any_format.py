@@ -60,11 +60,11 @@ def read_image(path: str | Path) -> Image:
     volume = read_volume(path)
     if volume.data.ndim == 4:
         named = f" ({', '.join(volume.names.values())})" if volume.names else ""
-        raise InputError(f"{path} holds {volume.channels} channels{named}: give one 3-D volume of intensities")
+        raise InputError(f"{path} holds {volume.channels} channels{named}", hint="give one 3-D volume of intensities")
     data = volume.data
     if data.dtype.kind == "f":
         finite = np.isfinite(data)
         if not finite.any():
-            raise InputError(f"{path} holds no number at all (every value is NaN or infinite): write it again")
+            raise InputError(f"{path} holds no number at all (every value is NaN or infinite)", hint="write it again")
         data[~finite] = np.nan
     return Image(data, volume.frame, volume.path)

@@ -58,7 +58,9 @@ def _read_folder(folder: Path) -> Volume:
         raise InputError(f"{folder} holds only {_called(files[0])}")
     planned = [group for group in series if not group[0].is_localizer] or series
     if len(planned) > 1 or (planned[0][0].is_segmentation and len(planned[0]) > 1):
-        raise InputError(f"{folder} holds {_listed(planned)}: give the folder, or one file, of the one that is meant")
+        raise InputError(
+            f"{folder} holds {_listed(planned)}", hint="give the folder, or one file, of the one that is meant"
+        )
     group = planned[0]
     return read_segmentation(group[0].path) if group[0].is_segmentation else read_series(folder, group)
 

@@ -60,17 +60,21 @@ def series_grid(path: Path, files: list[DicomFile]) -> SeriesGrid:
     """
     name = f"{path}: the series {files[0].description!r}"
     if len(files) > 1 and any(file.frames > 1 for file in files):
-        raise InputError(f"{name} consists of {len(files)} files with many frames each: give one of them")
+        raise InputError(f"{name} consists of {len(files)} files with many frames each", hint="give one of them")
     if any("MOSAIC" in file.image_type for file in files):
-        raise InputError(f"{name} is a mosaic of functional or diffusion images: give an anatomical series")
+        raise InputError(f"{name} is a mosaic of functional or diffusion images", hint="give an anatomical series")
     if any(file.slices is None for file in files):
-        raise InputError(f"{name} does not say where its slices lie in the patient: give the scanner's own files")
+        raise InputError(
+            f"{name} does not say where its slices lie in the patient", hint="give the scanner's own files"
+        )
     sizes = sorted({(file.columns, file.rows) for file in files})
     if len(sizes) > 1:
-        raise InputError(f"{name} has slices of different sizes, such as {sizes[0]} and {sizes[1]}: give one volume")
+        raise InputError(
+            f"{name} has slices of different sizes, such as {sizes[0]} and {sizes[1]}", hint="give one volume"
+        )
     slices = _together(files)
     if len(slices.positions) < 2:
-        raise InputError(f"{name} holds a single slice: give the folder with all slices of the series")
+        raise InputError(f"{name} holds a single slice", hint="give the folder with all slices of the series")
     check_size(path, (*sizes[0], len(slices.positions)), np.dtype(f"u{max(1, files[0].bits // 8)}"))
     row, column = _directions(name, slices)
     normal = np.asarray(np.cross(row, column), dtype=np.float64)
@@ -99,9 +103,9 @@ def _directions(name: str, slices: Slices) -> tuple[NDArray[np.float64], NDArray
     if not np.isfinite(numbers).all() or np.abs(numbers).max() > 1e6 or slices.spacings.min() <= 0:
         raise InputError(f"{name} places its slices by what are no positions or sizes: its headers are damaged")
     if np.abs(slices.orientations - first).max() > _SAME_DIRECTION:
-        raise InputError(f"{name} has slices in several directions, as a localiser has: give one volume")
+        raise InputError(f"{name} has slices in several directions, as a localiser has", hint="give one volume")
     if np.abs(slices.spacings / spacing - 1).max() > _SAME_DIRECTION:
-        raise InputError(f"{name} has slices with pixels of several sizes: give one volume")
+        raise InputError(f"{name} has slices with pixels of several sizes", hint="give one volume")
     row, column = first[:3], first[3:]
     products = np.array([row @ row - 1, column @ column - 1, row @ column])
     if np.abs(products).max() > 10 * _SAME_DIRECTION:
@@ -118,8 +122,8 @@ def _step(name: str, positions: NDArray[np.float64], normal: NDArray[np.float64]
     if same:
         distinct = len(depth) - same
         raise InputError(
-            f"{name} holds {len(depth)} images at {distinct} positions (several echoes, phases or time points): "
-            "give one of them"
+            f"{name} holds {len(depth)} images at {distinct} positions (several echoes, phases or time points)",
+            hint="give one of them",
         )
     tolerance = max(_UNEVEN * usual, _UNEVEN_MM)
     odd = np.flatnonzero(np.abs(gaps - usual) > tolerance)
@@ -130,13 +134,18 @@ def _step(name: str, positions: NDArray[np.float64], normal: NDArray[np.float64]
         what = f"lacks {missing} slices there" if missing else "has unevenly spaced slices"
         raise InputError(
             f"{name} {what}: after slice {at + 1} of {len(depth)} the next is {gap:.2f} mm away, elsewhere "
-            f"{usual:.2f} mm; copy all files of the series, or resample it evenly"
+            f"{usual:.2f} mm",
+            hint="copy all files of the series, or resample it evenly",
         )
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
     stray = np.abs(positions - positions[0] - np.arange(len(positions))[:, None] * step).max()
     if stray > max(tolerance, _SHIFTED_MM):
-        raise InputError(f"{name} has slices that are shifted against each other by {stray:.2f} mm: resample it first")
+        raise InputError(
+            f"{name} has slices that are shifted against each other by {stray:.2f} mm", hint="resample it first"
+        )
     tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     if tilt > _TILTED_DEGREES:
-        raise InputError(f"{name} was taken with the gantry tilted by {tilt:.1f} degrees: resample it upright first")
+        raise InputError(
+            f"{name} was taken with the gantry tilted by {tilt:.1f} degrees", hint="resample it upright first"
+        )
     return np.asarray(step)

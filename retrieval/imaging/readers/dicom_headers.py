@@ -129,7 +129,7 @@ def dicom_files(folder: Path, depth: int = _DEPTH) -> list[DicomFile]:
     for path in _walk(folder, depth):
         paths.append(path)
         if len(paths) > MAX_FILES:
-            raise InputError(f"{folder} holds more than {MAX_FILES:,} files: give the folder of one series")
+            raise InputError(f"{folder} holds more than {MAX_FILES:,} files", hint="give the folder of one series")
     others = {path: error for path in sorted(paths) if (error := _why_not_dicom(path)) is not None}
     headers = [read_header(path) for path in sorted(paths) if path not in others]
     endings = {header.path.suffix for header in headers}
@@ -164,7 +164,7 @@ def _why_not_dicom(path: Path) -> InputError | None:
         found = find_format(path)
     except InputError as error:
         return error
-    return None if found == "DICOM" else InputError(f"{path} is {found} among DICOM files: put it elsewhere")
+    return None if found == "DICOM" else InputError(f"{path} is {found} among DICOM files", hint="put it elsewhere")
 
 
 def _is_placeholder(path: Path) -> bool:
@@ -185,7 +185,9 @@ def read_header(path: Path) -> DicomFile:
     with image_bytes.reading(path), image_bytes.open_file(path, decompressed=False) as file:
         start = file.read(1 << 14)
         if start.startswith(b"\x1f\x8b") or _DEFLATED in start:
-            raise InputError(f"{path} is DICOM compressed as a whole: unpack it first (gunzip, or dcmconv if deflated)")
+            raise InputError(
+                f"{path} is DICOM compressed as a whole", hint="unpack it first (gunzip, or dcmconv if deflated)"
+            )
         file.seek(0)
         try:
             with warnings.catch_warnings():
@@ -247,7 +249,7 @@ def dicom_module(path: Path) -> Any:
     try:
         import pydicom
     except ImportError:
-        raise InputError(f"{path} is DICOM, which needs the extra dicom: pip install 'gliodex[dicom]'") from None
+        raise InputError(f"{path} is DICOM, which needs the extra dicom", hint="pip install 'gliodex[dicom]'") from None
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     return pydicom
 

@@ -44,5 +44,5 @@ def read_multiframe(path: Path, grid: SeriesGrid) -> Volume:
         raise InputError(f"{path} is a damaged enhanced DICOM image ({image_bytes.first_line(error)})") from error
     frame = checked_frame(path, found.spatial_shape, LPS_TO_RAS @ np.asarray(found.affine, dtype=np.float64))
     if np.abs(np.sort(corners(frame), axis=0) - np.sort(corners(grid.frame), axis=0)).max() > SAME_PLACE_MM:
-        raise InputError(f"{path} has frames that are not where its header puts them: convert it to NIfTI first")
+        raise InputError(f"{path} has frames that are not where its header puts them", hint="convert it to NIfTI first")
     return Volume(np.asarray(found.array), frame, path, "DICOM series")

@@ -52,14 +52,16 @@ def highdicom_module(path: Path) -> Any:
     try:
         import highdicom
     except ImportError:
-        raise InputError(f"{path} is DICOM, which needs the extra dicom: pip install 'gliodex[dicom]'") from None
+        raise InputError(f"{path} is DICOM, which needs the extra dicom", hint="pip install 'gliodex[dicom]'") from None
     return highdicom
 
 
 def _read(path: Path, found: Any) -> Volume:
     geometry = found.get_volume_geometry(rtol=_EVEN)
     if geometry is None:
-        raise InputError(f"{path} is a DICOM-SEG whose frames make no regular grid in the patient: write it anew")
+        raise InputError(
+            f"{path} is a DICOM-SEG whose frames make no regular grid in the patient", hint="write it anew"
+        )
     numbers = [int(number) for number in found.segment_numbers]
     shape = tuple(int(n) for n in geometry.spatial_shape)
     frame = checked_frame(path, shape, LPS_TO_RAS @ np.asarray(geometry.affine, dtype=np.float64))

@@ -66,8 +66,8 @@ def read_series(path: Path, files: list[DicomFile]) -> Volume:
                 return replace(volume, path=path, format="DICOM series")
             said.append(words)
     raise InputError(
-        f"{path}: the series {files[0].description!r} cannot be converted ({'; '.join(said)}): convert it to NIfTI "
-        "with the scanner's or another tool"
+        f"{path}: the series {files[0].description!r} cannot be converted ({'; '.join(said)})",
+        hint="convert it to NIfTI with the scanner's or another tool",
     )
 
 

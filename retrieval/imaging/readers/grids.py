@@ -38,7 +38,7 @@ def checked_frame(path: Path, size: Sequence[int], affine: NDArray[np.float64]) 
     possible = np.isfinite(affine).all() and np.abs(affine).max() < _FAR_MM
     if not possible or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise InputError(
-            f"{path} places its voxels by axes or sizes that cannot be (zero, huge or no numbers): repair them"
+            f"{path} places its voxels by axes or sizes that cannot be (zero, huge or no numbers)", hint="repair them"
         )
     i, j, k = (int(n) for n in size)
     return Frame((i, j, k), affine)
@@ -78,7 +78,9 @@ def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = N
     """
     longer = [n for n in shape[3:] if n != 1]
     if len(shape) < 3 or len(longer) > 1:
-        raise InputError(f"{path} has shape {tuple(shape)}: give one 3-D volume, or one with an axis of channels")
+        raise InputError(
+            f"{path} has shape {tuple(shape)}", hint="give one 3-D volume, or one with an axis of channels"
+        )
     if not longer:
         return None
     four = (*shape[:3], longer[0])
@@ -87,10 +89,10 @@ def channel_axis(path: Path, shape: Sequence[int], spacing: ArrayLike | None = N
     if len(fits) == 1:
         return fits[0]
     if short in ([], [0]):
-        raise InputError(f"{path} holds {four[3]} volumes, such as a time series: give one of them")
+        raise InputError(f"{path} holds {four[3]} volumes, such as a time series", hint="give one of them")
     raise InputError(
-        f"{path} has shape {tuple(shape)}, of which {'either end' if fits else 'neither end'} can be the channels: "
-        "put the channels last and write a right affine, or give one 3-D volume"
+        f"{path} has shape {tuple(shape)}, of which {'either end' if fits else 'neither end'} can be the channels",
+        hint="put the channels last and write a right affine, or give one 3-D volume",
     )
 
 

@@ -50,7 +50,7 @@ class _Header:
 
     def need(self, name: str, why: str = "") -> str:
         if name not in self.fields:
-            raise InputError(f"{self.path} lacks {name} in its header{why}: write it again")
+            raise InputError(f"{self.path} lacks {name} in its header{why}", hint="write it again")
         return self.fields[name]
 
     def says(self, name: str, otherwise: bool = False) -> bool:
@@ -90,7 +90,7 @@ def read_metaimage(path: Path) -> Volume:
         affine = _affine(header, len(sizes))
         axis = 0 if channels != 1 else channel_axis(path, sizes)
         if channels != 1 and len(sizes) != 3:
-            raise InputError(f"{path} has {len(sizes)} axes and channels besides: give one 3-D volume")
+            raise InputError(f"{path} has {len(sizes)} axes and channels besides", hint="give one 3-D volume")
         size = stored[1:4] if axis == 0 else stored[:3]
         frame = checked_frame(path, size, affine)
         values = _values(header, file, stored, dtype)
@@ -124,14 +124,14 @@ def _sizes(header: _Header) -> list[int]:
     if len(sizes) != count:
         raise header.damaged("DimSize")
     if count not in {3, 4}:
-        raise InputError(f"{header.path} has {count} axes: give one 3-D volume")
+        raise InputError(f"{header.path} has {count} axes", hint="give one 3-D volume")
     return sizes
 
 
 def _dtype(header: _Header) -> np.dtype[np.generic]:
     name = header.need("ElementType").removesuffix("_ARRAY")
     if name not in _DTYPES:
-        raise InputError(f"{header.path} holds values of type {name[:40]}: give a scalar image")
+        raise InputError(f"{header.path} holds values of type {name[:40]}", hint="give a scalar image")
     scaling = header.numbers("ElementToIntensityFunctionSlope", 1)[0] if _scaled(header, "Slope") else 1.0
     shift = header.numbers("ElementToIntensityFunctionOffset", 1)[0] if _scaled(header, "Offset") else 0.0
     if (scaling, shift) != (1.0, 0.0):
@@ -165,7 +165,7 @@ def _values(header: _Header, file: IO[bytes], stored: list[int], dtype: np.dtype
     if name.upper() == "LOCAL":
         return read_payload(file, encoding, stored, dtype, header.path)
     if name.upper().startswith("LIST") or "%" in name:
-        raise InputError(f"{header.path} has its values in several files: write it as one file first")
+        raise InputError(f"{header.path} has its values in several files", hint="write it as one file first")
     values_path = beside(header.path, name)
     skipped = header.integer("HeaderSize", 0)
     with image_bytes.open_file(values_path, decompressed=False) as values_file:

@@ -26,7 +26,7 @@ def read_nifti(path: Path) -> Volume:
     file = open_nifti(path)
     shape = file.shape
     if len(shape) < 3 or min(shape) < 1:
-        raise InputError(f"{path} has shape {shape}: give one 3-D volume")
+        raise InputError(f"{path} has shape {shape}", hint="give one 3-D volume")
     axis = channel_axis(path, shape, file.spacing)
     size = shape[1:4] if axis == 0 else shape[:3]
     frame = checked_frame(path, size, file.affine((size[0], size[1], size[2])))
@@ -42,7 +42,9 @@ def read_mgh(path: Path) -> Volume:
     with image_bytes.open_file(path) as file:
         block = image_bytes.read_exactly(file, _MGH_HEADER_BYTES, path)
         if not int.from_bytes(block[_MGH_DIRECTIONS_SAID], "big"):
-            raise InputError(f"{path} says nothing about its orientation (goodRASFlag is 0): set it with mri_convert")
+            raise InputError(
+                f"{path} says nothing about its orientation (goodRASFlag is 0)", hint="set it with mri_convert"
+            )
         try:
             with np.errstate(all="ignore"):
                 header = MGHHeader(block, check=False)

@@ -70,7 +70,7 @@ class _Header:
 
     def need(self, name: str) -> str:
         if name not in self.fields:
-            raise InputError(f"{self.path} lacks the field {name!r} in its NRRD header: write it again")
+            raise InputError(f"{self.path} lacks the field {name!r} in its NRRD header", hint="write it again")
         return self.fields[name]
 
     def integer(self, name: str, otherwise: int) -> int:
@@ -131,18 +131,22 @@ def _read_header(path: Path, file: IO[bytes]) -> _Header:
 def _dtype(header: _Header) -> np.dtype[np.generic]:
     name = _DTYPES.get(" ".join(header.need("type").lower().split()))
     if name is None:
-        raise InputError(f"{header.path} holds values of type {header.fields['type'][:40]!r}: give a scalar image")
+        raise InputError(
+            f"{header.path} holds values of type {header.fields['type'][:40]!r}", hint="give a scalar image"
+        )
     dtype = np.dtype(name)
     endian = header.fields.get("endian", "").lower()
     if dtype.itemsize > 1 and endian not in {"little", "big"} and _encoding(header) != "text":
-        raise InputError(f"{header.path} does not say the order of its bytes (endian): write it again")
+        raise InputError(f"{header.path} does not say the order of its bytes (endian)", hint="write it again")
     return dtype.newbyteorder(">" if endian == "big" else "<")
 
 
 def _encoding(header: _Header) -> Encoding:
     encoding = _ENCODINGS.get(header.need("encoding").lower())
     if encoding is None:
-        raise InputError(f"{header.path} is encoded as {header.fields['encoding'][:40]!r}: write it as gzip or raw")
+        raise InputError(
+            f"{header.path} is encoded as {header.fields['encoding'][:40]!r}", hint="write it as gzip or raw"
+        )
     return encoding
 
 
@@ -152,18 +156,20 @@ def _grid(header: _Header, sizes: list[int]) -> tuple[int | None, NDArray[np.flo
     space = header.fields.get("space", "").lower()
     if "space directions" not in header.fields:
         raise InputError(
-            f"{path} says nothing about its orientation (no 'space directions'): write it from a 3-D image"
+            f"{path} says nothing about its orientation (no 'space directions')", hint="write it from a 3-D image"
         )
     if space not in _SPACES:
         said = f"is in the space {space[:40]!r}" if space else "does not say its space"
-        raise InputError(f"{path} {said}, so left and right are not known: write it in LPS or RAS")
+        raise InputError(f"{path} {said}, so left and right are not known", hint="write it in LPS or RAS")
     vectors = _vectors(header, "space directions")
     nowhere = [i for i, vector in enumerate(vectors) if vector is None]
     if len(vectors) != len(sizes) or len(sizes) - len(nowhere) != 3 or len(nowhere) > 1:
-        raise InputError(f"{path} has sizes {sizes}, not three axes of space and at most one of channels: give those")
+        raise InputError(
+            f"{path} has sizes {sizes}, not three axes of space and at most one of channels", hint="give those"
+        )
     origin = _vectors(header, "space origin")[0] if "space origin" in header.fields else None
     if origin is None:
-        raise InputError(f"{path} does not say where its first voxel lies (no 'space origin'): write it again")
+        raise InputError(f"{path} does not say where its first voxel lies (no 'space origin')", hint="write it again")
     axes = np.array([vector for vector in vectors if vector is not None]).T
     return (nowhere[0] if nowhere else None), ras_affine(_SPACES[space], axes, np.array(origin))
 
@@ -187,7 +193,7 @@ def _values(header: _Header, file: IO[bytes], sizes: list[int], dtype: np.dtype[
         _skip(header, file, encoding, sizes, dtype)
         return read_payload(file, encoding, sizes, dtype, header.path)
     if name.upper().startswith("LIST") or "%" in name:
-        raise InputError(f"{header.path} has its values in several files: write it as one file first")
+        raise InputError(f"{header.path} has its values in several files", hint="write it as one file first")
     values_path = beside(header.path, name)
     with image_bytes.open_file(values_path, decompressed=False) as values_file:
         _skip(header, values_file, encoding, sizes, dtype)
@@ -203,7 +209,7 @@ def _skip(header: _Header, file: IO[bytes], encoding: Encoding, sizes: list[int]
         for _ in range(lines):
             file.readline(_MAX_LINE)
     if skipped and encoding != "raw":
-        raise InputError(f"{header.path} skips bytes of compressed values: write it again without 'byte skip'")
+        raise InputError(f"{header.path} skips bytes of compressed values", hint="write it again without 'byte skip'")
     if skipped == -1:
         image_bytes.seek_last(file, int(np.prod(sizes, dtype=np.int64)) * dtype.itemsize, header.path)
     else:

@@ -35,7 +35,8 @@ def beside(path: Path, name: str) -> Path:
     parts = PurePosixPath(name.replace("\\", "/"))
     if not name.strip() or parts.is_absolute() or ".." in parts.parts or name[1:2] == ":":
         raise InputError(
-            f"{path} names {name!r} as the file of its values: put that file beside the header and write its bare name"
+            f"{path} names {name!r} as the file of its values",
+            hint="put that file beside the header and write its bare name",
         )
     values = path.parent / parts
     try:
@@ -43,7 +44,7 @@ def beside(path: Path, name: str) -> Path:
     except InputError as error:
         raise InputError(f"{path} needs its file of values beside it: {error}") from error
     if folder:
-        raise InputError(f"{path} names a folder, {name!r}, as the file of its values: name the file")
+        raise InputError(f"{path} names a folder, {name!r}, as the file of its values", hint="name the file")
     refuse_placeholder(values)
     return values
 
@@ -120,7 +121,7 @@ class _Inflated(io.RawIOBase):
 def _numbers(file: IO[bytes], shape: Sequence[int], dtype: np.dtype[np.generic], path: Path) -> NDArray[np.generic]:
     count = int(np.prod(shape, dtype=np.int64))
     if count > _MAX_NUMBERS:
-        raise InputError(f"{path} holds {count:,} numbers written as text: write them in binary first")
+        raise InputError(f"{path} holds {count:,} numbers written as text", hint="write them in binary first")
     with image_bytes.reading(path):
         words = file.read(count * _LETTERS_PER_NUMBER).split()
     if len(words) != count:
@@ -133,5 +134,5 @@ def _numbers(file: IO[bytes], shape: Sequence[int], dtype: np.dtype[np.generic],
     with np.errstate(all="ignore"):
         numbers = values.astype(native)
     if dtype.kind in "iu" and not np.array_equal(numbers, values):
-        raise InputError(f"{path} holds numbers that are no {native}, as its header says: repair its header")
+        raise InputError(f"{path} holds numbers that are no {native}, as its header says", hint="repair its header")
     return numbers.reshape(tuple(shape), order="F")

@@ -127,7 +127,8 @@ def _copy(path: Path, packed: IO[bytes], unpacked: IO[bytes], total: int, entry:
     while piece := packed.read(_PIECE):
         if not done and piece.startswith(b"PK\x03\x04"):
             raise InputError(
-                f"{path} holds another zip archive ({image_bytes.printable(entry.filename)}): send one series unpacked"
+                f"{path} holds another zip archive ({image_bytes.printable(entry.filename)})",
+                hint="send one series unpacked",
             )
         done += len(piece)
         too_dense = done > _FREE_BYTES and done > MAX_RATIO * max(1, entry.compress_size)

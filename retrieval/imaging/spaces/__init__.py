@@ -33,14 +33,14 @@ def space_map(space: Space, atlas: Atlas) -> AffineMap:
     kept = files(__package__) / f"{space}_to_{atlas.name}.json"
     if not kept.is_file():
         raise InputError(
-            f"no transform is known between {space} and the atlas {atlas.name}: give a T1 with --t1, "
-            "or masks in the atlas's own space with --space atlas"
+            f"no transform is known between {space} and the atlas {atlas.name}",
+            hint="give a T1 with ‹t1›, or masks in the atlas's own space with ‹space=atlas›",
         )
     record = json.loads(kept.read_text())
     if not atlas.frame.same_as(Frame.from_record(record["atlas_frame"])):
         raise InputError(
-            f"the transform from {space} was made for another {atlas.name} than this store's (its frame differs): "
-            "give a T1 with --t1"
+            f"the transform from {space} was made for another {atlas.name} than this store's (its frame differs)",
+            hint="give a T1 with ‹t1›",
         )
     matrix = np.array(record["patient_from_atlas_mm"])
     return AffineMap(matrix, {"kind": "affine", "space": space, "made_by": record["made_by"]})

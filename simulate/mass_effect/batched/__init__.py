@@ -19,9 +19,11 @@ def require_pytorch_gpu() -> None:
         import torch
     except ImportError as error:
         raise InputError(
-            "--device cuda: tumours with mass effect are simulated by PyTorch there: pip install 'gliodex[learn]'"
+            "‹device=cuda›: tumours with mass effect are simulated by PyTorch there",
+            hint="pip install 'gliodex[learn]'",
         ) from error
     if not torch.cuda.is_available():
         raise InputError(
-            "--device cuda: PyTorch finds no NVIDIA GPU on this machine; leave --device out to use the CPU"
+            "‹device=cuda›: PyTorch finds no NVIDIA GPU on this machine",
+            hint="leave ‹device› out to use the CPU",
         )

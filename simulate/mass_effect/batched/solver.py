@@ -105,7 +105,8 @@ class BatchedMassEffect:
             except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
                     raise InputError(
-                        "the GPU's memory does not hold one tumour: leave --device out to use the CPU"
+                        "the GPU's memory does not hold one tumour",
+                        hint="leave ‹device› out to use the CPU",
                     ) from error
                 self._batch = len(batch) // 2  # others work on this GPU too
                 continue
