@@ -2,11 +2,16 @@
 
 >>> import gliodex
 >>> store = gliodex.open_store("tumours")
->>> hits = gliodex.DiceIndex.open(store).search(core, whole, k=15)
+>>> patient = gliodex.Patient.from_files(seg="seg.nii.gz", t1="t1.nii.gz").register(store.atlas)
+>>> result = gliodex.personalize(store, patient, refine="local")
+>>> result.dice, result.density, result.posterior.to_dataframe()
 
 Research software, not a medical device.
 """
 
+from importlib.metadata import version
+
 import lazy_loader
 
+__version__ = version("gliodex")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -99,7 +99,7 @@ precision, SHA-256 {file.sha256}. To make it again, with label files of
 ten people's brains (1 CSF, 2 grey, 3 white):
 
     for n in 01 02 03 04 05 06 07 08 09 10; do
-        gliodex build brain$n --atlas brain$n.nii.gz --prior paper000 --count {each[0] + held} --seed 1$n
+        gliodex build brain$n --atlas brain$n.nii.gz --prior ezhov2021 --count {each[0] + held} --seed 1$n
     done
     gliodex train surrogate brain01 brain02 ... brain10 --out {file.path.name} --epochs {run["epochs"]}
 

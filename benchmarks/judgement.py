@@ -21,7 +21,7 @@ from gliodex.index import open_retriever
 from gliodex.retrieval.imaging.lesions import lesions
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.segmentation import Segmentation
-from gliodex.retrieval.personalization import personalize
+from gliodex.retrieval.personalization import personalize_with
 from gliodex.retrieval.result import Answer
 
 
@@ -35,11 +35,13 @@ def main() -> None:
     store = gliodex.open_store(arguments.store)
     retriever = open_retriever(store)
     real = [
-        personalize(store, retriever, patient_of(path).in_space("sri24", store.atlas))
+        personalize_with(store, retriever, patient_of(path).in_space("sri24", store.atlas))
         for path in sorted(arguments.patients.glob("*/seg.nii.gz"))
     ]
     simulated = [
-        personalize(store, retriever, Patient(Segmentation(core, whole, store.frame)).in_space("atlas", store.atlas))
+        personalize_with(
+            store, retriever, Patient(Segmentation(core, whole, store.frame)).in_space("atlas", store.atlas)
+        )
         for core, whole in unseen_masks(store, arguments.held_out, arguments.seed)
     ]
     scores = np.array([found.dice["score"] for found in real])

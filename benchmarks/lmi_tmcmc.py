@@ -22,9 +22,9 @@ from gliodex.learn.growth import GrowthReader
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
-from gliodex.retrieval.personalization import dice, personalize
-from gliodex.retrieval.refinement import StageChoice
+from gliodex.retrieval.personalization import dice, personalize_with
 from gliodex.retrieval.refinement.objective import DiceObjective
+from gliodex.retrieval.refinement.options import Around, Lmi, Tmcmc
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,8 +37,8 @@ store = gliodex.open_store(arguments.store)
 reader = GrowthReader.of(store)
 solver = FisherKolmogorov(store.atlas, FisherKolmogorovSettings.from_record(store.manifest.model, store.path, ""))
 index, spatial = gliodex.DiceIndex.open(store), space_map("sri24", store.atlas)
-lmi = StageChoice("lmi", "atlas")
-choice = StageChoice("tmcmc", "atlas", prior="store", around_matches=True, samples=arguments.samples)
+lmi = Lmi(simulation_space="atlas")
+choice = Tmcmc(simulation_space="atlas", prior="store", init="matches", particles=arguments.samples)
 
 
 def alike(one: np.ndarray, other: np.ndarray, level: float) -> float | None:
@@ -50,11 +50,13 @@ rows = []
 for case in cases_of(arguments.folder)[: arguments.patients]:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
-        found = personalize(
-            store, index, Patient(segmentation_of(case), spatial), refinement=choice.stage(Path(folder))
+        found = personalize_with(
+            store, index, Patient(segmentation_of(case), spatial), refinement=choice.stage(Around(Path(folder)))
         )
         sampled_s = time.perf_counter() - begun
-        refined = personalize(store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(Path(folder)))
+        refined = personalize_with(
+            store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(Around(Path(folder)))
+        )
     begun = time.perf_counter()
     told = reader(found.core_atlas, found.whole_atlas)
     told_s = time.perf_counter() - begun

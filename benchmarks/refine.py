@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory() as folder:
         arguments.truths,
         arguments.patients,
         stages=tuple(arguments.stages.split(",")),
-        alike_mm=arguments.alike_mm,
+        correlation_length_mm=arguments.alike_mm,
     )
     rows = compare_stages(request, lambda what, done, total: print(f"{what}: {done} of {total}", flush=True))
 keep(

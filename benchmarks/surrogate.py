@@ -3,7 +3,7 @@
     python benchmarks/surrogate.py NETWORK STORE... [--tumours 400]
 
 Runs what `gliodex bench surrogate` runs; besides, keeps how the network was trained, and the figures for docs/. The
-stores are made with `gliodex build STORE --atlas FILE --prior paper000`, the network with `gliodex train surrogate`.
+stores are made with `gliodex build STORE --atlas FILE --prior ezhov2021`, the network with `gliodex train surrogate`.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/surrogate_ablations.py STORES UNSEEN [--tumours 300] [--epochs 2] [--paper 5] [--networks DIR]
 
-STORES and UNSEEN are folders of stores, each of its own anatomy (`gliodex build STORE --atlas FILE --prior paper000`).
+STORES and UNSEEN are folders of stores, each of its own anatomy (`gliodex build STORE --atlas FILE --prior ezhov2021`).
 Each network learns from the same tumours for as many epochs; that of Ezhov et al. (2021) sees --paper of each once.
 Networks that lie in --networks already are not trained again.
 """

@@ -22,7 +22,7 @@ from gliodex.learn.surrogate import named_surrogate
 from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
-from gliodex.retrieval.personalization import dice, personalize
+from gliodex.retrieval.personalization import dice, personalize_with
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
 
@@ -77,7 +77,9 @@ for case in itertools.islice(cases_of(arguments.folder), arguments.patients):
             stage = TransitionalRefinement(
                 settings, "atlas", "paper", True, checkpoint=Path(folder) / "run", surrogate=surrogate
             )
-            posterior = personalize(store, index, Patient(segmentation_of(case), spatial), refinement=stage).posterior
+            posterior = personalize_with(
+                store, index, Patient(segmentation_of(case), spatial), refinement=stage
+            ).posterior
         found[way] = posterior
     best = {way: posterior.best.parameters for way, posterior in found.items()}
     grown = {way: solver(replace(one, seed_mm=solver.nearest_seed(one.seed_mm))) for way, one in best.items()}

@@ -56,7 +56,7 @@ def _refinement() -> str:
     if found := latest("refine_stages"):
         about = (
             f"The stages that give posteriors, on a few of these truths (`{found['command']}`); tmcmc with "
-            "`--prior store --around-matches`. Outlines of these truths are cut sharply at a density. tmcmc takes "
+            "`--prior store --init matches`. Outlines of these truths are cut sharply at a density. tmcmc takes "
             "voxels to err each for itself (Ezhov et al. 2021, Eqs. 5 and 6), so its intervals are too narrow here; "
             "on images that err so they hold (above)."
         )
@@ -212,7 +212,7 @@ def _patient_rows() -> list[tuple[str, str, str]]:
         "patients_thresholds": "with it and `--thresholds search`",
         "patients_local": "with it and `--refine local`",
         "patients_lmi": "with it and `--refine lmi`",
-        "patients_local_atlas": "with it and `--refine local --refine-in atlas`",
+        "patients_local_atlas": "with it and `--refine local --simulation-space atlas`",
         "patients_fast": "those with T1, default registration",
         "patients_syn": "the same with `syn`",
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from record import keep
 
 import gliodex
-from gliodex.retrieval import from_labels, personalize, space_map
+from gliodex.retrieval import from_labels, personalize_with, space_map
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.refinement import TransitionalRefinement, TransitionalSettings
 
@@ -27,7 +27,7 @@ segmentation, spatial = from_labels(arguments.segmentation), space_map(arguments
 runs = {}
 for name, around in (("prior", False), ("matches", True)):
     stage = TransitionalRefinement(TransitionalSettings(arguments.samples), around_matches=around)
-    found = personalize(store, index, Patient(segmentation, spatial), refinement=stage).posterior
+    found = personalize_with(store, index, Patient(segmentation, spatial), refinement=stage).posterior
     diagnostics = found.diagnostics
     runs[name] = {
         "seconds": round(found.seconds),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from ..errors import flagged
 from .console import complain, out, say
 
+if TYPE_CHECKING:
+    from ..retrieval import Answer
 
-def show(record: dict[str, Any], folder: Path) -> None:
+
+def show(found: Answer, record: dict[str, Any], folder: Path) -> None:
     """Print the answer in a few lines."""
+    from ..retrieval.outputs import summary_of
+
     best = record["matches"][0]
     there = record["patient_space"]
-    for line in record["summary"]:
+    for line in summary_of(found.patient):
         say(flagged(line))
     table = Table(box=None, pad_edge=False)
     pushing = any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"])
@@ -50,7 +55,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         f"in the patient: Dice whole {there['whole']:.3f}, core {there['core']:.3f}; "
         f"{record['outside_brain']['share']:.0%} of the whole tumour outside the atlas's brain"
     )
-    for warning in record["warnings"]:
+    for warning in found.warnings:
         complain(f"warning: {flagged(warning)}", "yellow")
     say(f"tumour {best['id']} of {record['store']['tumours']:,} written to {folder}: open {folder / 'report.html'}")
 
@@ -63,11 +68,11 @@ _KEPT = {
 }
 
 
-def show_several(compared: dict[str, Any], records: dict[str, dict[str, Any]], folder: Path) -> None:
+def show_several(compared: dict[str, Any], answers: dict[str, tuple[Answer, dict[str, Any]]], folder: Path) -> None:
     """Print the answers of several stores, and which is closest."""
-    for name, record in records.items():
+    for name, (found, record) in answers.items():
         out.print(f"{name}", style="bold", highlight=False, markup=False)
-        show(record, folder / name)
+        show(found, record, folder / name)
         out.print()
     table = Table(box=None, pad_edge=False)
     for column in ("store", "model", "tumours", "best match", "answer"):

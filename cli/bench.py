@@ -78,8 +78,9 @@ def bench_refine(
     stages: Annotated[
         str, typer.Option(metavar="A,B", help="Stages to compare: local (half a minute each), tmcmc, npe (minutes).")
     ] = "local",
-    alike_mm: Annotated[
-        float | None, typer.Option(min=0, help="mm over which images err alike (tmcmc); see `gliodex query`.")
+    correlation_length_mm: Annotated[
+        float | None,
+        typer.Option(min=0, help="Distance over which errors of the images are correlated, mm (tmcmc)."),
     ] = None,
 ) -> None:
     """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
@@ -88,7 +89,9 @@ def bench_refine(
     chosen = tuple(name.strip() for name in stages.split(","))
 
     def asking(store: str, out: Path) -> StagesRequest:
-        return StagesRequest(store, out, truths, patients, space, seed, chosen, alike_mm=alike_mm)
+        return StagesRequest(
+            store, out, truths, patients, space, seed, chosen, correlation_length_mm=correlation_length_mm
+        )
 
     with counting_stages() as announce:
         over_stores(stores, out_folder, asking, ready_for_stages, compare_stages, announce, refined_against)

@@ -42,7 +42,7 @@ class PriorName(StrEnum):
     """Which growth: `PRIORS`."""
 
     store = "store"
-    paper000 = "paper000"
+    ezhov2021 = "ezhov2021"
 
 
 def build(
@@ -94,8 +94,8 @@ def build(
     prior: Annotated[
         PriorName,
         typer.Option(
-            help="Ranges of growth: store, of sizes that tumours have (Ezhov et al. 2022); paper000, slower and of any "
-            "size, for surrogates (Ezhov et al. 2021)."
+            help="Ranges of growth: store, of sizes that tumours have (Ezhov et al. 2022); ezhov2021, slower and of "
+            "any size, for surrogates (Ezhov et al. 2021)."
         ),
     ] = PriorName.store,
 ) -> None:

@@ -43,7 +43,7 @@ def demo(
         answer, record = run_query(
             QueryRequest(str(store), folder / "result", seg=paths["seg"], t1=paths["t1"]), announce
         )
-    show(record, folder / "result")
+    show(answer, record, folder / "result")
     error = float(np.abs(answer.density - patient.density)[patient.brain].mean())
     agreement = ", ".join(
         f"{dice(answer.density >= level, patient.density >= level):.2f} at {level:g}" for level in (0.05, 0.2, 0.6)

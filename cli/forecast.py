@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from ..errors import InputError, flagged
+from ..errors import InputError
 from ..retrieval.imaging.choices import Space, labels_of
 from ..retrieval.imaging.conventions import CONVENTIONS
 from .console import complain, out, say, stages
@@ -34,12 +34,12 @@ def forecast(
         str | None,
         _later(metavar="NAME", help=f"What its labels mean: {', '.join(CONVENTIONS)}. (default: found out)"),
     ] = None,
-    core: Annotated[
+    core_labels: Annotated[
         str | None,
         _later(metavar="LABELS", help="Labels of the T1Gd core, numbers or names, instead; `none` for no core."),
     ] = None,
-    whole: Annotated[
-        str | None, _later(metavar="LABELS", help="Labels of the whole (FLAIR) tumour, with --core.")
+    whole_labels: Annotated[
+        str | None, _later(metavar="LABELS", help="Labels of the whole (FLAIR) tumor, with --core-labels.")
     ] = None,
     core_mask: Annotated[Path | None, _later(help="Core mask, instead of --seg.")] = None,
     whole_mask: Annotated[Path | None, _later(help="Whole-tumour mask, instead of --seg.")] = None,
@@ -49,8 +49,8 @@ def forecast(
             metavar="DAY=SEG", help="Segmentation of another day to compare with, not learned from. May be repeated."
         ),
     ] = None,
-    white: Annotated[Path | None, _place(help="Map of the patient's (or animal's) own white matter.")] = None,
-    grey: Annotated[Path | None, _place(help="Map of grey matter, filled in under the tumour.")] = None,
+    wm: Annotated[Path | None, _place(help="Map of the patient's (or animal's) own white matter.")] = None,
+    gm: Annotated[Path | None, _place(help="Map of grey matter, filled in under the tumour.")] = None,
     t1: Annotated[Path | None, _place(help="T1 to register the atlas to, instead.")] = None,
     t1c: Annotated[Path | None, _place(help="T1 with contrast, registered if there is no T1.")] = None,
     space: Annotated[Space | None, _place(help="Space of the images, if there is no MRI.")] = None,
@@ -81,15 +81,15 @@ def forecast(
         seg=seg,
         core_mask=core_mask,
         whole_mask=whole_mask,
-        core=labels_of("core", core),
-        whole=labels_of("whole", whole),
+        core_labels=labels_of("core_labels", core_labels),
+        whole_labels=labels_of("whole_labels", whole_labels),
         labels=labels,
         density=density,
         adc=adc,
         adc_mask=adc_mask,
         seen=tuple(map(_seen, seen or [])),
-        white=white,
-        grey=grey,
+        wm=wm,
+        gm=gm,
         t1=t1,
         t1c=t1c,
         space=space,
@@ -133,7 +133,7 @@ def show(record: dict[str, Any], folder: Path) -> None:
         )
     )
     for warning in record["warnings"]:
-        complain(f"warning: {flagged(warning)}", "yellow")
+        complain(f"warning: {warning}", "yellow")
     say(f"written to {folder}: forecast.png, forecast.json, and maps of each day")
 
 

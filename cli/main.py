@@ -61,6 +61,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it can end
     if " ".join(arguments[:2]) in _OF_TWO_WORDS:  # a store named refine is ./refine
         arguments = [" ".join(arguments[:2]), *arguments[2:]]
+    arguments = _renamed(arguments)
     command = typer.main.get_command(app)
     try:
         with stopping_in_order(), command.make_context("gliodex", arguments) as context:
@@ -85,6 +86,17 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
     except Exception as error:  # the last door: a fault of ours is said, and not as a traceback
         return _fault(error)
     return 0
+
+
+_RENAMED = {"--core": "--core-labels", "--whole": "--whole-labels", "--method": "--index"}
+"""Earlier spellings of options, which keep working."""
+
+
+def _renamed(arguments: list[str]) -> list[str]:
+    if arguments[:1] == ["bench"]:
+        return arguments
+    parts = (argument.partition("=") for argument in arguments if argument != "--no-keep")  # which is the default
+    return [_RENAMED.get(name, name) + equals + value for name, equals, value in parts]
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -10,23 +10,11 @@ import typer
 from rich.table import Table
 
 from ..errors import DamagedStoreError
+from ..index.choices import FaissIndex
 from .console import counting, out, say
 
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
 StoreFolder = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store, or its s3:// URL.")]
-
-
-class Method(StrEnum):
-    """Ways of searching: `METHODS`."""
-
-    dice = "dice"
-    ds64 = "ds64"
-    ds32 = "ds32"
-    ae = "ae"
-    vae = "vae"
-    hash = "hash"
-    radiomics = "radiomics"
-    radiomics_standardised = "radiomics-standardised"
 
 
 class Preparation(StrEnum):
@@ -40,14 +28,6 @@ class Preparation(StrEnum):
     ae = "ae"
     vae = "vae"
     hash = "hash"
-
-
-class Engine(StrEnum):
-    """What finds near codes: `ENGINES`."""
-
-    flat = "flat"
-    ivf = "ivf"
-    hnsw = "hnsw"
 
 
 def info(
@@ -88,7 +68,7 @@ def info(
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("tumours", f"{len(snapshot):,} in {len(snapshot.segments)} segments")
     if folded := facts["folded"]:
-        table.add_row("", f"{folded:,} have folded the tissue: `gliodex query --folded` finds them")
+        table.add_row("", f"{folded:,} have folded the tissue: `gliodex query --include-folded` finds them")
     table.add_row("version", f"{snapshot.version}, committed {manifest.committed} by {manifest.software}")
     table.add_row(
         "size",
@@ -108,12 +88,12 @@ def info(
 
 def index(
     store: StorePath,
-    method: Annotated[
-        Preparation, typer.Option(metavar="METHOD", help=f"Way of searching to prepare: {', '.join(Preparation)}.")
+    name: Annotated[
+        Preparation, typer.Option("--index", metavar="INDEX", help=f"Index to build: {', '.join(Preparation)}.")
     ] = Preparation.dice,
-    engine: Annotated[
-        Engine, typer.Option(help="Of ae and vae: hnsw makes its graph too; the others need nothing more.")
-    ] = Engine.flat,
+    faiss_index: Annotated[
+        FaissIndex, typer.Option(help="For ae and vae: hnsw builds its graph, too; the others need nothing more.")
+    ] = "flat",
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew, for example after damage.")] = False,
 ) -> None:
     """Prepare a store for searching; only new segments are read."""
@@ -122,8 +102,8 @@ def index(
 
     snapshot = open_store(store)
     with counting("indexing") as progress:
-        prepare(snapshot, method.value, engine=engine.value, rebuild=rebuild, progress=progress)
-    say(f"{store}: {method.value} index of {len(snapshot):,} tumours is ready")
+        prepare(snapshot, name.value, engine=faiss_index, rebuild=rebuild, progress=progress)
+    say(f"{store}: {name.value} index of {len(snapshot):,} tumours is ready")
 
 
 def verify(

@@ -53,7 +53,7 @@ def train(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where an encoder is there.")] = False,
 ) -> None:
-    """Train an encoder of masks for `--method ae`, `vae` or `hash`. Resumes if interrupted."""
+    """Train an encoder of masks for `--index ae`, `vae` or `hash`. Resumes if interrupted."""
     from ..learn import DESIGNS, TrainingSettings
     from ..learn import train as train_encoder
     from ..store import open_store
@@ -77,5 +77,5 @@ def train(
     say(
         f"{store}: {kind.value} trained in {record['seconds'] / 60:.1f} min, {len(record['history'])} epochs, "
         f"validation loss {best:.3f}, {record['weights'] / 1e6:.1f} million weights; now `gliodex index {store} "
-        f"--method {kind.value}`"
+        f"--index {kind.value}`"
     )

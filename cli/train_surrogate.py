@@ -36,7 +36,7 @@ def train_surrogate(
         list[str],
         typer.Argument(
             metavar="STORE...",
-            help="Stores to learn from, each of another anatomy: `gliodex build STORE --atlas FILE --prior paper000`.",
+            help="Stores to learn from, each of another anatomy: `gliodex build STORE --atlas FILE --prior ezhov2021`.",
         ),
     ],
     file: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the network is to lie.")],

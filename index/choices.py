@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 IndexName = Literal["dice", "ds64", "ds32", "ae", "vae", "hash", "radiomics", "radiomics-standardised"]
-"""Representations that tumors are ranked by: masks, coarser masks, codes of encoders, features; see `methods.METHODS`."""
+"""Representations that tumors are ranked by: masks, coarser masks, codes, features; see `methods.METHODS`."""
 
 MetricName = Literal["dice", "jaccard", "l2", "hausdorff", "bernoulli"]
 """What ranks, see `measures.MEASURES` and `rankings.RANKINGS`."""

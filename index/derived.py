@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedStoreError, OutputError
+from ..errors import DamagedStoreError, OutputError, plain
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
@@ -30,7 +30,7 @@ class Derived:
     """A kind of derived data.
 
     Args:
-        method: name of its folder, and of the command line's `--method` that makes it.
+        method: name of its folder, and of the index in `gliodex index` that makes it.
         made_with: what it depends on besides the store's frame and thresholds; another one makes the file stale.
         pack: makes it for a segment.
         executor: makes what `pack` is given to work side by side.
@@ -109,7 +109,7 @@ class Derived:
             return [str(error)]
         return [
             f"the index of segment {name} is damaged in {data_path(folder)}: "
-            f"make it anew with {self.command(store, rebuild=True)}"
+            + plain(f"make it anew with {self.command(store, rebuild=True)}")
             for name in segment_file.damaged_segments(folder, directory)
         ]
 

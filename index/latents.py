@@ -162,7 +162,7 @@ def graph_data(store: TumorStore, kind: str, sha256: str | None = None) -> Graph
     """Graph over the codes of an encoder of a kind; of this hash, or as it is trained now."""
     weights = sha256 or encoder_sha256(store, kind)
     made_with: dict[str, object] = {"weights": weights, "frame": store.manifest.frame}
-    again = command("gliodex index", store.path, method=kind, engine="hnsw", rebuild=True)
+    again = command("gliodex index", store.path, index=kind, faiss_index="hnsw", rebuild=True)
     return Graph(store.derived / "networks" / f"{kind}.graph", made_with | {"thresholds": store.thresholds}, again)
 
 

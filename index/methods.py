@@ -96,25 +96,25 @@ def check_search(method: str, measure: str, rerank: int, search_thresholds: bool
     if rerank < 0:
         raise InputError(f"‹rerank› must not be negative, not {rerank}")
     if search_thresholds and method != FULL.name:
-        raise InputError("thresholds are searched by exact Dice", hint=f"leave out ‹method={method}›")
+        raise InputError("thresholds are searched by exact Dice", hint=f"leave out ‹index={method}›")
     if search_thresholds and measure != DICE.name:
-        raise InputError("thresholds are searched by Dice", hint=f"leave out ‹measure={measure}›")
+        raise InputError("thresholds are searched by Dice", hint=f"leave out ‹metric={measure}›")
     if measure != DICE.name and measure in MEASURES and method != FULL.name:
-        raise InputError(f"‹measure={measure}› requires exact search", hint=f"leave out ‹method={method}›")
+        raise InputError(f"‹metric={measure}› requires exact search", hint=f"leave out ‹index={method}›")
     if engine != ENGINES[0] and method not in KINDS[:2]:
         raise InputError(
-            f"‹engine={engine}› is one of ae and vae",
-            hint="leave it out, or take one of these with ‹method›",
+            f"‹faiss_index={engine}› is one of ae and vae",
+            hint="leave it out, or take one of these with ‹index›",
         )
     if device != "cpu" and method not in KINDS:
         raise InputError(
             f"‹device={device}› is for {', '.join(KINDS)}",
-            hint="leave it out, or take one of these with ‹method›",
+            hint="leave it out, or take one of these with ‹index›",
         )
     if device != "cpu" and engine == "hnsw":
         raise InputError(
             "FAISS has no graphs on a GPU",
-            hint="leave out ‹device›, or take another ‹engine›",
+            hint="leave out ‹device›, or take another ‹faiss_index›",
         )
 
 

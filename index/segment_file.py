@@ -161,7 +161,7 @@ def damaged_segments(folder: Path, directory: Directory) -> list[str]:
 def command_for(folder: Path, store: object = "STORE", *, rebuild: bool = False) -> str:
     """Mention the command that makes what a folder holds, see `errors.command`."""
     method = None if folder.name == "dice" else folder.name
-    return command("gliodex index", store, method=method, rebuild=rebuild)
+    return command("gliodex index", store, index=method, rebuild=rebuild)
 
 
 def _advice(folder: Path) -> str:

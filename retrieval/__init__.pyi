@@ -3,7 +3,7 @@ from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation, from_labels, from_masks
 from .imaging.spaces import space_map
 from .imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
-from .personalization import Stopwatch, dice, personalize
+from .personalization import Stopwatch, dice, personalize_with
 from .query import run_query
 from .request import QueryRequest
 from .result import Answer
@@ -22,7 +22,7 @@ __all__ = [
     "from_labels",
     "from_masks",
     "mask_to_atlas",
-    "personalize",
+    "personalize_with",
     "run_queries",
     "run_query",
     "space_map",

@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..store.frame import Frame
 from .imaging.segmentation import Segmentation
 from .result import Answer
-
-mpl.use("Agg")
 
 CORE_COLOUR, WHOLE_COLOUR = "#E69F00", "#56B4E9"  # Okabe and Ito: told apart by colour-blind readers
 """Colours of core and whole in every picture."""
@@ -54,7 +52,27 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
         path: of the PNG.
         title: one line above it.
     """
-    planes = planes_of(answer.segmentation, {"background": background, "density": answer.density})
+    figure = figure_of(answer.segmentation, answer.density, background, answer.thresholds, title)
+    figure.savefig(path, dpi=110, facecolor=GROUND)
+
+
+def figure_of(
+    segmentation: Segmentation,
+    density: NDArray[np.float32],
+    background: NDArray[np.float32],
+    thresholds: dict[str, float],
+    title: str,
+) -> Figure:
+    """Draw three planes through a tumor: outlines above, density below.
+
+    Args:
+        segmentation: Masks that are filled.
+        density: Cell density on their grid.
+        background: Anatomy there; 0 where there is none.
+        thresholds: Densities at the outlines of "core" and "whole".
+        title: One line above.
+    """
+    planes = planes_of(segmentation, {"background": background, "density": density})
     figure = Figure(figsize=(13.2, 9.4), facecolor=GROUND)
     grid = figure.add_gridspec(
         2,
@@ -69,19 +87,17 @@ def draw(answer: Answer, background: NDArray[np.float32], path: Path, title: str
     )
     for column, plane in enumerate(planes):
         upper, lower = figure.add_subplot(grid[0, column]), figure.add_subplot(grid[1, column])
-        _show_outlines(upper, plane, answer.thresholds)
+        _show_outlines(upper, plane, thresholds)
         shown = _show_density(lower, plane)
         upper.set_title(f"{plane.name}, {plane.position_mm:.0f} mm", color=INK, fontsize=12)
     bar = figure.colorbar(shown, cax=figure.add_subplot(grid[1, 3]))
     bar.set_label("tumour cell density (share of carrying capacity)", color=INK)
     bar.ax.tick_params(colors=INK)
     for name, colour in (("whole", WHOLE_COLOUR), ("core", CORE_COLOUR)):
-        bar.ax.axhline(answer.thresholds[name], color=colour, linewidth=2)
-    figure.legend(
-        handles=_legend(answer.thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=11
-    )
+        bar.ax.axhline(thresholds[name], color=colour, linewidth=2)
+    figure.legend(handles=_legend(thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=11)
     figure.suptitle(title, color=INK, fontsize=14, y=0.965)
-    figure.savefig(path, dpi=110, facecolor=GROUND)
+    return figure
 
 
 def planes_of(segmentation: Segmentation, arrays: dict[str, NDArray[np.float32]]) -> list[Plane]:
@@ -175,7 +191,7 @@ def _show_outlines(axes: Axes, plane: Plane, thresholds: dict[str, float]) -> No
             axes.contour(plane.images["density"], levels=[level], colors=[colour], linewidths=2.2, linestyles="dashed")
 
 
-def _show_density(axes: Axes, plane: Plane) -> mpl.image.AxesImage:
+def _show_density(axes: Axes, plane: Plane) -> AxesImage:
     show_anatomy(axes, plane)
     density = np.where(plane.images["density"] < 0.01, np.nan, plane.images["density"])
     return axes.imshow(

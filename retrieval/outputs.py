@@ -33,6 +33,7 @@ __all__ = [
     "posterior_record",
     "query_files",
     "staged_folder",
+    "summary_of",
     "write_brain",
     "write_images",
     "write_record",
@@ -134,7 +135,6 @@ def as_record(
             "thresholds": store.thresholds,
         },
         "settings": settings,
-        "method": settings["method"],
         "ranked_by": _ranked_by(settings),
         "units": UNITS | {"mu1_mm": "mm", "mu2": "1"},
         "matches": matches,
@@ -144,18 +144,20 @@ def as_record(
         "posterior": _posterior(answer),
         "refinement": _refinement(answer),
         "outside_brain": {"whole_ml": answer.outside_brain_ml, "share": answer.outside_brain_ml / patient_ml},
-        "summary": list(_summary(answer.patient)),
-        "understood": answer.segmentation.understood,
+        "summary": [plain(line) for line in summary_of(answer.patient)],
+        "understood": {
+            name: plain(v) if isinstance(v, str) else v for name, v in answer.segmentation.understood.items()
+        },
         "transform": answer.spatial.describe(),
         "head": _head(answer.patient),
         "compared_voxelwise": hits.evaluated,
-        "warnings": list(answer.warnings),
+        "warnings": [plain(warning) for warning in answer.warnings],
         "doubts": [doubt.as_record() for doubt in answer.doubts],
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
 
 
-def _summary(patient: Patient) -> Iterator[str]:
+def summary_of(patient: Patient) -> Iterator[str]:
     """Say in a few lines how the files were read: what a reader should always see."""
     volumes = patient.segmentation.volumes_ml
     yield patient.segmentation.summary or f"core {volumes['core']:.1f} ml, whole {volumes['whole']:.1f} ml"
@@ -226,10 +228,10 @@ def posterior_record(posterior: Posterior) -> dict[str, object]:
 
 
 def _ranked_by(settings: dict[str, object]) -> str:
-    measure = str(settings.get("measure", "dice"))
-    if measure != "dice":
-        return measure
-    return "Dice" if settings.get("rerank") or settings["method"] == "dice" else str(settings["method"])
+    metric, index = str(settings.get("metric", "dice")), str(settings["index"])
+    if metric != "dice":
+        return metric
+    return "Dice" if settings.get("rerank") or index == "dice" else index
 
 
 def _thresholds(hits: Hits, store: TumorStore, n: int) -> dict[str, float]:
@@ -254,7 +256,7 @@ def write_record(record: dict[str, object], folder: Path, name: str = "matches")
     file_name = f"{name}.json"
     if file_name in (*QUERY_RECORDS, *FORECAST_RECORDS):
         list_files(record, folder, file_name)
-    with (folder / file_name).open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(plain(json.dumps(record, indent=2 if name == "matches" else None, ensure_ascii=False)))
+    with (folder / file_name).open("w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2 if name == "matches" else None)
         file.flush()
         os.fsync(file.fileno())

@@ -49,7 +49,7 @@ class Stopwatch:
 _DEEPEST = 1000  # matches among which growth is looked for
 
 
-def personalize(
+def personalize_with(
     store: TumorStore,
     retriever: Retriever,
     patient: Patient,
@@ -159,7 +159,9 @@ def check_filled(store: TumorStore) -> None:
             hint=f"fill it with {command('gliodex build', store.path, count='N')}",
         )
     if not len(store.searched):
-        raise InputError(f"all {len(store)} tumours of {store.path} have folded the tissue: ‹folded› finds them")
+        raise InputError(
+            f"all {len(store)} tumours of {store.path} have folded the tissue: ‹include_folded› finds them"
+        )
 
 
 def dice(a: Mask, b: Mask) -> float:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..index import Retriever, cluster_index, open_retriever
 from ..store.reader import TumorStore, open_store
 from .imaging.ants_map import AntsMap
 from .imaging.intensities import above_background
 from .imaging.patient import Patient
 from .outputs import as_record, posterior_record, query_files, write_brain, write_images, write_record
-from .personalization import Stopwatch, personalize
+from .personalization import Stopwatch, personalize_with
 from .refinement import Refinement, keep
 from .request import QueryRequest, check_options
 from .result import Answer
@@ -60,7 +61,12 @@ def store_of(request: QueryRequest) -> TumorStore:
         GliodexError: it cannot be opened.
     """
     store = open_store(request.store)
-    store = store.with_folded() if request.folded else store
+    if request.keep and store.pinned:
+        raise InputError(
+            f"‹keep› adds to the newest version of a store, not to {request.store}",
+            hint="name the store without a version, or leave it out",
+        )
+    store = store.with_folded() if request.include_folded else store
     _ = store.atlas
     return store
 
@@ -89,34 +95,71 @@ def write_answer(
     Raises:
         GliodexError: anything the user can mend.
     """
+    found = find_answer(request, patient, store, refinement, watch)
+    return found, write_files(found, store, request.as_record(), folder, watch)
+
+
+def find_answer(
+    request: QueryRequest, patient: Patient, store: TumorStore, refinement: Refinement | None, watch: Stopwatch
+) -> Answer:
+    """Search, refine, and add what refinement found to the store where that is asked for.
+
+    Args:
+        request: How to search.
+        patient: Placed in the store's atlas.
+        store: Store to search.
+        refinement: Stage after retrieval.
+        watch: Times the stages.
+
+    Raises:
+        GliodexError: Anything the user can mend.
+    """
     with ExitStack() as opened:
         with watch.stage("open index"):
             retriever = opened.enter_context(_retriever(request, store, watch))
-        found = personalize(
+        found = personalize_with(
             store,
             retriever,
             patient,
             top_k=request.top_k,
-            distinct=request.distinct,
+            distinct=request.one_per_simulation,
             refinement=refinement,
             watch=watch,
         )
-    with watch.stage("write images"):
-        maps = write_images(found, store, folder)
-        write_brain(patient, folder)
-    if found.before is not None and request.keep and not store.pinned:
+    if found.before is not None and request.keep:
         with watch.stage("keep"):
             found = _kept(found, store)
-    record = as_record(found, store, request.as_record(), watch.seconds)
+    return found
+
+
+def write_files(
+    found: Answer, store: TumorStore, settings: dict[str, object], folder: Path, watch: Stopwatch
+) -> dict[str, object]:
+    """Write what was found: images, report, posterior.json and, at last, matches.json.
+
+    Args:
+        found: What to write.
+        store: That was searched.
+        settings: How it was searched.
+        folder: For the files.
+        watch: Times the stages.
+
+    Returns:
+        The content of matches.json.
+    """
+    with watch.stage("write images"):
+        maps = write_images(found, store, folder)
+        write_brain(found.patient, folder)
+    record = as_record(found, store, settings, watch.seconds)
     with watch.stage("report"):
         from .report import write_report  # matplotlib takes a second to import
 
-        background, anatomy = background_of(patient, store)
+        background, anatomy = background_of(found.patient, store)
         write_report(found, record, background, anatomy, maps, folder)
     record["seconds"] = {name: round(value, 3) for name, value in watch.seconds.items()}
     write_record(posterior_record(found.posterior), folder, "posterior")
     write_record(record, folder)
-    return found, record
+    return record
 
 
 def settle(patient: Patient, request: QueryRequest) -> None:
@@ -132,11 +175,11 @@ def _retriever(request: QueryRequest, store: TumorStore, watch: Stopwatch) -> Ab
     return nullcontext(
         open_retriever(
             store,
-            request.method,
-            measure=request.measure,
+            request.index,
+            measure=request.metric,
             rerank=request.rerank,
             search_thresholds=request.search_thresholds,
-            engine=request.engine,
+            engine=request.faiss_index,
             device=request.device,
             progress=lambda done, total: tell(f"{done:,} of {total:,} tumours"),
         )

@@ -11,7 +11,6 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import plain
 from .brain_figure import draw_brain
 from .figure import CORE_COLOUR, WHOLE_COLOUR, draw
 from .posterior_figure import draw_pairs, draw_uncertainty
@@ -68,7 +67,7 @@ def write_report(
         pushing=any(m["parameters"] and m["parameters"]["mass_effect"] for m in record["matches"]),
         total_seconds=sum(record["seconds"].values()),
     )
-    (folder / "report.html").write_text(plain(page), encoding="utf-8", errors="backslashreplace")
+    (folder / "report.html").write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _what(record: dict[str, Any]) -> str:

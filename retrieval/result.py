@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import plain
 from ..index.protocol import Hits, Mask
 from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation
@@ -31,7 +32,7 @@ class Doubt:
 
     def as_record(self) -> dict[str, object]:
         """As plain values."""
-        return {"kind": self.kind, "text": self.text, "figures": self.figures}
+        return {"kind": self.kind, "text": plain(self.text), "figures": self.figures}
 
 
 class Before(NamedTuple):

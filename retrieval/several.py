@@ -16,12 +16,13 @@ from .outputs import DISCLAIMER, query_files, write_record
 from .personalization import Stopwatch
 from .query import settle, store_of, write_answer
 from .request import QueryRequest, check_options
+from .result import Answer
 from .result_folder import inputs_of, refuse_overwriting, staged_folder
 
 
 def run_queries(
     request: QueryRequest, stores: list[str], announce: Callable[[str], None] | None = None
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+) -> tuple[dict[str, Any], dict[str, tuple[Answer, dict[str, Any]]]]:
     """Ask several stores of one patient, who is registered once; each answer has a folder of the store's name.
 
     Args:
@@ -31,7 +32,7 @@ def run_queries(
 
     Returns:
         The content of stores.json, which compares them: of each its name, model, size, and the Dice sums in the
-        patient, and the name of the best; and by name, of each store, the content of its matches.json.
+        patient, and the name of the best; and by name, of each store, the answer and the content of its matches.json.
 
     Raises:
         GliodexError: anything the user can mend; nothing is written then, though what earlier stores have refined may
@@ -52,7 +53,7 @@ def run_queries(
         for name, stage in stages.items():
             if stage:
                 stage.check(opened[name])
-    records: dict[str, dict[str, Any]] = {}
+    found: dict[str, tuple[Answer, dict[str, Any]]] = {}
     kept = _folders([one.out for one in requests.values()])
     with staged_folder(request.out, names, inputs) as folder, kept:
         patient = request.placement.place(patient, next(iter(opened.values())).atlas, folder, watch.stage)
@@ -60,11 +61,11 @@ def run_queries(
             own = Stopwatch(_about(name, announce))
             own.seconds |= watch.seconds
             (folder / name).mkdir()
-            _, records[name] = write_answer(requests[name], patient, store, stages[name], folder / name, own)
-        compared = comparison(opened, records)
+            found[name] = write_answer(requests[name], patient, store, stages[name], folder / name, own)
+        compared = comparison(opened, {name: record for name, (_, record) in found.items()})
         write_record(compared, folder, "stores")
     settle(patient, request)
-    return compared, records
+    return compared, found
 
 
 def _files(request: QueryRequest, stores: list[str]) -> frozenset[str]:

@@ -78,7 +78,7 @@ def _service_routes(app: FastAPI, context: Context) -> None:
     sent = {"application/gzip": {"schema": {"type": "string", "format": "binary"}}}
 
     @app.get("/v1/example/{name}", tags=["service"], response_class=FileResponse, responses={200: {"content": sent}})
-    async def example_file(name: Literal["segmentation", "t1"]) -> Response:
+    async def example_file(name: Literal["seg", "t1"]) -> Response:
         """Send a file of the built-in example, a synthetic patient."""
         return FileResponse(await asyncio.to_thread(example.file, name), media_type="application/gzip")
 

@@ -102,16 +102,7 @@ class Client:
 
     def query(
         self,
-        seg: str | Path | None = None,
         *,
-        t1: str | Path | None = None,
-        t1c: str | Path | None = None,
-        core_mask: str | Path | None = None,
-        whole_mask: str | Path | None = None,
-        white: str | Path | None = None,
-        grey: str | Path | None = None,
-        pet: str | Path | None = None,
-        seg_on: str | Path | None = None,
         announce: Callable[[str], None] = lambda stage: None,
         **options: Any,
     ) -> RemoteAnswer:
@@ -121,33 +112,17 @@ class Client:
         DICOM series, or the folder of one, which is sent as such an archive.
 
         Args:
-            seg: segmentation, or give both masks.
-            t1: MRI to register, of the brain or of the whole head; its header says which side is left.
-            t1c: MRI with contrast: registered where there is no T1; its brightness distinguishes labels.
-            core_mask: separate mask of the core.
-            whole_mask: of the whole.
-            white: map of the patient's own white matter.
-            grey: of grey matter, with it.
-            pet: FET-PET.
-            seg_on: scan that `seg` was drawn on, if not the T1.
             announce: told of each stage as it begins.
-            options: those of `gliodex query`, with _ for -, such as labels="brats", strip="off", n4=True or
-                reorient="LPS"; and store, a name.
+            options: Files and options of a query, those of `gliodex query` with _ for -, such as seg="seg.nii.gz",
+                t1="t1.nii.gz", labels="brats" or n4=True (see `retrieval.options`); and store, a name.
 
         Raises:
             ServiceError: it was refused, or failed; `problem` names the field.
         """
-        files: Files = {
-            "segmentation": seg,
-            "t1": t1,
-            "t1c": t1c,
-            "core_mask": core_mask,
-            "whole_mask": whole_mask,
-            "white": white,
-            "grey": grey,
-            "pet": pet,
-            "seg_on": seg_on,
-        }
+        from ..retrieval.options import FILES
+
+        files: Files = {name: path for name, path in options.items() if name in FILES}
+        options = {name: value for name, value in options.items() if name not in FILES}
         body, kind = _multipart({name: str(value) for name, value in options.items() if value is not None}, files)
         told = json.loads(self._ask("POST", "/v1/queries", body, {"content-type": kind}))
         return self.answer(told["id"], announce)
@@ -265,7 +240,7 @@ def _multipart(fields: Mapping[str, str], files: Files) -> tuple[bytes, str]:
         except OSError as error:
             told = f"{path} cannot be read ({error.strerror}): give an image file, or the folder of a DICOM series"
             raise ServiceError({"title": "no such file", "detail": told, "field": name}) from error
-        called = (name == "segmentation" and data_set_in(Path(path).absolute())) or name
+        called = (name == "seg" and data_set_in(Path(path).absolute())) or name
         head = (
             f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"; filename="{called}"\r\n'
             "content-type: application/octet-stream\r\n\r\n"

@@ -9,7 +9,6 @@ from ..retrieval.synthetic_patient import make_patient
 from ..store.atlas import Atlas
 
 _SEED = 1
-_NAMES = {"segmentation": "seg", "t1": "t1"}
 
 
 class Example:
@@ -25,8 +24,8 @@ class Example:
         self._lock = threading.Lock()
 
     def file(self, name: str) -> Path:
-        """Path of its `segmentation` or `t1`."""
-        path = self._folder / f"{_NAMES[name]}.nii.gz"
+        """Path of its `seg` or `t1`."""
+        path = self._folder / f"{name}.nii.gz"
         with self._lock:
             if not (self._folder / "done").exists():
                 make_patient(self._atlas, _SEED).save(self._folder)

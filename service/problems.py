@@ -74,7 +74,7 @@ def problem_of(
     if isinstance(error, RefusedError):
         return error.problem
     places = [(error.text.find(str(path)), field) for field, path in (files or {}).items() if str(path) in error.text]
-    field = field_of(error.parameter) if error.parameter else min(places, default=(0, ""))[1]
+    field = error.parameter or min(places, default=(0, ""))[1]
     status, title = _kind(error)
     detail, cause, remedy = (
         without_places(plain(text), files, stores) for text in (error.text, error.message, error.hint)
@@ -98,11 +98,6 @@ def without_places(text: str, files: Mapping[str, Path] | None = None, stores: M
 
 
 _PATH = re.compile(r"(?<![\w.])/(?:[\w.@+-]+/)+[\w.@+-]*")
-
-
-def field_of(parameter: str) -> str:
-    """Name of the field that stands for a parameter."""
-    return {"seg": "segmentation"}.get(parameter, parameter)
 
 
 def _kind(error: GliodexError) -> tuple[int, str]:

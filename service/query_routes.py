@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import GliodexError, InputError
 from ..index import what_is_missing
 from ..retrieval.imaging.conventions import CONVENTIONS
+from ..retrieval.options import FILES
 from ..retrieval.request import check_options
-from .asking import FILES, Options, QueryForm, request_of
+from .asking import QueryForm, option_names, request_of
 from .context import Context
 from .jobs import ENDED, Job, State
 from .problems import RefusedError, problem_of, unusable
@@ -123,8 +124,8 @@ def query_routes(context: Context) -> APIRouter:
     async def ask(form: Annotated[QueryForm, Form(media_type="multipart/form-data")]) -> Response:
         """Accept a query; it is worked on as a job."""
         one = context.shelf[form.store]
-        if missing := await context.look(what_is_missing, one.store, form.method):
-            raise unusable(problem_of(InputError(missing), stores=context.settings.stores).detail, "method")
+        if missing := await context.look(what_is_missing, one.store, form.index):
+            raise unusable(problem_of(InputError(missing), stores=context.settings.stores).detail, "index")
         about = {"store": one.name, "version": one.store.version, "digest": one.store.manifest.digest}
         async with context.place():
             with context.jobs.making() as job:
@@ -200,11 +201,11 @@ def _taken(context: Context, form: QueryForm, folder: Path, job: Job | None) -> 
         RefusedError, GliodexError: something cannot be used.
     """
     uploads = {field: upload for field in FILES if (upload := getattr(form, field)) is not None}
-    options = form.model_dump(include=set(Options.model_fields), exclude_unset=True)
+    options = form.model_dump(include=set(option_names()), exclude_unset=True)
     if job is not None:
         _check(options, uploads, folder)
     elif not any(field in uploads for field in LABELLED):
-        raise unusable("segmentation is missing", "segmentation", hint="send a label map, or two masks")
+        raise unusable("seg is missing", "seg", hint="send a label map, or two masks")
     for field, upload in uploads.items():
         save_upload(upload.file, field, folder, upload.filename or "")
     found = context.reading.read(options, list(uploads), folder, preview=job is None)

@@ -33,7 +33,7 @@ _VALUES_ELSEWHERE = re.compile(
     rb"^(?:data ?file\s*:|ElementDataFile\s*=(?!\s*LOCAL\s*$))", re.MULTILINE | re.IGNORECASE
 )
 
-LABELLED = ("segmentation", "core_mask", "whole_mask")
+LABELLED = ("seg", "core_mask", "whole_mask")
 """Fields that hold labels, which may come as channels; the others hold one volume of intensities."""
 
 
@@ -48,7 +48,7 @@ def save_upload(source: BinaryIO, field: str, folder: Path, sent_as: str = "") -
     """
     alone = _alone(folder, field)
     alone.mkdir()
-    data_set = data_set_in(Path("/") / sent_as.replace("\0", "")) if field == "segmentation" and sent_as else ""
+    data_set = data_set_in(Path("/") / sent_as.replace("\0", "")) if field == "seg" and sent_as else ""
     with (alone / (f"{data_set}.{field}" if data_set else field)).open("wb") as out:
         while piece := source.read(_PIECE):
             out.write(piece)

@@ -103,7 +103,7 @@ _UNITS = UNITS | {"whole_ml": "ml", "core_ml": "ml"}
 
 PRIORS = {
     "store": Prior(),
-    "paper000": Prior((0.001, 0.08), (0.001, 0.03), (50.0, 1000.0), whole_ml=(0.0, _ANY_ML), core_ml=(0.0, _ANY_ML)),
+    "ezhov2021": Prior((0.001, 0.08), (0.001, 0.03), (50.0, 1000.0), whole_ml=(0.0, _ANY_ML), core_ml=(0.0, _ANY_ML)),
 }
 """By name: of a store to search (Ezhov et al. 2022), and of what surrogates learn and are tried on, where tumours of
 all sizes count (Ezhov et al. 2021, §III.1)."""

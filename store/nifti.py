@@ -64,7 +64,7 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
     Raises:
         OutputError: the place cannot be written to.
     """
-    image = _image(data, frame, intent)
+    image = image_of(data, frame, intent)
     try:
         nib.save(image, path)
     except (OSError, ImageFileError) as error:
@@ -74,10 +74,17 @@ def save_image(path: Path, data: NDArray[np.generic], frame: Frame, intent: str 
 
 def as_bytes(data: NDArray[np.generic], frame: Frame, intent: str = "") -> bytes:
     """Content of the file that `save_image` would write as .nii.gz, packed less tightly."""
-    return gzip.compress(_image(data, frame, intent).to_bytes(), 1)
+    return gzip.compress(image_of(data, frame, intent).to_bytes(), 1)
 
 
-def _image(data: NDArray[np.generic], frame: Frame, intent: str) -> nib.Nifti1Image:
+def image_of(data: NDArray[np.generic], frame: Frame, intent: str = "") -> nib.Nifti1Image:
+    """Make an image with equal sform and qform; a sheared grid has an sform only.
+
+    Args:
+        data: Values (i, j, k).
+        frame: Their grid.
+        intent: What they are, for the header's description.
+    """
     if data.dtype == np.bool_:
         data = data.astype(np.uint8)
     image = nib.Nifti1Image(np.ascontiguousarray(data), frame.affine, dtype=data.dtype)

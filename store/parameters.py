@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError
 
@@ -72,6 +74,17 @@ class GrowthParameters:
     ) -> GrowthParameters:
         """Build parameters from the two numbers that fix the final density, at a chosen duration in days."""
         return cls(seed_mm, mu1**2 / duration, mu2**2 / duration, duration)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> GrowthParameters:
+        """Read parameters from plain values as `as_record` makes them; what is derived is not looked at."""
+        return cls(
+            tuple(record["seed_mm"]),
+            record["diffusivity"],
+            record["proliferation"],
+            record["duration"],
+            record["mass_effect"],
+        )
 
     def as_record(self) -> dict[str, object]:
         """Plain values for JSON: the fields and the derived mu1, mu2."""

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,13 @@ from .locations import files_at
 from .manifest import Manifest
 from .parameters import GrowthParameters
 from .segments import Segment, SegmentRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+PARAMETER_COLUMNS = ("seed_x", "seed_y", "seed_z", "diffusivity", "proliferation", "duration", "mass_effect")
+"""Columns of `TumorStore.parameters_frame`; those of the seed with its unit."""
 
 
 class TumorStore:
@@ -177,6 +185,23 @@ class TumorStore:
         """Return what a tumour was simulated with, None where nobody knows."""
         segment, row = self._find(tumour)
         return segment.parameters(row)
+
+    def parameters_frame(self) -> pd.DataFrame:
+        """Make a pandas DataFrame of the growth parameters of all tumors, its index their ids.
+
+        Columns: seed_x_mm, seed_y_mm, seed_z_mm (RAS+ mm of the atlas), diffusivity (mm²/day), proliferation (1/day),
+        duration (days) and mass_effect (Pa); NaN where a tumor was added as a density alone.
+        """
+        import pandas as pd
+
+        tables = [self.segment(record) for record in self.segments]
+        columns = {
+            f"{name}_mm" if name.startswith("seed") else name: (
+                np.concatenate([table.column(name) for table in tables]) if tables else np.zeros(0)
+            )
+            for name in PARAMETER_COLUMNS
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.ids_in_segments, name="id"))[~self.deleted]
 
     def provenance(self, tumour: int) -> dict[str, object]:
         """Where a tumour comes from: prior, campaign and draw, or another method.

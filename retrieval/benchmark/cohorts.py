@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,8 +23,6 @@ from ..imaging.choices import Space
 from ..outputs import staged_folder
 from ..personalization import check_filled
 from .query_sets import QuerySet, check_unseen, patients, unseen
-
-mpl.use("Agg")
 
 Row = dict[str, Any]
 

@@ -6,13 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .ways import PAPER
-
-mpl.use("Agg")
 
 Row = dict[str, Any]
 

@@ -24,8 +24,9 @@ from ..imaging.segmentation import Segmentation
 from ..imaging.spaces import space_map
 from ..imaging.transforms import AffineMap, SpatialMap
 from ..outputs import staged_folder
-from ..personalization import Stopwatch, check_filled, dice, personalize
-from ..refinement import STAGES, LocalRefinement, LocalSettings, Posterior, StageChoice, Where
+from ..personalization import Stopwatch, check_filled, dice, personalize_with
+from ..refinement import METHODS, LocalRefinement, LocalSettings, Posterior, SimulationSpace
+from ..refinement.options import Around, NoRefinement, RefinementOptions, Tmcmc
 from ..result import Answer
 from .query_sets import cases_of, check_unseen, segmentation_of, unseen_tumours
 from .scoring import bootstrap
@@ -55,7 +56,7 @@ class StagesRequest:
         space: that the patients are in.
         seed: of the truths.
         stages: names of those to compare; tmcmc begins around the matches, with growth as wide as the store's.
-        alike_mm: of tmcmc, length over which images err alike.
+        correlation_length_mm: of tmcmc, length over which images err alike.
         local: how long the local search may go on.
     """
 
@@ -67,7 +68,7 @@ class StagesRequest:
     seed: int = 3
     stages: tuple[str, ...] = ("local",)
     local: LocalSettings = field(default_factory=LocalSettings)
-    alike_mm: float | None = None
+    correlation_length_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,16 +131,16 @@ def ready_for_stages(request: StagesRequest) -> TumorStore:
     if request.truths < 2:
         raise InputError(f"‹truths› must be at least 2, not {request.truths}")
     for name in request.stages:
-        if name not in STAGES[1:]:
-            raise InputError(f"‹stages={name}› is none of {', '.join(STAGES[1:])}")
-    if request.alike_mm is not None and "tmcmc" not in request.stages:
-        raise InputError("‹alike_mm› is for tmcmc", hint="leave it out, or name tmcmc in ‹stages›")
+        if name not in METHODS or name == "none":
+            raise InputError(f"‹stages={name}› is none of {', '.join(list(METHODS)[1:])}")
+    if request.correlation_length_mm is not None and "tmcmc" not in request.stages:
+        raise InputError("‹correlation_length_mm› is for tmcmc", hint="leave it out, or name tmcmc in ‹stages›")
     check_filled(store)
     check_unseen(store, request.seed)
     if request.cohort is not None:
         cases_of(request.cohort)
     for name in request.stages:
-        if stage := StageChoice(name).stage(request.out):
+        if stage := METHODS[name]().stage(Around(request.out)):
             stage.check(store)
     return store
 
@@ -194,9 +195,23 @@ Asked = tuple[Answer, float]
 """An answer, and seconds that its last stage took."""
 
 
+def _options(name: str, where: SimulationSpace, request: StagesRequest) -> RefinementOptions:
+    if name == "none":
+        return NoRefinement()
+    if name == "tmcmc":
+        return Tmcmc(
+            simulation_space=where,
+            prior="store",
+            init="matches",
+            correlation_length_mm=request.correlation_length_mm or 0.0,
+        )
+    found: RefinementOptions = METHODS[name](simulation_space=where)
+    return found
+
+
 def _asked(
     request: StagesRequest,
-    where: Where,
+    where: SimulationSpace,
     folder: Path,
     store: TumorStore,
     index: DiceIndex,
@@ -206,12 +221,13 @@ def _asked(
     """Ask by retrieval alone, and by each stage."""
     found = []
     for name in ("none", *request.stages):
-        choice = StageChoice(name, where)
-        if name == "tmcmc":
-            choice = replace(choice, prior="store", around_matches=True, alike_mm=request.alike_mm)
-        stage = LocalRefinement(request.local, where) if name == "local" else choice.stage(folder)
+        stage = (
+            LocalRefinement(request.local, where)
+            if name == "local"
+            else _options(name, where, request).stage(Around(folder))
+        )
         watch = Stopwatch()
-        made = personalize(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)
+        made = personalize_with(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)
         found.append((made, watch.seconds["refinement" if stage else "search"]))
     return found
 

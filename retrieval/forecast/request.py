@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, plain
 from ...simulate import DEFAULT_ATLAS, FisherKolmogorov, load_atlas
 from ...store.atlas import Atlas
 from ...store.frame import Frame
@@ -41,12 +41,12 @@ class ForecastRequest:
         until: days after the first image to look at.
         seg: label map of the follow-up; or give both masks instead.
         core_mask, whole_mask: two separate masks.
-        core, whole: labels of each mask in all segmentations.
+        core_labels, whole_labels: labels of each mask in all segmentations.
         labels: name of their convention, instead.
         density: of the first image, in [0, 1], such as `density.nii.gz` of a query; or give the ADC.
         adc, adc_mask: apparent diffusion coefficient at the first image, and the whole tumour there.
         seen: day and label map of later scans, to compare with.
-        white, grey: maps of the patient's own tissue.
+        wm, gm: maps of the patient's own tissue.
         t1, t1c: to register the atlas to, where there are no such maps.
         space: known space of the segmentation, instead of an image.
         transform: `transform` folder of an earlier query, instead of either.
@@ -62,15 +62,15 @@ class ForecastRequest:
     seg: Path | None = None
     core_mask: Path | None = None
     whole_mask: Path | None = None
-    core: Labels = None
-    whole: Labels = None
+    core_labels: Labels = None
+    whole_labels: Labels = None
     labels: str | None = None
     density: Path | None = None
     adc: Path | None = None
     adc_mask: Path | None = None
     seen: tuple[tuple[float, Path], ...] = ()
-    white: Path | None = None
-    grey: Path | None = None
+    wm: Path | None = None
+    gm: Path | None = None
     t1: Path | None = None
     t1c: Path | None = None
     space: Space | None = None
@@ -113,12 +113,15 @@ def run_forecast(
         whole_mask=request.whole_mask,
         t1=request.t1,
         t1c=request.t1c,
-        core=request.core,
-        whole=request.whole,
+        core_labels=request.core_labels,
+        whole_labels=request.whole_labels,
         labels=request.labels,
     )
     segmentation = patient.segmentation
-    scans = [(day, from_labels(path, request.core, request.whole, request.labels)) for day, path in request.seen]
+    scans = [
+        (day, from_labels(path, request.core_labels, request.whole_labels, request.labels))
+        for day, path in request.seen
+    ]
     with staged_folder(request.out, names, inputs) as folder:
         if placement is not None:
             patient = placement.place(patient, load_atlas(request.atlas), folder, Stopwatch(announce).stage)
@@ -167,7 +170,7 @@ def record_of(found: Forecast, patient: Patient) -> dict[str, object]:
         "exceedance_level": EXCEEDED,
         "understood": patient.segmentation.understood,
         "diagnostics": found.diagnostics,
-        "warnings": [*patient.warnings, *found.doubts],
+        "warnings": [plain(warning) for warning in (*patient.warnings, *found.doubts)],
         "draws": {name: values.tolist() for name, values in found.draws.items()},
         "seconds": round(found.seconds, 1),
     }
@@ -220,14 +223,12 @@ def _checked(request: ForecastRequest) -> Placement | None:
     for day, path in request.seen:
         if not 0 < day < np.inf or day == request.days:
             raise InputError(f"‹seen={day:g}›={path}: the day must be above 0, and another than the follow-up's")
-    if (request.white is None) != (request.grey is None):
-        raise InputError("give both ‹white› and ‹grey›, or neither")
+    if (request.wm is None) != (request.gm is None):
+        raise InputError("give both ‹wm› and ‹gm›, or neither")
     others = request.t1, request.t1c, request.space, request.transform
-    if request.white is not None:
+    if request.wm is not None:
         if any(way is not None for way in others):
-            raise InputError(
-                "‹white› and ‹grey› are the anatomy", hint="leave out ‹t1›, ‹t1c›, ‹space› and ‹transform›"
-            )
+            raise InputError("‹wm› and ‹gm› are the anatomy", hint="leave out ‹t1›, ‹t1c›, ‹space› and ‹transform›")
         return None
     registered = request.t1 is not None or request.t1c is not None
     return Placement(registered, request.space, request.transform)
@@ -235,8 +236,8 @@ def _checked(request: ForecastRequest) -> Placement | None:
 
 def _anatomy(request: ForecastRequest, patient: Patient) -> Atlas:
     """Take the patient's own tissue, or carry that of the atlas to the patient."""
-    if request.white is not None and request.grey is not None:
-        tissue = load_tissue(request.white, request.grey)
+    if request.wm is not None and request.gm is not None:
+        tissue = load_tissue(request.wm, request.gm)
         atlas = tissue.on(grid_around(tissue.frame, request.voxel_mm, 0.0))
         return cropped(atlas, atlas.white + atlas.grey > 0)
     atlas = load_atlas(request.atlas)

@@ -68,6 +68,8 @@ class AntsMap:
     def __init__(self, folder: Path, record: RegistrationRecord) -> None:
         self.folder = folder
         self.record = record
+        self.keeper: object = None
+        """What removes a temporary folder when the map is no longer used."""
 
     def to_atlas(self, data: NDArray[np.float32], source: Frame, target: Frame) -> NDArray[np.float32]:
         """See `SpatialMap`."""

@@ -28,7 +28,7 @@ def labels_of(parameter: str, text: str | None) -> Labels:
     """
     if text is None:
         return None
-    if text.strip().lower() == "none" and parameter == "core":
+    if text.strip().lower() == "none" and parameter == "core_labels":
         return ()
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):

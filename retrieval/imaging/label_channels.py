@@ -123,7 +123,7 @@ def one_label_each(channels: ChannelMasks, path: Path) -> LabelMap:
         if overlap > _SLACK * channels.counts[number]:
             raise InputError(
                 f"{path}: channel {number} overlaps others, but does not lie within them as TC lies in WT",
-                hint="say which channels are core and whole tumour with ‹core› and ‹whole› (they are counted from 1)",
+                hint="name the channels of both masks with ‹core_labels› and ‹whole_labels› (they are counted from 1)",
             )
         values[mask] = number
     return label_map(values, channels.frame, path)

@@ -87,11 +87,11 @@ def meaning_of(
         if core is not None or whole is not None:
             raise InputError(
                 "‹labels› says which labels are core and whole",
-                hint="leave out ‹core› and ‹whole›, or it",
+                hint="leave out ‹core_labels› and ‹whole_labels›, or it",
             )
         return _by_convention(labels, path, named)
-    said_core = None if core is None else values_of(core, names, "core", path)
-    said_whole = None if whole is None else values_of(whole, names, "whole", path)
+    said_core = None if core is None else values_of(core, names, "core_labels", path)
+    said_whole = None if whole is None else values_of(whole, names, "whole_labels", path)
     if said_core is not None:
         if said_whole is not None:
             return _as_said(labels, path, said_core, said_whole)
@@ -103,7 +103,7 @@ def meaning_of(
     if isinstance(labels, ChannelMasks):
         raise InputError(
             f"{path} has channels without names",
-            hint="say which are which with ‹core› and ‹whole›",
+            hint="say which are which with ‹core_labels› and ‹whole_labels›",
         )
     return _by_geometry(labels, path, said_whole, t1c)
 
@@ -117,7 +117,7 @@ def _by_convention(labels: LabelMap | ChannelMasks, path: Path, named: str) -> M
     if lasting:
         raise InputError(
             f"{path} holds label {listed(lasting)}, which {known.name} has not (it has {listed(known.meanings)})",
-            hint="name another convention with ‹labels›, or use ‹core› and ‹whole›",
+            hint="name another convention with ‹labels›, or use ‹core_labels› and ‹whole_labels›",
         )
     warnings = [f"label {v} ({labels.counts[v]} voxels) is none of {known.name} and was left out" for v in beyond]
     warnings += _shell_warnings(labels)
@@ -137,10 +137,13 @@ def _by_convention(labels: LabelMap | ChannelMasks, path: Path, named: str) -> M
 
 def _check_said(labels: LabelMap | ChannelMasks, path: Path, name: str, wanted: Sequence[int]) -> list[str]:
     if 0 in wanted:
-        raise InputError("label 0 is background", hint="leave it out of ‹core› and ‹whole›")
+        raise InputError("label 0 is background", hint="leave it out of ‹core_labels› and ‹whole_labels›")
     absent = sorted(set(wanted) - set(labels.present))
     if wanted and len(absent) == len(set(wanted)):
-        raise InputError(f"{path} has none of the {name} labels {listed(wanted)}: it holds {listed(labels.present)}")
+        raise InputError(
+            f"{path} has none of the {name} labels {listed(wanted)}: it holds {listed(labels.present)}",
+            parameter=f"{name}_labels",
+        )
     return [f"{name} label {listed(absent)} does not occur in the segmentation"] if absent else []
 
 
@@ -159,7 +162,7 @@ def _core_as_said(
     }
     doubts = [
         f"label {value} was taken into the whole tumour; it is the resection cavity in {name}: if it is that, leave it "
-        f"out with ‹whole›"
+        f"out with ‹whole_labels›"
         for value, name in cavities.items()
     ]
     return replace(found, warnings=(*found.warnings, *doubts))
@@ -174,13 +177,13 @@ def _as_said(labels: LabelMap | ChannelMasks, path: Path, core: tuple[int, ...],
     outside = sorted(set(core) - set(whole))
     if outside and isinstance(labels, LabelMap):
         raise InputError(
-            f"{path}: ‹core› has {listed(outside)}, which ‹whole› has not ({listed(whole)}): the core is part of the "
-            "whole, name its labels in both"
+            f"{path}: ‹core_labels› has {listed(outside)}, which ‹whole_labels› has not ({listed(whole)}): the core is "
+            "part of the whole, name its labels in both"
         )
     ignored = sorted(set(labels.present) - set(whole) - set(core))
     if ignored:
         warnings.append(f"label {listed(ignored)} is in neither mask")
-    return Meaning(core, whole, "said by ‹core› and ‹whole›", warnings=tuple(warnings))
+    return Meaning(core, whole, "said by ‹core_labels› and ‹whole_labels›", warnings=tuple(warnings))
 
 
 def _by_names(
@@ -194,20 +197,21 @@ def _by_names(
         listing = ", ".join(f"`{names[v]}`" for v in labels.present)
         raise InputError(
             f"{path} names no tumour ({listing})",
-            hint="say which is which with ‹core› and ‹whole›",
+            hint="say which is which with ‹core_labels› and ‹whole_labels›",
         )
     if all(tissues[v] in (Tissue.TUMOR, Tissue.WHOLE, Tissue.OEDEMA) for v in of_tumor):
         called = ", ".join(f"`{names[v]}`" for v in of_tumor)
         raise InputError(
             f"{path} has {called} and no tumour core",
-            hint="if that is the whole tumour, say ‹core=none›, or give its core and whole "
+            hint="if that is the whole tumour, say ‹core_labels=none›, or give its core and whole "
             "as two masks with ‹core_mask› and ‹whole_mask›",
         )
     vague = [names[v] for v in of_tumor if tissues[v] is Tissue.TUMOR]
     if vague:
         raise InputError(
             f"{path} has `{vague[0]}` beside {', '.join(f'`{names[v]}`' for v in of_tumor if names[v] not in vague)}, "
-            f"and it may be the core or the whole tumour, say which with ‹core=NAME,...› and ‹whole=NAME,...›"
+            "and it may be the core or the whole tumour, say which with ‹core_labels=NAME,...› and "
+            "‹whole_labels=NAME,...›"
         )
     warnings = [f"`{names[v]}` was left out: it belongs to neither mask" for v in tissues if v not in of_tumor]
     if isinstance(labels, ChannelMasks) and len(of_tumor) == 2 and set(names.values()) <= {"whole tumor", "tumor core"}:
@@ -227,7 +231,9 @@ def _by_geometry(labels: LabelMap, path: Path, whole: tuple[int, ...] | None, t1
     judged = labels if whole is None else labels.only(whole)
     thin = shells(judged)
     if thin:
-        raise InputError(f"{path}: {_shells_in_words(thin)}, or say what they mean with ‹labels› or ‹core› and ‹whole›")
+        raise InputError(
+            f"{path}: {_shells_in_words(thin)}, or say what they mean with ‹labels› or ‹core_labels› and ‹whole_labels›"
+        )
     choice = choose(judged, path, t1c)
     reading = choice.reading
     warnings = [

@@ -69,7 +69,7 @@ def meanings_of(names: Mapping[int, str], present: tuple[int, ...], path: Path) 
         listed = ", ".join(f"{value} `{names[value]}`" for value in present if value in names)
         raise InputError(
             f"{path} names its labels {listed}, and it is not known what {', '.join(unknown)} means",
-            hint="say which belong to each mask with ‹core=NAME,...› and ‹whole=NAME,...›",
+            hint="say which belong to each mask with ‹core_labels=NAME,...› and ‹whole_labels=NAME,...›",
         )
     found = {value: tissue_of(names[value]) or Tissue.OTHER for value in present}
     around = any(tissue in (Tissue.OEDEMA, Tissue.WHOLE) for tissue in found.values())

@@ -92,14 +92,15 @@ def choose(labels: LabelMap, path: Path, t1c: Image | None = None) -> Choice:
     if len(main) == 1:
         raise InputError(
             f"{path} holds one label alone ({main[0]})",
-            hint="if it is the whole tumour, say ‹core=none›, or give its core and whole "
+            hint="if it is the whole tumour, say ‹core_labels=none›, or give its core and whole "
             "as two masks with ‹core_mask› and ‹whole_mask›",
+            parameter="core_labels",
         )
     readings = candidates(labels, path, t1c)
     if not readings:
         raise InputError(
             f"{path} holds labels {listed(labels.present)}, as no known convention has them",
-            hint="say which are core and which whole tumour with ‹core› and ‹whole›",
+            hint="say which are core and which whole tumour with ‹core_labels› and ‹whole_labels›",
         )
     best = _best_by_masks(_weighed(readings, main), main)
     holding = [reading for reading in best if reading.verdict is Verdict.HOLDS]
@@ -280,8 +281,10 @@ def _refusal(labels: LabelMap, path: Path, readings: Sequence[Reading]) -> str:
         names = ", ".join(reading.convention.name for reading in readings)
         return (
             f"{path}: its labels {listed(labels.present)} do not lie as {names} would have them: say which are core "
-            f"and which whole tumour with ‹core› and ‹whole›, or name their convention with ‹labels›"
+            f"and which whole tumour with ‹core_labels› and ‹whole_labels›, or name their convention with ‹labels›"
         )
     options = " or ".join(f"‹labels={reading.convention.name}›" for reading in readings)
     ways = ", or as ".join(reading.described(labels) for reading in readings)
-    return f"{path}: its labels can be read as {ways}: say which with {options}, or with ‹core› and ‹whole›"
+    return (
+        f"{path}: its labels can be read as {ways}: say which with {options}, or with ‹core_labels› and ‹whole_labels›"
+    )

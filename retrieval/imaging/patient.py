@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,12 @@ class Patient:
         whole_mask: str | Path | None = None,
         t1: str | Path | None = None,
         t1c: str | Path | None = None,
-        white: str | Path | None = None,
-        grey: str | Path | None = None,
+        wm: str | Path | None = None,
+        gm: str | Path | None = None,
         pet: str | Path | None = None,
         seg_on: str | Path | None = None,
-        core: Labels = None,
-        whole: Labels = None,
+        core_labels: Labels = None,
+        whole_labels: Labels = None,
         labels: str | None = None,
         reorient: str | None = None,
     ) -> Patient:
@@ -86,12 +87,12 @@ class Patient:
             whole_mask: whole tumour, with the core.
             t1: T1, with or without the skull, to register.
             t1c: T1 with contrast: registered where there is no T1; tells enhancing tumour from necrosis by brightness.
-            white: map of the patient's own white matter.
-            grey: map of grey matter, with it.
+            wm: map of the patient's own white matter.
+            gm: map of gray matter, with it.
             pet: FET-PET on the segmentation's grid.
             seg_on: scan that the segmentation was drawn on, if that is not on the T1's grid of the world.
-            core: labels of the core in `seg`.
-            whole: labels of the whole tumour.
+            core_labels: labels of the core in `seg`.
+            whole_labels: labels of the whole tumour.
             labels: name of the convention of the labels in `seg`.
             reorient: directions of the image's voxel axes, such as LPS, whatever the headers say.
 
@@ -103,8 +104,8 @@ class Patient:
         masks = _path(core_mask), _path(whole_mask)
         in_one_space = contrast if seg_on is None else None  # else it is not where the segmentation is
         with about("seg"):
-            segmentation = from_files(_path(seg), masks, core, whole, labels=labels, t1c=in_one_space)
-        tissue = load_tissue(white, grey) if white is not None and grey is not None else None
+            segmentation = from_files(_path(seg), masks, core_labels, whole_labels, labels=labels, t1c=in_one_space)
+        tissue = load_tissue(wm, gm) if wm is not None and gm is not None else None
         drawn_on = _scan("seg_on", seg_on)
         with about("pet"):
             signal = load_pet(pet, segmentation.frame) if pet is not None else None
@@ -142,7 +143,7 @@ class Patient:
     def register(
         self,
         atlas: Atlas,
-        folder: Path,
+        folder: Path | None = None,
         *,
         method: Method = "fast",
         seed: int = 1,
@@ -155,7 +156,7 @@ class Patient:
 
         Args:
             atlas: to place the patient in.
-            folder: where the transform is kept.
+            folder: where the transform is kept; by default for as long as the patient is.
             method: fast, syn (the papers' settings) or affine.
             seed: of ANTs' sampling.
             threads: all available cores by default.
@@ -181,10 +182,13 @@ class Patient:
             assert image is not None
         brain = above_background(image)
         doubts = check_scan(self.segmentation, brain)
+        keeper = None if folder is not None else TemporaryDirectory(prefix="gliodex-")
+        where = folder if folder is not None else Path(keeper.name) / "transform" if keeper else Path()
         with stage("registration"):
             placed = register(
-                image, self.segmentation, atlas, folder, method=method, seed=seed, threads=threads, bias=bias
+                image, self.segmentation, atlas, where, method=method, seed=seed, threads=threads, bias=bias
             )
+        placed.keeper = keeper
         return replace(patient, placed=placed, doubts=(*patient.doubts, *doubts))
 
     def in_space(self, space: Space, atlas: Atlas) -> Patient:

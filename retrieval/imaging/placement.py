@@ -45,9 +45,11 @@ class Placement:
         ways = [self.register or None, self.space, self.transform]
         if sum(way is not None for way in ways) != 1:
             raise InputError(
-                "specify exactly one alignment with the atlas: ‹t1› or ‹t1c› (registered), ‹space=sri24› (BraTS up "
-                "to 2023) or mni152 (BraTS since), both without MRI, ‹space=atlas› (masks already there), ‹white› and "
-                "‹grey› (tissue maps, registered), or ‹transform› (of an earlier query)"
+                "specify exactly one alignment with the atlas",
+                hint="‹t1› or ‹t1c› (registered), ‹space=sri24› (BraTS up to 2023) or mni152 (BraTS since), both "
+                "without MRI, ‹space=atlas› (masks already there), ‹wm› and ‹gm› (tissue maps, registered), or "
+                "‹transform› (of an earlier query)",
+                parameter="space",
             )
 
     def place(self, patient: Patient, atlas: Atlas, folder: Path, stage: Stage) -> Patient:

@@ -1,32 +1,30 @@
-from .choice import STAGES, StageChoice
 from .ensemble import MATCHES, ensemble_of
 from .inference_stage import InferenceRefinement
 from .keeping import keep
 from .local import LocalSettings, refine_locally
 from .local_stage import LocalRefinement
 from .neural_stage import NeuralRefinement
+from .options import METHODS, RefinementOptions, SimulationSpace
 from .posterior import Posterior, Sample
 from .sampling import TransitionalSettings
-from .site import Where
 from .stage import Refined, Refinement, carried
-from .transitional_stage import PriorName, TransitionalRefinement
+from .transitional_stage import TransitionalRefinement
 
 __all__ = [
     "MATCHES",
-    "STAGES",
+    "METHODS",
     "InferenceRefinement",
     "LocalRefinement",
     "LocalSettings",
     "NeuralRefinement",
     "Posterior",
-    "PriorName",
     "Refined",
     "Refinement",
+    "RefinementOptions",
     "Sample",
-    "StageChoice",
+    "SimulationSpace",
     "TransitionalRefinement",
     "TransitionalSettings",
-    "Where",
     "carried",
     "ensemble_of",
     "keep",

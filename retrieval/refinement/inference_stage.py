@@ -18,8 +18,9 @@ from ...store.reader import TumorStore
 from ..imaging.patient import Patient
 from .anatomy import points_to_patient
 from .objective import DiceObjective
+from .options import SimulationSpace
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Site, Where, check_model, site_of
+from .site import Site, check_model, site_of
 from .stage import Refined, Tell, carried
 from .told_growth import SAMPLES, Simulated, simulated
 
@@ -35,7 +36,7 @@ class InferenceRefinement:
         seed: of the draws.
     """
 
-    where: Where = "patient"
+    where: SimulationSpace = "patient"
     search_thresholds: bool = True
     arch: str = "small"
     seed: int = 1

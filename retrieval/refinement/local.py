@@ -21,6 +21,7 @@ from ...errors import InputError
 from ...store.cores import available_cores
 from ...store.parameters import REFERENCE_DURATION_DAYS, GrowthParameters
 from .objective import DiceObjective, Fit
+from .options import LOCAL_SIMULATIONS
 
 Progress = Callable[[int, int], None]
 """Told how many simulations of how many are done."""
@@ -43,7 +44,7 @@ class LocalSettings:
         updates: cells to compute; large tumours end the search by it.
     """
 
-    evaluations: int = 1200
+    evaluations: int = LOCAL_SIMULATIONS
     starts: int = 2
     seed: int = 1
     updates: int = 30_000_000_000

@@ -26,8 +26,9 @@ from .local import (
     refine_locally,
 )
 from .objective import DiceObjective, Fit
+from .options import SimulationSpace
 from .posterior import BoxedDensity, Posterior, Sample, misfits_of
-from .site import Where, check_model, matches_at, site_of
+from .site import check_model, matches_at, site_of
 from .spread import spread_of
 from .stage import Refined, Tell, carried
 
@@ -43,7 +44,7 @@ class LocalRefinement:
     """
 
     settings: LocalSettings = field(default_factory=LocalSettings)
-    where: Where = "patient"
+    where: SimulationSpace = "patient"
     search_thresholds: bool = True
 
     @property

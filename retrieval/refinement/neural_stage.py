@@ -26,8 +26,9 @@ from .growth_posterior import Box, seed_box
 from .imaging import Images
 from .local import as_numbers, from_numbers
 from .objective import MU1_MM, MU2, TOO_LARGE
+from .options import ROUNDS, SIMULATIONS_PER_ROUND, SimulationSpace
 from .posterior import BoxedDensity, Posterior, Sample
-from .site import Site, Where, check_model, pushing_doubts, site_of, surrogate_doubts
+from .site import Site, check_model, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ class NeuralRefinement:
         device: that the surrogate runs on.
     """
 
-    simulations: int = 1000
-    rounds: int = 4
+    simulations: int = SIMULATIONS_PER_ROUND
+    rounds: int = ROUNDS
     seed: int = 1
-    where: Where = "patient"
+    where: SimulationSpace = "patient"
     known: int = 2000
     surrogate: SurrogateFile | None = None
     device: str = "cpu"
@@ -156,7 +157,9 @@ class NeuralRefinement:
             if density is not None
         ]
         if not samples:
-            raise InputError("no draw from the learned posterior can be simulated", hint="give more ‹simulations›")
+            raise InputError(
+                "no draw from the learned posterior can be simulated", hint="give more ‹simulations_per_round›"
+            )
         samples.sort(key=lambda sample: -sample.score)
         best = next(n for n, point in enumerate(points) if problem.growth_of(point) == samples[0].parameters)
         points = points[[best, *(n for n in range(len(points)) if n != best)]]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError
 from .diagnostics import effective_samples
+from .options import PARTICLES
 
 Numbers = NDArray[np.float64]
 Progress = Callable[[int, float], None]
@@ -66,7 +67,7 @@ class TransitionalSettings:
         InputError: the samples are too few to be moved by their covariance, or no multiple of the steps.
     """
 
-    samples: int = 2048
+    samples: int = PARTICLES
     steps: int = 32
     seed: int = 1
     evaluations: int | None = None

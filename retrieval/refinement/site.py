@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,9 @@ from ..imaging.segmentation import Segmentation
 from ..imaging.tissue import Tissue
 from ..imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
 from .anatomy import cropped, grid_around, patient_anatomy, points_to_patient
+from .options import SimulationSpace
 
 Mask = NDArray[np.bool_]
-Where = Literal["patient", "atlas"]
-"""Anatomies that tumours can be refined in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +36,7 @@ class Site:
         mass_effect: what stages take it to be that do not search it, Pa: that of the best match whose growth is known.
     """
 
-    space: Where
+    space: SimulationSpace
     solver: GrowthSolver
     core: Mask
     whole: Mask
@@ -59,7 +57,7 @@ class Site:
 def site_of(
     store: TumorStore,
     patient: Patient,
-    where: Where,
+    where: SimulationSpace,
     surrogate: SurrogateFile | None = None,
     device: str = "cpu",
     hits: Hits | None = None,

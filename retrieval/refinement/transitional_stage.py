@@ -8,7 +8,6 @@ import math
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +24,13 @@ from .diagnostics import r_hat
 from .growth_posterior import GrowthPosterior, GrowthPrior, seed_box
 from .imaging import Images
 from .objective import TOO_LARGE
+from .options import PriorName, SimulationSpace
 from .posterior import BoxedDensity, Posterior, Sample, weights_of_scores
 from .sampling import Progress, Sampled, TransitionalSettings
-from .site import Site, Where, check_model, matches_at, pushing_doubts, site_of, surrogate_doubts
+from .site import Site, check_model, matches_at, pushing_doubts, site_of, surrogate_doubts
 from .stage import Refined, Tell, carried
 from .starts import AroundTumours, Start, Within, around_samples
 from .transitional import sample
-
-PriorName = Literal["paper", "store"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class TransitionalRefinement:
     Args:
         settings: see `TransitionalSettings`.
         where: anatomy to simulate in, see `site_of`.
-        prior: ranges of growth: "paper" of Table I of Ezhov et al. (2021), "store" of the store's own tumours.
+        prior: ranges of growth: "ezhov2021" of Table I of Ezhov et al. (2021), "store" of the store's own tumours.
         around_matches: begin around what retrieval found instead of with the prior; the posterior is the same.
         alike_mm: length over which images err alike, see `Images`.
         repeats: independent runs; from two on, R-hat says whether they agree.
@@ -52,8 +50,8 @@ class TransitionalRefinement:
     """
 
     settings: TransitionalSettings = field(default_factory=TransitionalSettings)
-    where: Where = "patient"
-    prior: PriorName = "paper"
+    where: SimulationSpace = "patient"
+    prior: PriorName = "ezhov2021"
     around_matches: bool = False
     alike_mm: float = 0.0
     repeats: int = 1
@@ -63,9 +61,9 @@ class TransitionalRefinement:
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
-            raise InputError(f"‹repeats› must be at least 1, not {self.repeats}")
+            raise InputError(f"‹chains› must be at least 1, not {self.repeats}")
         if not 0 <= self.alike_mm < math.inf:
-            raise InputError(f"‹alike_mm› must be a length in mm, 0 or more, not {self.alike_mm}")
+            raise InputError(f"‹correlation_length_mm› must be a length in mm, 0 or more, not {self.alike_mm}")
 
     @property
     def matches(self) -> int:
@@ -115,7 +113,7 @@ class TransitionalRefinement:
     ) -> tuple[tuple[int, ...], GrowthPosterior]:
         core = site.core if patient.segmentation.core.any() else None
         images = Images(site.atlas, core, site.whole, site.pet, self.alike_mm)
-        prior = GrowthPrior() if self.prior == "paper" else GrowthPrior.of_store(Prior())
+        prior = GrowthPrior() if self.prior == "ezhov2021" else GrowthPrior.of_store(Prior())
         seeds = seed_box(site.atlas, images)
         largest_ml = TOO_LARGE * site.whole_ml
         problem = GrowthPosterior(
@@ -137,7 +135,7 @@ class TransitionalRefinement:
         seed = self.settings.seed + repeat
         pilot = sample(problem, replace(PILOT, seed=seed), progress=_counting(tell, "pilot: "))
         around = around_samples(pilot.points)
-        return Within(around, problem.allows, "leave out ‹around_matches›"), pilot.evaluations
+        return Within(around, problem.allows, "leave out ‹init=matches›"), pilot.evaluations
 
     def _run(self, problem: GrowthPosterior, repeat: int, start: Start | None, tell: Tell | None) -> Sampled:
         problem = problem.beginning(start)
@@ -229,7 +227,7 @@ def _doubts(problem: GrowthPosterior, draws: dict[str, NDArray[np.float64]], pri
         low, high = np.log(getattr(problem.prior, name))
         place = (float(np.log(draws[name]).mean()) - low) / (high - low)
         if not _AT_THE_END < place < 1 - _AT_THE_END:
-            wider = "; ‹prior=store› has other ranges" if prior == "paper" else ""
+            wider = "; ‹prior=store› has other ranges" if prior == "ezhov2021" else ""
             doubts.append(
                 f"the posterior is pressed against the {'lower' if place < 0.5 else 'upper'} end of the prior's range "
                 f"of the {name} ({getattr(problem.prior, name)[int(place > 0.5)]:g} {UNITS[name]}){wider}"

@@ -69,7 +69,7 @@ def test_bench_refine_is_a_command_of_its_own(gliodex, tmp_path):
 
 
 def test_images_that_err_alike_are_a_matter_of_tmcmc(gliodex, brain_store, tmp_path):
-    ran = gliodex("bench", "refine", brain_store, "--out", tmp_path / "out", "--alike-mm", "8")
+    ran = gliodex("bench", "refine", brain_store, "--out", tmp_path / "out", "--correlation-length-mm", "8")
     assert (ran.code, "name tmcmc in --stages" in ran.said) == (2, True)
 
 

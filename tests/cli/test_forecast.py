@@ -40,7 +40,7 @@ def foretell(gliodex, files, out):
     """Forecast from the density of day 0 and the segmentation of day 60, unless said otherwise."""
 
     def run(*more, first=("--density", files["density0"]), seg=("--seg", files["seg60"]), place=None, until="90"):
-        place = ("--white", files["white"], "--grey", files["grey"]) if place is None else place
+        place = ("--wm", files["white"], "--gm", files["grey"]) if place is None else place
         return gliodex("forecast", *first, *seg, *place, "--days", "60", "--until", until, *QUICK, "--out", out, *more)
 
     return run

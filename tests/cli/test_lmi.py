@@ -100,7 +100,7 @@ def test_without_the_extra_it_is_named(gliodex, store, monkeypatch, seg, out):
 
 @pytest.mark.parametrize("anatomy", ["patient", "atlas"])
 def test_a_query_keeps_what_fits_best_and_writes_it_to_the_store(ask, store, seg, out, anatomy):
-    ran = ask("--refine", "lmi", "--refine-in", anatomy, store=store, seg=seg)
+    ran = ask("--refine", "lmi", "--simulation-space", anatomy, "--keep", store=store, seg=seg)
     assert ran.code == 0, ran.err
     assert {path.name for path in out.iterdir()} == RESULT_FILES
     record = json.loads((out / "matches.json").read_text())

@@ -102,7 +102,9 @@ class TestQuery:
 
     @pytest.mark.slow
     def test_refinement_searches_how_hard_it_pushes(self, ask, pushing_store, seg, out):
-        ran = ask("--refine", "local", "--evaluations", "64", "--refine-in", "atlas", store=pushing_store, seg=seg)
+        ran = ask(
+            "--refine", "local", "--max-simulations", "64", "--simulation-space", "atlas", store=pushing_store, seg=seg
+        )
         assert ran.code == 0, ran.err
         record = json.loads((out / "matches.json").read_text())
         assert {path.name for path in out.iterdir()} == RESULT_FILES
@@ -121,8 +123,17 @@ class TestQuery:
         store = open_store(pushing_store)
         added = int(store.ids[-1])
         seg = write_nifti(tmp_path / "added.nii.gz", brats_labels(store.density(added)), store.frame.affine)
-        options = ("--refine", "local", "--refine-in", "atlas", "--evaluations", "16", "--thresholds", "fixed")
-        assert ask(*options, "--no-keep", store=pushing_store, seg=seg).code == 0
+        options = (
+            "--refine",
+            "local",
+            "--simulation-space",
+            "atlas",
+            "--max-simulations",
+            "16",
+            "--thresholds",
+            "fixed",
+        )
+        assert ask(*options, "--thresholds", "fixed", store=pushing_store, seg=seg).code == 0
         record = json.loads((out / "matches.json").read_text())
         assert record["matches"][0]["id"] == added
         assert record["refinement"]["parameters"]["mass_effect"] == pytest.approx(20000)
@@ -155,11 +166,11 @@ class TestQuery:
         assert gliodex("add", soft, *wanted, "--mass-effect", "110000", "--source", "test").code == 0
         store = open_store(soft)
         assert store.folded.tolist() == [1]
-        for options, found in (((), {0: False}), (("--folded",), {0: False, 1: True})):
+        for options, found in (((), {0: False}), (("--include-folded",), {0: False, 1: True})):
             assert ask(*options, store=soft, seg=seg, to=out / str(len(options))).code == 0
             record = json.loads((out / str(len(options)) / "matches.json").read_text())
             assert {match["id"]: match["folded"] for match in record["matches"]} == found
-            assert record["settings"]["folded"] is bool(options)
+            assert record["settings"]["include_folded"] is bool(options)
         assert "1 have folded the tissue" in gliodex("info", soft).joined
 
 
@@ -199,5 +210,5 @@ class TestTumours:
     def test_a_store_whose_tissue_stays_has_none(self, gliodex, snapshots_store, tmp_path):
         ran = gliodex("export", snapshots_store, "4", "--out", tmp_path / "files", "--deformed")
         assert ran.code == 2
-        assert "leave the tissue as it is; leave out --deformed" in ran.said
+        assert "leave the tissue as it is: leave out --deformed" in ran.said
         assert not (tmp_path / "files").exists()

@@ -8,8 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliodex.cli.query import Measure
-from gliodex.index import MEASURES, RANKINGS
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, files_below, write_nifti
@@ -80,7 +78,7 @@ def test_every_method_answers_and_candidates_can_be_reranked(ask, out, tmp_path,
         pytest.importorskip("radiomics", reason="pip install 'gliodex[radiomics]'")
     assert ask("--method", method).code == 0
     record = json.loads((out / "matches.json").read_text())
-    assert record["method"] == method
+    assert record["settings"]["index"] == method
     assert record["settings"]["rerank"] == 0
     assert record["ranked_by"] == method
     assert f"matches are ranked by {method}" in (out / "report.html").read_text()
@@ -119,18 +117,17 @@ def test_codes_of_encoders_answer_with_every_engine(ask, indexed_store, out, met
     from ..index.encoders import make_encoder
 
     make_encoder(open_store(indexed_store), method)
-    assert ask("--method", method, "--engine", engine, "--rerank", "50").code == 0
+    assert ask("--method", method, "--faiss-index", engine, "--rerank", "50").code == 0
     record = json.loads((out / "matches.json").read_text())
     assert record["matches"][0]["id"] == 3
-    assert (record["method"], record["settings"]["engine"]) == (method, engine)
+    assert (record["settings"]["index"], record["settings"]["faiss_index"]) == (method, engine)
 
 
 @pytest.mark.parametrize("measure", ["jaccard", "l2", "hausdorff", "bernoulli"])
 def test_other_measures_rank_and_tell_dice_too(ask, out, measure):
-    assert {*MEASURES, *RANKINGS} == {each.value for each in Measure}
-    assert ask("--measure", measure).code == 0
+    assert ask("--metric", measure).code == 0
     record = json.loads((out / "matches.json").read_text())
-    assert record["settings"]["measure"] == measure
+    assert record["settings"]["metric"] == measure
     assert record["ranked_by"] == measure
     assert f"matches are ranked by {measure}" in (out / "report.html").read_text()
     best, second = record["matches"][:2]
@@ -142,7 +139,7 @@ def test_matches_say_which_stage_of_which_simulation_they_are(ask, snapshots_sto
     assert ask(store=snapshots_store, seg=snapshot_seg).code == 0
     store = open_store(snapshots_store)
     record = json.loads((out / "matches.json").read_text())
-    assert record["settings"]["distinct"] is False
+    assert record["settings"]["one_per_simulation"] is False
     matches = record["matches"]
     assert (matches[0]["id"], matches[0]["score"]) == (4, 2.0)
     assert {m["id"] for m in matches[:3]} == {3, 4, 5}
@@ -155,12 +152,12 @@ def test_matches_say_which_stage_of_which_simulation_they_are(ask, snapshots_sto
 
 def test_distinct_matches_are_the_best_of_different_simulations(ask, snapshots_store, snapshot_seg, tmp_path):
     records = []
-    for name, more in (("all", ()), ("distinct", ("--distinct",))):
+    for name, more in (("all", ()), ("distinct", ("--one-per-simulation",))):
         ran = ask("--labels", "brats", *more, store=snapshots_store, seg=snapshot_seg, to=tmp_path / name)
         assert (ran.code, ran.err.strip()) == (0, "")
         records.append(json.loads((tmp_path / name / "matches.json").read_text()))
     every, distinct = (r["matches"] for r in records)
-    assert records[1]["settings"]["distinct"] is True
+    assert records[1]["settings"]["one_per_simulation"] is True
     best = {}
     for match in every:
         best.setdefault(match["provenance"]["draw"], match)
@@ -172,7 +169,7 @@ def test_distinct_matches_are_the_best_of_different_simulations(ask, snapshots_s
 
 
 def test_distinct_matches_are_as_many_as_asked_for(ask, snapshots_store, snapshot_seg, out):
-    ran = ask("--distinct", "--top-k", "2", store=snapshots_store, seg=snapshot_seg)
+    ran = ask("--one-per-simulation", "--top-k", "2", store=snapshots_store, seg=snapshot_seg)
     assert ran.code == 0
     matches = json.loads((out / "matches.json").read_text())["matches"]
     assert len({m["provenance"]["draw"] for m in matches}) == len(matches) == 2
@@ -184,7 +181,7 @@ def test_tumours_that_nobody_drew_are_all_distinct(ask, snapshots_store, snapsho
     for _ in range(2):
         twin = tmp_path / "exported" / "tumour_4.nii.gz"
         assert gliodex("add", snapshots_store, "--source", "s", "--density", twin).code == 0
-    assert ask("--distinct", "--top-k", "3", store=snapshots_store, seg=snapshot_seg).code == 0
+    assert ask("--one-per-simulation", "--top-k", "3", store=snapshots_store, seg=snapshot_seg).code == 0
     assert [m["id"] for m in json.loads((out / "matches.json").read_text())["matches"]] == [4, 12, 13]
 
 

@@ -45,7 +45,7 @@ def test_labels_that_two_conventions_fit_are_refused_with_both(ask, small_seg, t
 
 def test_a_single_mask_is_asked_about(ask, small_seg, tmp_path, out):
     seg = seg_like(small_seg, tmp_path / "mask.nii.gz", lambda d, a: ((d > 0).astype(np.uint8), a))
-    query_refused(ask(seg=seg), out, seg, "--core none")
+    query_refused(ask(seg=seg), out, seg, "--core-labels none")
     assert ask("--core", "none", seg=seg).code == 0
 
 

@@ -12,7 +12,7 @@ from .conftest import query_refused
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
 
-NPE = ("--refine", "npe", "--simulations", "150", "--rounds", "2", "--no-keep")
+NPE = ("--refine", "npe", "--simulations-per-round", "150", "--rounds", "2", "--no-keep")
 TRUTH = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)
 
 
@@ -34,7 +34,7 @@ def learned(ask, snapshots_store, seg, out):
 
 @pytest.mark.parametrize("anatomy", ["patient", pytest.param("atlas", marks=pytest.mark.slow)])
 def test_the_truth_lies_in_the_posterior(learned, out, anatomy):
-    record = learned("--refine-in", anatomy)
+    record = learned("--simulation-space", anatomy)
     assert {path.name for path in out.iterdir()} == RESULT_FILES
     found = {name: np.array(v) for name, v in json.loads((out / "posterior.json").read_text())["numbers"].items()}
     truth = {"seed_x_mm": -8.0, "seed_y_mm": -20.0, "seed_z_mm": 12.0, "mu1_mm": TRUTH.mu1, "mu2": TRUTH.mu2}
@@ -49,13 +49,17 @@ def test_the_truth_lies_in_the_posterior(learned, out, anatomy):
 
 @pytest.mark.slow
 def test_the_same_query_gives_the_same(learned):
-    few = "--simulations", "60", "--rounds", "1"
+    few = "--simulations-per-round", "60", "--rounds", "1"
     assert learned(*few)["posterior"]["credible_intervals"] == learned(*few)["posterior"]["credible_intervals"]
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(("--simulations", "5"), "too few to learn from"), (("--rounds", "0"), "rounds"), (("--samples", "512"), "tmcmc")],
+    [
+        (("--simulations-per-round", "5"), "too few to learn from"),
+        (("--rounds", "0"), "rounds"),
+        (("--particles", "512"), "tmcmc"),
+    ],
 )
 def test_what_cannot_be_learned_is_refused(ask, snapshots_store, seg, out, options, said):
     query_refused(ask(*NPE, *options, store=snapshots_store, seg=seg), out, said)

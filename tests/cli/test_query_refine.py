@@ -12,7 +12,7 @@ from gliodex.store import open_store, verify, writing
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, write_nifti
 from .conftest import query_refused, without_lock
 
-LOCAL = ("--refine", "local", "--evaluations", "160")
+LOCAL = ("--refine", "local", "--max-simulations", "160")
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def refine(ask, snapshots_store, snapshot_seg, out):
     """Ask for a tumour half-way between two of the store; returns the record."""
 
     def run(*more, store=snapshots_store):
-        ran = ask(*LOCAL, *more, store=store, seg=snapshot_seg)
+        keep = () if "--no-keep" in more else ("--keep",)
+        ran = ask(*LOCAL, *keep, *more, store=store, seg=snapshot_seg)
         assert ran.code == 0, ran.err
         return json.loads((out / "matches.json").read_text())
 
@@ -37,7 +38,7 @@ def snapshot_seg(snapshots_store, tmp_path):
 
 @pytest.mark.parametrize("anatomy", ["patient", "atlas"])
 def test_it_fits_better_than_any_match_and_says_how_sure_that_is(refine, snapshots_store, out, anatomy):
-    record = refine("--refine-in", anatomy)
+    record = refine("--simulation-space", anatomy)
     assert {p.name for p in out.iterdir()} == RESULT_FILES
     found = record["refinement"]
     assert (found["method"], found["anatomy"], record["settings"]["refine"]) == ("local", anatomy, "local")
@@ -59,7 +60,7 @@ def test_it_fits_better_than_any_match_and_says_how_sure_that_is(refine, snapsho
 
 def test_what_it_found_is_in_the_store(refine, snapshots_store, out):
     before = open_store(snapshots_store)
-    record = refine("--refine-in", "atlas")
+    record = refine("--simulation-space", "atlas")
     after = open_store(snapshots_store)
     kept = record["refinement"]["kept_as"]
     assert 1 <= len(kept) <= 8
@@ -75,7 +76,7 @@ def test_what_it_found_is_in_the_store(refine, snapshots_store, out):
 
 
 def test_a_tumour_of_the_patients_anatomy_is_kept_without_parameters(refine, snapshots_store, out):
-    record = refine("--refine-in", "patient")
+    record = refine("--simulation-space", "patient")
     store, best = open_store(snapshots_store), record["refinement"]["kept_as"][0]
     assert store.known_parameters(best) is None
     atlas = nib.load(out / "density_atlas.nii.gz").get_fdata()
@@ -91,7 +92,7 @@ def test_the_next_query_finds_it(refine, ask, snapshots_store, snapshot_seg, tmp
 
 def test_a_store_may_be_left_as_it_is(refine, snapshots_store):
     before, version = without_lock(snapshots_store), open_store(snapshots_store).version
-    records = [refine("--no-keep"), refine(store=f"{snapshots_store}@{version}")]
+    records = [refine("--no-keep"), refine("--no-keep", store=f"{snapshots_store}@{version}")]
     assert without_lock(snapshots_store) == before
     assert records[0]["refinement"]["kept_as"] == records[1]["refinement"]["kept_as"] == []
     assert records[0]["refinement"]["parameters"] == records[1]["refinement"]["parameters"], "the same again"
@@ -99,7 +100,7 @@ def test_a_store_may_be_left_as_it_is(refine, snapshots_store):
 
 def test_a_store_that_another_process_writes_is_left_alone_and_said(ask, snapshots_store, snapshot_seg, out):
     with writing(snapshots_store, "gliodex build"):
-        ran = ask(*LOCAL, store=snapshots_store, seg=snapshot_seg)
+        ran = ask(*LOCAL, "--keep", store=snapshots_store, seg=snapshot_seg)
     assert ran.code == 0
     assert "not kept in the store" in ran.err
     assert json.loads((out / "matches.json").read_text())["refinement"]["kept_as"] == []
@@ -114,8 +115,8 @@ def test_thresholds_may_be_fixed(refine):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--evaluations", "3"), "too few"),
-        (("--refine-in", "mars"), "--refine-in"),
+        (("--max-simulations", "3"), "too few"),
+        (("--simulation-space", "mars"), "--simulation-space"),
     ],
 )
 def test_what_cannot_be_refined_is_refused(ask, snapshots_store, out, options, said):
@@ -123,7 +124,7 @@ def test_what_cannot_be_refined_is_refused(ask, snapshots_store, out, options, s
 
 
 def test_evaluations_of_nothing_are_refused(ask, out):
-    query_refused(ask("--evaluations", "100"), out, "--refine")
+    query_refused(ask("--max-simulations", "100"), out, "--refine")
 
 
 def test_a_store_of_another_growth_model_is_refused(ask, out, indexed_store):

@@ -17,14 +17,16 @@ from .conftest import query_refused
         (("--thresholds", "search", "--method", "ds64"), "thresholds are searched by exact Dice"),
         (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
         (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
-        (("--measure", "bernoulli", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
+        (("--metric", "bernoulli", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
         (("--method", "vae"), "gliodex train vae"),
-        (("--engine", "ivf"), "--engine ivf is one of ae and vae"),
+        (("--faiss-index", "ivf"), "--faiss-index ivf is one of ae and vae"),
         (("--device", "cuda"), "--device cuda is for ae, vae, hash"),
-        (("--method", "ae", "--engine", "hnsw", "--device", "cuda"), "no graphs on a GPU"),
-        (("--rerank", "-1", "--method", "ds64"), "--rerank must not be negative"),
-        (("--measure", "l2", "--method", "ds64"), "--measure l2 requires exact search"),
-        (("--measure", "l2", "--thresholds", "search"), "thresholds are searched by Dice"),
+        (("--method", "ae", "--faiss-index", "hnsw", "--device", "cuda"), "no graphs on a GPU"),
+        (("--keep",), "name a method with --refine"),
+        (("--keep", "--refine", "npe", "--simulations-per-round", "0"), "--simulations-per-round must be at least 1"),
+        (("--rerank", "-1", "--method", "ds64"), "--rerank must be at least 0"),
+        (("--metric", "l2", "--method", "ds64"), "--metric l2 requires exact search"),
+        (("--metric", "l2", "--thresholds", "search"), "thresholds are searched by Dice"),
     ],
 )
 def test_ways_of_searching_that_do_not_go_together_are_refused(ask, out, options, said):
@@ -39,23 +41,23 @@ def test_a_store_whose_tumours_are_all_deleted_is_refused(ask, indexed_store, gl
 OPTIONS = {
     "missing core label": (("--core", "9"), ["core", "9", "seg.nii.gz"]),
     "missing whole label": (("--whole", "9,10"), ["whole", "9, 10", "seg.nii.gz"]),
-    "background": (("--core", "0,4"), ["--core"]),
-    "core outside whole": (("--core", "4", "--whole", "2"), ["--core"]),
-    "core text": (("--core", "four"), ["--core", "four"]),
-    "core with gaps": (("--core", "1,,4"), ["--core", "1,,4"]),
-    "empty core": (("--core", ""), ["--core"]),
-    "fractional core": (("--core", "1.5"), ["--core", "1.5"]),
-    "whole text": (("--whole", "none"), ["--whole", "none"]),
+    "background": (("--core", "0,4"), ["--core-labels"]),
+    "core outside whole": (("--core", "4", "--whole", "2"), ["--core-labels"]),
+    "core text": (("--core", "four"), ["--core-labels", "four"]),
+    "core with gaps": (("--core", "1,,4"), ["--core-labels", "1,,4"]),
+    "empty core": (("--core", ""), ["--core-labels"]),
+    "fractional core": (("--core", "1.5"), ["--core-labels", "1.5"]),
+    "whole text": (("--whole", "none"), ["--whole-labels", "none"]),
     "no matches": (("--top-k", "0"), ["--top-k"]),
     "negative matches": (("--top-k", "-1"), ["--top-k"]),
     "no threads": (("--threads", "0"), ["--threads"]),
     "negative seed": (("--registration-seed", "-5"), ["--registration-seed"]),
     "unknown space": (("--space", "mni"), ["--space"]),
-    "unknown method": (("--method", "magic"), ["--method"]),
+    "unknown method": (("--method", "magic"), ["--index"]),
     "unknown refinement": (("--refine", "magic"), ["--refine"]),
     "unknown registration": (("--registration", "magic"), ["--registration"]),
     "unknown option": (("--t2", "x"), ["--t2"]),
-    "option without value": (("--core",), ["--core"]),
+    "option without value": (("--core",), ["--core-labels"]),
 }
 
 
@@ -83,7 +85,7 @@ def test_segmentation_and_masks_are_refused(ask, small_seg, out):
 
 def test_labels_of_masks_are_refused(ask, small_seg, out):
     ran = ask("--core-mask", small_seg, "--whole-mask", small_seg, "--core", "4", seg=None)
-    query_refused(ran, out, "--core")
+    query_refused(ran, out, "--core-labels")
 
 
 def test_sri24_without_numbers_is_refused(ask, out):

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from gliodex.retrieval import QueryRequest, run_query
-from gliodex.retrieval.refinement import StageChoice, transitional_stage
+from gliodex.retrieval.refinement import transitional_stage
 from gliodex.retrieval.refinement.checkpoint import NAME
 from gliodex.retrieval.refinement.imaging import Imaging, draw_images
+from gliodex.retrieval.refinement.options import Tmcmc
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, write_nifti
 from .conftest import query_refused
 
-TMCMC = ("--refine", "tmcmc", "--prior", "store", "--samples", "256")
+TMCMC = ("--refine", "tmcmc", "--prior", "store", "--particles", "256")
 TRUTH = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)
 IMAGING = Imaging(0.7, 0.25, 0.06, pet_scale=0.8, pet_noise=0.05)
 
@@ -42,7 +43,7 @@ def scans(small_atlas, tmp_path_factory):
 @pytest.fixture
 def sample(ask, snapshots_store, scans, out):
     def run(*more, to=out, keep=False):
-        kept = () if keep else ("--no-keep",)
+        kept = ("--keep",) if keep else ()
         ran = ask(*TMCMC, *kept, *more, store=snapshots_store, seg=scans["seg"], to=to)
         assert ran.code == 0, ran.err
         return json.loads((to / "matches.json").read_text())
@@ -54,8 +55,8 @@ def sample(ask, snapshots_store, scans, out):
 def plain(_snapshots_store, scans, tmp_path_factory):
     """Record of a query with `TMCMC` and nothing else."""
     out = tmp_path_factory.mktemp("plain")
-    stage = StageChoice("tmcmc", prior="store", samples=256)
-    run_query(QueryRequest(str(_snapshots_store), out, scans["seg"], space="atlas", stage=stage, keep=False))
+    stage = Tmcmc(prior="store", particles=256)
+    run_query(QueryRequest(str(_snapshots_store), out, scans["seg"], space="atlas", refinement=stage))
     return json.loads((out / "matches.json").read_text())
 
 
@@ -100,7 +101,7 @@ def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, snapshots_st
 @pytest.mark.slow
 def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, plain, tmp_path):
     wide = plain
-    near = sample("--around-matches", "--repeats", "2", to=tmp_path / "near")
+    near = sample("--init", "matches", "--chains", "2", to=tmp_path / "near")
     diagnostics = near["posterior"]["diagnostics"]
     assert diagnostics["log_evidence"][0] == pytest.approx(wide["posterior"]["diagnostics"]["log_evidence"][0], abs=3)
     assert sum(s[-1]["evaluations"] for s in diagnostics["stages"]) / 2 < 0.6 * wide["posterior"]["evaluations"]
@@ -135,7 +136,7 @@ def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots
 
 @pytest.mark.slow
 def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path):
-    own = sample("--white", scans["white"], "--grey", scans["grey"], to=tmp_path / "own")
+    own = sample("--wm", scans["white"], "--gm", scans["grey"], to=tmp_path / "own")
     atlas = plain
     # here the patient's tissue is the atlas's: the same posterior, in either
     for name in ("mu1_mm", "mu2"):
@@ -148,7 +149,7 @@ def test_the_patients_own_tissue_is_simulated_in(sample, plain, scans, tmp_path)
 
 @pytest.mark.slow
 def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
-    options = "--refine", "tmcmc", "--refine-in", "atlas", "--samples", "256", "--no-keep"
+    options = "--refine", "tmcmc", "--simulation-space", "atlas", "--particles", "256", "--no-keep"
     ran = ask(*options, store=snapshots_store, seg=scans["seg"])
     assert ran.code == 0, ran.err
     assert "pressed against the upper end of the prior's range" in ran.err
@@ -161,16 +162,16 @@ def test_a_prior_that_ends_too_soon_is_said(ask, snapshots_store, scans, out):
         (("--pet", "on_another_grid"), "not on the segmentation's grid"),
         (("--pet", "too_large"), "scale it to [0, 1]"),
         (("--pet", "empty"), "0 everywhere"),
-        (("--white", "white"), "--grey"),
-        (("--white", "white", "--grey", "on_another_grid"), "different grids"),
-        (("--white", "white", "--grey", "white"), "which is at most 1"),
-        (("--white", "empty", "--grey", "empty"), "no brain"),
-        (("--white", "too_large", "--grey", "empty"), "fractions of tissue"),
-        (("--samples", "100"), "multiple"),
-        (("--repeats", "0"), "--repeats"),
-        (("--evaluations", "700"), "too few for stages of 256"),
-        (("--evaluations", "800"), "were spent in stage"),
-        (("--alike-mm", "-1"), "--alike-mm"),
+        (("--wm", "white"), "--gm"),
+        (("--wm", "white", "--gm", "on_another_grid"), "different grids"),
+        (("--wm", "white", "--gm", "white"), "which is at most 1"),
+        (("--wm", "empty", "--gm", "empty"), "no brain"),
+        (("--wm", "too_large", "--gm", "empty"), "fractions of tissue"),
+        (("--particles", "100"), "multiple"),
+        (("--chains", "0"), "--chains"),
+        (("--max-simulations", "700"), "too few for stages of 256"),
+        (("--max-simulations", "800"), "were spent in stage"),
+        (("--correlation-length-mm", "-1"), "--correlation-length-mm"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -191,7 +192,16 @@ def test_what_cannot_be_sampled_is_refused(ask, snapshots_store, scans, small_at
 
 
 @pytest.mark.parametrize(
-    "option", [("--prior", "store"), ("--around-matches",), ("--samples", "512"), ("--repeats", "2")]
+    "option",
+    [
+        ("--prior", "store"),
+        (
+            "--init",
+            "matches",
+        ),
+        ("--particles", "512"),
+        ("--chains", "2"),
+    ],
 )
 def test_options_of_tmcmc_are_refused_elsewhere(ask, snapshots_store, scans, out, option):
     query_refused(ask("--refine", "local", *option, store=snapshots_store, seg=scans["seg"]), out, option[0])

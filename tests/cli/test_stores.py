@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gliodex.cli.stores import Method, Preparation
-from gliodex.index import METHODS, PREPARED, build_index
+from gliodex.cli.stores import Preparation
+from gliodex.index import PREPARED, build_index
 from gliodex.store import open_store, writing
 
 from ..retrieval.anatomy import files_below, flip_byte, shard_of
@@ -189,7 +189,7 @@ def test_rebuilding_repairs_a_damaged_index(gliodex, indexed_store, damage):
         path.unlink()
     ran = gliodex("verify", indexed_store)
     assert ran.code == 2
-    assert "--rebuild" in ran.out
+    assert "rebuild" in ran.out
     assert gliodex("index", indexed_store, "--rebuild").code == 0
     assert gliodex("verify", indexed_store, "--full").code == 0
     assert untimed(indexed_store / "derived") == sound
@@ -339,7 +339,6 @@ def test_index_of_a_copied_store_is_used(gliodex, copied_store):
 
 
 def test_the_command_line_knows_all_methods_and_all_that_can_be_prepared():
-    assert tuple(method.value for method in Method) == METHODS
     assert {preparation.value for preparation in Preparation} == set(PREPARED)
 
 
@@ -351,6 +350,6 @@ def test_every_method_can_be_prepared_verified_and_made_anew(gliodex, indexed_st
     flip_byte(indexed_store / "derived" / method / "blocks.bin", 30)
     ran = gliodex("verify", indexed_store)
     assert ran.code == 2
-    assert f"--method {method} --rebuild" in ran.out
+    assert f"with index={method}, rebuild" in ran.out
     assert gliodex("index", indexed_store, "--method", method, "--rebuild").code == 0
     assert gliodex("verify", indexed_store).code == 0

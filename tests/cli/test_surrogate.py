@@ -66,7 +66,7 @@ def test_what_cannot_be_trained_is_refused_in_a_line(gliodex, stores, tmp_path, 
 
 def test_tumours_for_surrogates_are_built_of_any_size(gliodex, tmp_path, stores):
     store = shutil.copytree(stores[0], tmp_path / "store")
-    ran = gliodex("build", store, "--count", "6", "--seed", "3", "--prior", "paper000", "--workers", "1")
+    ran = gliodex("build", store, "--count", "6", "--seed", "3", "--prior", "ezhov2021", "--workers", "1")
     assert ran.code == 0, ran.err
     grown = [open_store(store).parameters(tumour) for tumour in range(12, 18)]
     assert all(0.001 <= p.diffusivity <= 0.08 and 50 <= p.duration <= 1000 for p in grown)
@@ -90,15 +90,15 @@ def seg(small_atlas, tmp_path_factory):
 @pytest.mark.parametrize(
     "stage",
     [
-        pytest.param(("tmcmc", "--prior", "store", "--samples", "256"), marks=pytest.mark.slow),
-        pytest.param(("npe", "--simulations", "45", "--rounds", "1"), marks=pytest.mark.slow),
+        pytest.param(("tmcmc", "--prior", "store", "--particles", "256"), marks=pytest.mark.slow),
+        pytest.param(("npe", "--simulations-per-round", "45", "--rounds", "1"), marks=pytest.mark.slow),
     ],
 )
 def test_a_surrogate_stands_in_for_the_solver(ask, snapshots_store, seg, out, wide_network, monkeypatch, stage):
     asked = []
     plain = SurrogateSolver.grow
     monkeypatch.setattr(SurrogateSolver, "grow", lambda self, *a: asked.append(1) or plain(self, *a))
-    options = ("--refine", *stage, "--refine-in", "atlas", "--surrogate", wide_network, "--no-keep")
+    options = ("--refine", *stage, "--simulation-space", "atlas", "--surrogate", wide_network, "--no-keep")
     ran = ask(*options, store=snapshots_store, seg=seg)
     assert ran.code == 0, ran.err
     record = json.loads((out / "matches.json").read_text())
@@ -114,5 +114,5 @@ def test_a_surrogate_that_does_not_fit_is_refused(ask, snapshots_store, brain_st
     query_refused(ask(*refine, tmp_path / "none", store=snapshots_store, seg=seg), out, "there is no network")
     labels = brats_labels(open_store(brain_store).density(3))
     other = write_nifti(tmp_path / "other.nii.gz", labels, open_store(brain_store).frame.affine)
-    ran = ask(*refine, wide_network, "--refine-in", "atlas", store=brain_store, seg=other)
+    ran = ask(*refine, wide_network, "--simulation-space", "atlas", store=brain_store, seg=other)
     query_refused(ran, out, "has learned with voxels of 4 mm, atlas icbm152 has 2 mm")

@@ -3,9 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from gliodex.cli.stores import Engine
 from gliodex.cli.train import DesignName, Kind
-from gliodex.index import ENGINES
 from gliodex.learn import DESIGNS, KINDS, encoder_path, load_encoder
 from gliodex.store import open_store
 
@@ -24,7 +22,6 @@ def stores(make_store, small_atlas, ball):
 def test_choices_are_those_of_the_package():
     assert tuple(kind.value for kind in Kind) == KINDS
     assert {design.value for design in DesignName} == set(DESIGNS)
-    assert tuple(engine.value for engine in Engine) == ENGINES
 
 
 def test_train_index_query(gliodex, stores, small_seg, tmp_path):

@@ -160,8 +160,8 @@ def test_each_method_has_its_own_files(store):
 def test_damage_names_the_method_to_make_anew(store):
     open_retriever(store, "ds32")
     flip(store.derived / "ds32" / "blocks.bin", 3)
-    assert any("--method ds32 --rebuild" in line for line in verify_methods(store))
-    with pytest.raises(DamagedStoreError, match="gliodex index STORE --method ds32 --rebuild"):
+    assert any("with index=ds32, rebuild" in line for line in verify_methods(store))
+    with pytest.raises(DamagedStoreError, match="gliodex index STORE` with index=ds32, rebuild"):
         open_retriever(store, "ds32")
     core, whole = masks_of(store, 2)
     assert open_retriever(store, "ds64").search(core, whole).ids[0] == 2

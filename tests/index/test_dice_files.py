@@ -290,7 +290,7 @@ def test_no_flipped_byte_of_the_index_gives_a_wrong_score(path, mask):
             np.testing.assert_array_equal(hits.ids, expected[0])
             np.testing.assert_array_equal(hits.scores, expected[1])
         flip(blocks(path), position, mask)
-    assert all(str(blocks(path)) in message and "--rebuild" in message for message in refusals)
+    assert all(str(blocks(path)) in message and "with rebuild" in message for message in refusals)
     assert len(refusals) > 0.9 * len(positions) - 10
     assert verify_index(store) == []
 

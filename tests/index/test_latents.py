@@ -113,11 +113,11 @@ def test_damage_of_codes_and_graph_is_found_and_said(store):
     assert verify_methods(store) == []
     graph = graph_data(store, "ae").path
     flip(graph, graph.stat().st_size // 2)
-    with pytest.raises(DamagedStoreError, match="--engine hnsw --rebuild"):
+    with pytest.raises(DamagedStoreError, match="with index=ae, faiss_index=hnsw, rebuild"):
         open_retriever(store, "ae", engine="hnsw")
     assert len(verify_methods(store)) == 1
     flip(latent_data(store, "ae").folder(store) / "blocks.bin", 100)
-    with pytest.raises(DamagedStoreError, match="--method ae --rebuild"):
+    with pytest.raises(DamagedStoreError, match="with index=ae, rebuild"):
         open_retriever(store, "ae")
     assert len(verify_methods(store)) == 2
     prepare(store, "ae", engine="hnsw", rebuild=True)
@@ -150,8 +150,8 @@ def test_codes_are_never_made_by_other_weights_than_they_are_named_after(store):
     ("name", "options", "said"),
     [
         ("cnn", {}, "cnn is none of"),
-        ("thresholds", {"engine": "hnsw"}, "--engine hnsw is one of ae and vae"),
-        ("hash", {"engine": "ivf"}, "--engine ivf is one of ae and vae"),
+        ("thresholds", {"engine": "hnsw"}, "faiss_index=hnsw is one of ae and vae"),
+        ("hash", {"engine": "ivf"}, "faiss_index=ivf is one of ae and vae"),
     ],
 )
 def test_what_cannot_be_prepared_is_refused(store, name, options, said):
@@ -163,11 +163,11 @@ def test_what_cannot_be_prepared_is_refused(store, name, options, said):
     ("options", "said"),
     [
         ({"method": "ae"}, "gliodex train ae"),
-        ({"method": "dice", "engine": "ivf"}, "--engine ivf is one of ae and vae"),
-        ({"method": "hash", "engine": "hnsw"}, "--engine hnsw is one of ae and vae"),
-        ({"method": "ds64", "device": "cuda"}, "--device cuda is for"),
+        ({"method": "dice", "engine": "ivf"}, "faiss_index=ivf is one of ae and vae"),
+        ({"method": "hash", "engine": "hnsw"}, "faiss_index=hnsw is one of ae and vae"),
+        ({"method": "ds64", "device": "cuda"}, "device=cuda is for"),
         ({"method": "ae", "engine": "hnsw", "device": "cuda"}, "no graphs on a GPU"),
-        ({"method": "ae", "measure": "jaccard"}, "leave out --method"),
+        ({"method": "ae", "measure": "jaccard"}, "leave out index"),
         ({"method": "cnn"}, "cnn is none of dice"),
         ({"measure": "jacard"}, "jacard is none of dice"),
         ({"method": "ae", "engine": "hsnw"}, "hsnw is none of flat"),

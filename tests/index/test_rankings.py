@@ -107,5 +107,5 @@ def test_without_a_number_two_hundred_are_ranked(store):
 
 
 def test_thresholds_are_not_searched_by_it(store):
-    with pytest.raises(InputError, match="--measure bernoulli"):
+    with pytest.raises(InputError, match="metric=bernoulli"):
         open_retriever(store, measure="bernoulli", search_thresholds=True)

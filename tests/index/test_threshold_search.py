@@ -157,7 +157,7 @@ class TestLevelCounts:
 
 
 def test_only_exact_search_finds_thresholds(store):
-    with pytest.raises(InputError, match="thresholds are searched by exact Dice: leave out --method ds64"):
+    with pytest.raises(InputError, match="thresholds are searched by exact Dice: leave out index=ds64"):
         open_retriever(store, "ds64", search_thresholds=True)
 
 
@@ -166,7 +166,7 @@ def test_damaged_counts_are_noticed(make_atlas, make_store, ball):
     store = open_store(make_store(atlas, population(atlas.frame, ball, 9)))
     ThresholdSearch.open(store)
     flip(store.derived / "thresholds" / "blocks.bin", 100)
-    with pytest.raises(DamagedStoreError, match="--method thresholds --rebuild"):
+    with pytest.raises(DamagedStoreError, match="with index=thresholds, rebuild"):
         ThresholdSearch.open(store)
     assert len(verify_methods(store)) == 1
     prepare(store, "thresholds", rebuild=True)

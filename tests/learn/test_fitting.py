@@ -96,7 +96,7 @@ def test_a_gpu_too_small_for_the_network_or_one_example_is_told(tmp_path):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     for task in (none, lambda: Line(fits=0)):
-        with pytest.raises(InputError, match="memory does not suffice to train a line: leave out --device cuda"):
+        with pytest.raises(InputError, match="memory does not suffice to train a line: leave out device=cuda"):
             fit_of(tmp_path).learn(task)
 
 

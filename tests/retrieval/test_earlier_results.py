@@ -117,7 +117,7 @@ def test_what_is_not_an_earlier_results_is_not_replaced(tmp_path, name, earlier,
         put(out, dict.fromkeys(query_files(registers=True) - {"matches.json"}, "2"), names=names, begun=begun)
     assert begun == [] or not told_before
     assert str(out / mine.name) in str(caught.value)
-    assert "--out" in str(caught.value)
+    assert "out" in str(caught.value)
     assert files_below(out) == before
     assert sorted(path.name for path in out.rglob("*")) == entries
 

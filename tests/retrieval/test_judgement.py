@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gliodex.index import DiceIndex, Expectation, Hits, build_index
-from gliodex.retrieval import AffineMap, Segmentation, personalize
+from gliodex.retrieval import AffineMap, Segmentation, personalize_with
 from gliodex.retrieval.imaging.lesions import lesions
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.judgement import (
@@ -149,7 +149,7 @@ def store(make_store, small_atlas, make_tumour, tmp_path):
 
 
 def ask(store, core, whole, **options):
-    return personalize(
+    return personalize_with(
         store, DiceIndex.open(store), Patient(Segmentation(core, whole, store.frame), IDENTITY), **options
     )
 

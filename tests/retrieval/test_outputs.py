@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gliodex.index import DiceIndex
-from gliodex.retrieval import AffineMap, Segmentation, personalize
+from gliodex.retrieval import AffineMap, Segmentation, personalize_with
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.outputs import DISCLAIMER, as_record, write_images, write_record
 from gliodex.store import open_store
@@ -27,7 +27,7 @@ def answered(store):
     def ask(grid):
         density = grid.resample(store.density(3), store.frame)
         segmentation = Segmentation(density >= 0.6, density >= 0.2, grid, {"segmentation": "seg.nii.gz"})
-        return personalize(
+        return personalize_with(
             store, DiceIndex.open(store), Patient(segmentation, AffineMap(np.eye(4), {"kind": "identity"})), top_k=3
         )
 
@@ -72,13 +72,13 @@ def test_images_on_a_sheared_grid_can_be_read_back(store, answered, tmp_path):
 
 def test_the_record_says_everything(store, answered):
     found = answered(grid_of(store))
-    record = as_record(found, store, {"method": "dice", "top_k": 3}, {"read": 0.12345, "search": 1.0})
+    record = as_record(found, store, {"index": "dice", "top_k": 3}, {"read": 0.12345, "search": 1.0})
     assert record == json.loads(json.dumps(record)), "plain values only"
     assert record["notice"] == DISCLAIMER
     assert record["store"]["version"] == store.version
     assert record["store"]["tumours"] == 5
     assert record["store"]["thresholds"] == {"whole": 0.2, "core": 0.6}
-    assert record["method"] == "dice"
+    assert record["settings"]["index"] == "dice"
     assert record["settings"]["top_k"] == 3
     assert record["seconds"] == {"read": 0.123, "search": 1.0}
     assert record["outside_brain"] == {"whole_ml": 0.0, "share": 0.0}

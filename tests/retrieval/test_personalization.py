@@ -5,7 +5,7 @@ import pytest
 
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex, open_retriever
-from gliodex.retrieval import AffineMap, Segmentation, Stopwatch, dice, personalize
+from gliodex.retrieval import AffineMap, Segmentation, Stopwatch, dice, personalize_with
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.store import Frame, open_store, writing
 
@@ -21,7 +21,7 @@ def store(small_store):
 
 def ask(store, core, whole, frame=None, spatial=IDENTITY, **options):
     segmentation = Segmentation(core, whole, frame or store.frame)
-    return personalize(store, DiceIndex.open(store), Patient(segmentation, spatial), **options)
+    return personalize_with(store, DiceIndex.open(store), Patient(segmentation, spatial), **options)
 
 
 def masks_of(store, tumour):
@@ -52,12 +52,12 @@ def test_thresholds_that_were_searched_are_those_of_the_outlines(store, tumour):
     density = store.density(tumour)
     core, whole = density >= np.float32(0.7), density >= np.float32(0.1)
     segmentation = Segmentation(core, whole, store.frame)
-    found = personalize(store, open_retriever(store, search_thresholds=True), Patient(segmentation, IDENTITY))
+    found = personalize_with(store, open_retriever(store, search_thresholds=True), Patient(segmentation, IDENTITY))
     assert found.dice["score"] == pytest.approx(2)
     np.testing.assert_array_equal(found.core, core)
     np.testing.assert_array_equal(found.whole, whole)
     np.testing.assert_array_equal(found.density >= np.float32(found.thresholds["core"]), core)
-    fixed = personalize(store, DiceIndex.open(store), Patient(segmentation, IDENTITY))
+    fixed = personalize_with(store, DiceIndex.open(store), Patient(segmentation, IDENTITY))
     assert fixed.thresholds == store.thresholds
     assert fixed.dice["score"] < found.dice["score"]
 
@@ -209,7 +209,7 @@ def test_an_empty_store_is_refused_with_advice(make_store, small_atlas):
 def test_a_store_of_folded_tumours_alone_is_refused_with_advice(store):
     records = [replace(record, folded=tuple(range(record.count))) for record in store.segments]
     store.manifest = replace(store.manifest, segments=tuple(records))
-    with pytest.raises(InputError, match=r"all 5 tumours of .* have folded the tissue: `gliodex query --folded`"):
+    with pytest.raises(InputError, match=r"all 5 tumours of .* have folded the tissue: include_folded"):
         ask(store, *masks_of(store, 1))
     assert ask(store.with_folded(), *masks_of(store, 1)).hits.ids[0] == 1
 
@@ -248,7 +248,7 @@ def test_stages_get_matches_of_known_growth_however_many_without_are_closer(stor
 def test_warnings_of_the_segmentation_are_kept(store):
     core, whole = masks_of(store, 1)
     segmentation = Segmentation(core, whole, store.frame, warnings=("look here",))
-    assert "look here" in personalize(store, DiceIndex.open(store), Patient(segmentation, IDENTITY)).warnings
+    assert "look here" in personalize_with(store, DiceIndex.open(store), Patient(segmentation, IDENTITY)).warnings
 
 
 def test_stages_are_timed_and_announced(store):

@@ -119,17 +119,16 @@ def test_the_matches_file_has_the_documented_fields(asked, brain_store):
     assert record["store"]["version"] == brain_store.version
     assert record["store"]["tumours"] == 24
     assert record["store"]["atlas"] == "icbm152"
-    assert record["method"] == "dice"
     assert record["settings"] == {
-        "method": "dice",
-        "measure": "dice",
-        "engine": "flat",
+        "index": "dice",
+        "metric": "dice",
+        "faiss_index": "flat",
         "device": "cpu",
         "rerank": 0,
         "thresholds": "fixed",
         "top_k": 7,
-        "distinct": False,
-        "folded": False,
+        "one_per_simulation": False,
+        "include_folded": False,
         "refine": "none",
     }
     assert record["matches"][0]["thresholds"] == {"core": 0.6, "whole": 0.2}
@@ -271,22 +270,22 @@ def test_the_returned_correspondence_can_be_used(registered, brain_store):
 
 
 BAD = {
-    "no segmentation": ({"seg": None}, "--seg"),
-    "segmentation and masks": ({"core_mask": Path("c"), "whole_mask": Path("w")}, "--seg"),
-    "segmentation and one mask": ({"core_mask": Path("c")}, "--seg"),
-    "core mask alone": ({"seg": None, "core_mask": Path("c")}, "--whole-mask"),
-    "whole mask alone": ({"seg": None, "whole_mask": Path("w")}, "--core-mask"),
+    "no segmentation": ({"seg": None}, "seg"),
+    "segmentation and masks": ({"core_mask": Path("c"), "whole_mask": Path("w")}, "seg"),
+    "segmentation and one mask": ({"core_mask": Path("c")}, "seg"),
+    "core mask alone": ({"seg": None, "core_mask": Path("c")}, "whole_mask"),
+    "whole mask alone": ({"seg": None, "whole_mask": Path("w")}, "core_mask"),
     "labels of masks": (
-        {"seg": None, "core_mask": Path("c"), "whole_mask": Path("w"), "core": (1,)},
-        "--core",
+        {"seg": None, "core_mask": Path("c"), "whole_mask": Path("w"), "core_labels": (1,)},
+        "core_labels",
     ),
-    "no way to the atlas": ({"space": None}, "--space"),
-    "two ways to the atlas": ({"t1": Path("t1")}, "--t1"),
-    "three ways to the atlas": ({"t1": Path("t1"), "transform": Path("t")}, "--transform"),
-    "no matches": ({"top_k": 0}, "--top-k"),
-    "negative matches": ({"top_k": -3}, "--top-k"),
-    "no threads": ({"threads": 0}, "--threads"),
-    "negative seed": ({"seed": -1}, "--registration-seed"),
+    "no way to the atlas": ({"space": None}, "space"),
+    "two ways to the atlas": ({"t1": Path("t1")}, "t1"),
+    "three ways to the atlas": ({"t1": Path("t1"), "transform": Path("t")}, "transform"),
+    "no matches": ({"top_k": 0}, "top_k"),
+    "negative matches": ({"top_k": -3}, "top_k"),
+    "no threads": ({"threads": 0}, "threads"),
+    "negative seed": ({"registration_seed": -1}, "registration_seed"),
 }
 
 

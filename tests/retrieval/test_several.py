@@ -9,7 +9,8 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.retrieval import QueryRequest, run_queries, run_query
 from gliodex.retrieval.imaging import registration as registration_module
-from gliodex.retrieval.refinement import LocalRefinement, StageChoice
+from gliodex.retrieval.refinement import LocalRefinement
+from gliodex.retrieval.refinement.options import Local, Tmcmc
 from gliodex.simulate import MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
 
@@ -17,6 +18,12 @@ from .anatomy import RESULT_FILES, brats_labels, write_nifti
 
 PUSHES = MassEffectSettings(pushes=5)
 PRIOR = Prior((0.02, 0.4), (0.01, 0.08), (50, 400), (0.5, 150), (0.1, 120))
+
+
+def asked(request, stores, announce=None):
+    """Ask several stores; returns what compares them, and their records."""
+    compared, answers = run_queries(request, stores, announce)
+    return compared, {name: record for name, (_, record) in answers.items()}
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +43,7 @@ def patient(both_models, small_atlas, tmp_path):
 
 
 def test_each_store_answers_as_it_does_alone_and_the_closest_is_named(both_models, patient, tmp_path):
-    compared, records = run_queries(
-        QueryRequest("", tmp_path / "out", seg=patient, space="atlas", top_k=3), both_models
-    )
+    compared, records = asked(QueryRequest("", tmp_path / "out", seg=patient, space="atlas", top_k=3), both_models)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"stores.json", "still", "pushing"}
     assert json.loads((tmp_path / "out" / "stores.json").read_text()) == compared
     assert compared["best"] == "pushing"
@@ -58,9 +63,9 @@ def test_each_store_answers_as_it_does_alone_and_the_closest_is_named(both_model
 
 @pytest.mark.slow
 def test_what_is_refined_is_compared(both_models, patient, tmp_path):
-    local = StageChoice("local", "atlas", evaluations=40)
-    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", keep=False, stage=local)
-    compared, records = run_queries(request, both_models)
+    local = Local(simulation_space="atlas", max_simulations=40)
+    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", refinement=local)
+    compared, records = asked(request, both_models)
     for name, row in compared["stores"].items():
         assert row["matched"] == records[name]["refinement"]["before"]["score"]
         assert row["score"] == records[name]["patient_space"]["score"] >= row["matched"]
@@ -74,7 +79,9 @@ def test_what_a_stage_lacks_in_any_store_is_said_before_there_is_any_work(both_m
             raise InputError("pushing has no network")
 
     monkeypatch.setattr(LocalRefinement, "check", check)
-    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", stage=StageChoice("local", "atlas"))
+    request = QueryRequest(
+        "", tmp_path / "out", seg=patient, space="atlas", keep=True, refinement=Local(simulation_space="atlas")
+    )
     told, versions = [], [open_store(path).version for path in both_models]
     with pytest.raises(InputError, match="pushing has no network"):
         run_queries(request, both_models, told.append)
@@ -98,7 +105,7 @@ def test_a_patient_is_registered_once(brain_store, patient_files, tmp_path, monk
     monkeypatch.setattr("gliodex.retrieval.imaging.patient.register", counted)
     request = QueryRequest("", tmp_path / "out", seg=seg, t1=t1, registration="affine")
     heard = []
-    _, records = run_queries(request, [str(brain_store.path), str(other)], heard.append)
+    _, records = asked(request, [str(brain_store.path), str(other)], heard.append)
     assert len(made) == 1
     assert (tmp_path / "out" / "transform").is_dir()
     one, two = records.values()
@@ -132,8 +139,8 @@ def test_nothing_is_written_where_one_store_cannot_answer(both_models, small_atl
 
 @pytest.mark.slow
 def test_a_stage_that_was_interrupted_goes_on_in_the_folder_of_its_store(both_models, patient, tmp_path):
-    stage = StageChoice("tmcmc", "atlas", samples=256)
-    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", keep=False, stage=stage)
+    stage = Tmcmc(simulation_space="atlas", particles=256)
+    request = QueryRequest("", tmp_path / "out", seg=patient, space="atlas", refinement=stage)
 
     class StopError(Exception):
         pass

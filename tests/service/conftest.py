@@ -66,7 +66,7 @@ def segmentation(brain_store, tmp_path_factory):
     inside = np.argwhere(density >= 0.2)
     low, high = inside.min(0) - 6, inside.max(0) + 7
     labels = brats_labels(density)[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    folder = tmp_path_factory.mktemp("segmentation")
+    folder = tmp_path_factory.mktemp("seg")
     return write_nifti(folder / "seg.nii.gz", labels, brain_store.frame.crop(low, high).affine)
 
 
@@ -87,6 +87,6 @@ def ask(segmentation):
 
     def send(client, **options):
         with segmentation.open("rb") as file:
-            return client.post("/v1/queries", files={"segmentation": file}, data={"space": "atlas"} | options)
+            return client.post("/v1/queries", files={"seg": file}, data={"space": "atlas"} | options)
 
     return send

@@ -20,7 +20,7 @@ def test_a_fault_is_a_problem_document_and_counted(small_store, tmp_path, monkey
     async def ask():
         transport = httpx.ASGITransport(make_app(context))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            answer = await client.post("/v1/previews", files={"segmentation": b"x"})
+            answer = await client.post("/v1/previews", files={"seg": b"x"})
             return answer, (await client.get("/metrics")).text
 
     try:

@@ -34,7 +34,7 @@ def test_a_tumour_is_told_and_written(client, brain_store, tmp_path):
 
 def test_a_query_is_waited_for_saved_and_deleted(client, segmentation, tmp_path):
     stages = []
-    answer = client.query(segmentation, space="atlas", top_k=3, announce=stages.append)
+    answer = client.query(seg=segmentation, space="atlas", top_k=3, announce=stages.append)
     assert len(answer.record["matches"]) == 3
     folder = answer.save(tmp_path / "result")
     assert {path.name for path in folder.iterdir()} == set(answer.files) >= SERVED_FILES
@@ -46,10 +46,10 @@ def test_a_query_is_waited_for_saved_and_deleted(client, segmentation, tmp_path)
 
 def test_what_is_refused_names_the_field(client, segmentation, tmp_path):
     with pytest.raises(GliodexError, match="none of the core labels 9") as caught:
-        client.query(segmentation, space="atlas", core="9")
-    assert caught.value.problem["field"] == "segmentation"
+        client.query(seg=segmentation, space="atlas", core_labels="9")
+    assert caught.value.problem["field"] == "core_labels"
     with pytest.raises(GliodexError, match="cannot be read"):
-        client.query(tmp_path / "nothing.nii.gz")
+        client.query(seg=tmp_path / "nothing.nii.gz")
 
 
 def test_the_folder_of_a_dicom_object_is_sent_as_an_archive(client, segmentation, tmp_path):
@@ -60,9 +60,9 @@ def test_the_folder_of_a_dicom_object_is_sent_as_an_archive(client, segmentation
     folder.mkdir()
     write_segmentation(folder / "a", np.stack([labels == 4, labels == 2], -1), image.affine, ["Enhancing", "Edema"])
     (folder / ".DS_Store").write_bytes(b"hidden")
-    answer = client.query(folder, space="atlas", top_k=1)
+    answer = client.query(seg=folder, space="atlas", top_k=1)
     understood = answer.record["understood"]
-    assert (understood["segmentation"], understood["format"]) == ("segmentation.zip", "DICOM-SEG (zip)")
+    assert (understood["segmentation"], understood["format"]) == ("seg.zip", "DICOM-SEG (zip)")
     assert answer.record["patient_space"]["whole"] == pytest.approx(1, abs=1e-3)
     answer.delete()
 
@@ -70,18 +70,18 @@ def test_the_folder_of_a_dicom_object_is_sent_as_an_archive(client, segmentation
 def test_of_names_the_data_set_alone_is_sent(client, segmentation, tmp_path):
     path = tmp_path / "Smith_BraTS2021_01234_seg.nii.gz"
     path.write_bytes(segmentation.read_bytes())
-    answer = client.query(path, space="atlas", top_k=1)
-    assert answer.record["understood"]["segmentation"] == "BraTS2021_00000.segmentation.nii.gz"
+    answer = client.query(seg=path, space="atlas", top_k=1)
+    assert answer.record["understood"]["segmentation"] == "BraTS2021_00000.seg.nii.gz"
     answer.delete()
 
 
 def test_each_file_and_option_is_sent(client, segmentation, tmp_path):
     junk = tmp_path / "junk"
     junk.write_bytes(b"no image")
-    for field in ("t1", "t1c", "seg_on", "white"):
-        files = {"t1": segmentation, "white": segmentation, "grey": segmentation} | {field: junk}
+    for field in ("t1", "t1c", "seg_on", "wm"):
+        files = {"t1": segmentation, "wm": segmentation, "gm": segmentation} | {field: junk}
         with pytest.raises(GliodexError, match=f"^{field} is a text file") as caught:
-            client.query(segmentation, labels="brats", strip="off", n4=True, reorient="LPS", **files)
+            client.query(seg=segmentation, labels="brats", strip="off", n4=True, reorient="LPS", **files)
         assert caught.value.problem["field"] == field
 
 
@@ -107,7 +107,7 @@ def test_a_service_that_is_away_for_a_while_is_waited_for(client, segmentation, 
             raise ServiceError({"title": "no answer"})
         return ask(self, method, path, *rest)
 
-    job = client.query(segmentation, space="atlas").id
+    job = client.query(seg=segmentation, space="atlas").id
     gone.reverse()
     monkeypatch.setattr(Client, "_ask", away)
     assert client.answer(job).id == job

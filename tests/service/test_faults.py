@@ -66,7 +66,7 @@ def test_a_job_whose_process_is_killed_is_begun_anew(running, ask, stage):
 @pytest.mark.slow
 def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
     process, client, _ = running
-    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    job = ask(client, refine="local", max_simulations=100000).json()["id"]
     for attempt in (1, 2, 3):
         end = time.monotonic() + 60
         while client.get(f"/v1/queries/{job}").json()["attempt"] < attempt:
@@ -83,7 +83,7 @@ def test_a_job_that_kills_its_process_each_time_is_given_up(running, ask):
 
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
     process, client, _ = running
-    first = ask(client, refine="local", evaluations=50).json()["id"]
+    first = ask(client, refine="local", max_simulations=50).json()["id"]
     second = ask(client).json()["id"]
     follow(client, first, {"running"})
     (worker,) = children(process, "gliodex.service.worker")
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(running, ask):
 @pytest.mark.slow
 def test_a_job_whose_worker_dies_is_cancelled_by_another(running, ask):
     process, client, folder = running
-    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    job = ask(client, refine="local", max_simulations=100000).json()["id"]
     follow(client, job, {"running"})
     (worker,) = children(process, "gliodex.service.worker")
     worker.kill()
@@ -153,7 +153,7 @@ def test_a_full_disk_is_said_and_loses_nothing(brain_store, ask, small_disk, cap
         serving([f"brain={brain_store.path}"], small_disk / "folder") as (process, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        first = ask(client, refine="local", evaluations=50).json()["id"]
+        first = ask(client, refine="local", max_simulations=50).json()["id"]
         follow(client, first, {"running"})
         second = ask(client).json()["id"]
         fill(small_disk / "filler")
@@ -176,7 +176,7 @@ def test_a_full_disk_of_temporary_files_is_said(brain_store, small_disk, tmp_pat
         serving([f"brain={brain_store.path}"], tmp_path / "folder") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        large = {"segmentation": bytes(4_000_000)}  # kept on the disk while it comes
+        large = {"seg": bytes(4_000_000)}  # kept on the disk while it comes
         assert client.post("/v1/previews", files=large).status_code == 422
         fill(small_disk / "filler")
         answer = client.post("/v1/previews", files=large)
@@ -186,7 +186,7 @@ def test_a_full_disk_of_temporary_files_is_said(brain_store, small_disk, tmp_pat
 def test_what_was_accepted_is_worked_on_after_a_stop(brain_store, ask, tmp_path):
     stores, folder = [f"brain={brain_store.path}"], tmp_path / "folder"
     with serving(stores, folder) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
-        jobs = [ask(client, refine="local", evaluations=50).json()["id"], ask(client).json()["id"]]
+        jobs = [ask(client, refine="local", max_simulations=50).json()["id"], ask(client).json()["id"]]
         follow(client, jobs[0], {"running"})
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -203,7 +203,7 @@ def test_a_stop_ends_what_is_being_answered_and_says_so(brain_store, ask, tmp_pa
         serving([f"brain={brain_store.path}"], tmp_path) as (process, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        job = ask(client, refine="local", max_simulations=100000).json()["id"]
         reaches(client, job, "search")
         with client.stream("GET", f"/v1/queries/{job}/events") as followed:
             events = followed.iter_lines()
@@ -226,7 +226,7 @@ def test_a_job_of_a_store_that_is_not_served_any_more_fails_and_says_so(brain_st
         serving([f"old={brain_store.path}"], folder) as (process, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        job = ask(client, refine="local", max_simulations=100000).json()["id"]
         follow(client, job, {"running"})
         process.send_signal(signal.SIGTERM)
         process.wait(20)
@@ -237,7 +237,7 @@ def test_a_job_of_a_store_that_is_not_served_any_more_fails_and_says_so(brain_st
 
 def test_a_running_job_that_is_deleted_is_stopped(running, ask):
     process, client, folder = running
-    job = ask(client, refine="local", evaluations=100000).json()["id"]
+    job = ask(client, refine="local", max_simulations=100000).json()["id"]
     follow(client, job, {"running"})
     wait_for(lambda: children(process, "gliodex.service.job_process"))
     assert client.delete(f"/v1/queries/{job}").status_code == 204
@@ -274,7 +274,7 @@ def test_a_store_that_grows_is_followed_and_jobs_keep_their_version(brain_store,
     shutil.copytree(brain_store.path, path)
     with serving([str(path)], tmp_path / "folder") as (_, url), httpx.Client(base_url=url, timeout=60) as client:
         before = client.get("/v1/stores/store").json()
-        job = ask(client, refine="local", evaluations=50).json()["id"]
+        job = ask(client, refine="local", max_simulations=50).json()["id"]
         with writing(path, "a test") as writer:
             writer.commit_tumours([make_tumour(brain_store.frame)], {"prior": "test"})
         wait_for(lambda: client.get("/v1/stores/store").json()["version"] > before["version"])
@@ -330,7 +330,7 @@ def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
         serving([f"brain={brain_store.path}"], tmp_path, "--job-minutes", "0.1") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        job = ask(client, refine="local", evaluations=100000).json()["id"]
+        job = ask(client, refine="local", max_simulations=100000).json()["id"]
         told = follow(client, job)
         assert (told["status"], told["problem"]["status"]) == ("failed", 504)
         assert "6 s" in told["problem"]["detail"]

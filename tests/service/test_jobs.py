@@ -22,7 +22,7 @@ def jobs(tmp_path):
 @pytest.fixture
 def job(jobs):
     with jobs.making() as made:
-        (made.uploads / "segmentation.nii").write_bytes(b"sent")
+        (made.uploads / "seg.nii").write_bytes(b"sent")
         made.ask({"options": {}})
     return jobs[made.name]
 

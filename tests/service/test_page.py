@@ -65,7 +65,7 @@ def browser(tmp_path_factory):
 def answered(service, segmentation):
     """Id of a query that was answered, in space of the atlas."""
     with segmentation.open("rb") as file:
-        told = service.post("/v1/queries", files={"segmentation": file}, data={"space": "atlas", "top_k": 5}).json()
+        told = service.post("/v1/queries", files={"seg": file}, data={"space": "atlas", "top_k": 5}).json()
     assert follow(service, told["id"])["status"] == "done"
     return told["id"]
 
@@ -78,7 +78,7 @@ def doubted(service, segmentation):
     both = np.concatenate([labels[::-1], np.zeros((10, *labels.shape[1:]), labels.dtype), labels])
     affine = image.affine.copy()
     affine[0, 3] -= affine[0, 0] * (len(both) - len(labels))
-    files = {"segmentation": nib.Nifti1Image(both, affine).to_bytes()}
+    files = {"seg": nib.Nifti1Image(both, affine).to_bytes()}
     told = service.post("/v1/queries", files=files, data={"space": "atlas", "top_k": 5}).json()
     assert follow(service, told["id"])["status"] == "done"
     return told["id"]
@@ -290,7 +290,7 @@ def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentat
     junk.write_bytes(b"no image")
     one(browser, "#files").send_keys(str(junk))
     wait(browser, lambda: one(browser, "#fault-files").text)
-    assert "segmentation is a text file, not an image" in one(browser, "#fault-files").text
+    assert "seg is a text file, not an image" in one(browser, "#fault-files").text
     assert one(browser, "#files").get_attribute("aria-invalid") == "true"
     one(browser, "#chosen button").click()
     one(browser, "#files").send_keys(str(segmentation))
@@ -334,7 +334,7 @@ def test_all_options_of_the_form_are_sent(browser, service, segmentation, tmp_pa
         window.fetch = async (path, {body}) => {
           if (String(path).endsWith("queries")) {
             window.sent = Object.fromEntries(body.entries());
-            window.sent.segmentation = window.sent.segmentation.name;
+            window.sent.seg = window.sent.seg.name;
           }
           return new Response("{}", {status: 422});
         };
@@ -343,13 +343,13 @@ def test_all_options_of_the_form_are_sent(browser, service, segmentation, tmp_pa
         """
     )
     assert sent == {
-        "segmentation": "BraTS2021_01234",
+        "seg": "BraTS2021_01234",
         "labels": "brats",
         "strip": "off",
         "n4": "true",
         "reorient": "LPS",
         "refine": "none",
-        "method": "dice",
+        "index": "dice",
         "top_k": "15",
     }
 

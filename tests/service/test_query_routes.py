@@ -66,7 +66,7 @@ def test_a_job_tells_each_stage_as_it_comes(service, ask):
 
 
 def test_a_result_is_there_when_the_job_is_done_and_its_files_alone(service, ask):
-    job = ask(service, refine="local", evaluations=400).json()["id"]
+    job = ask(service, refine="local", max_simulations=400).json()["id"]
     early = service.get(f"/v1/queries/{job}/result")
     assert early.status_code == 409
     assert "follow it until it is done" in early.json()["detail"]
@@ -86,7 +86,7 @@ def test_a_job_that_is_not_there_is_not_found(service, name):
 
 
 def test_a_running_job_is_stopped(service, ask):
-    job = ask(service, refine="local", evaluations=100000).json()["id"]
+    job = ask(service, refine="local", max_simulations=100000).json()["id"]
     follow(service, job, {"running"})
     assert service.post(f"/v1/queries/{job}/cancel").status_code == 202
     assert follow(service, job, seconds=10)["status"] == "cancelled"
@@ -97,7 +97,7 @@ def test_a_running_job_is_stopped(service, ask):
 
 def test_what_was_understood_is_shown_before_anything_is_asked(service, segmentation):
     with segmentation.open("rb") as file:
-        told = service.post("/v1/previews", files={"segmentation": file}).json()
+        told = service.post("/v1/previews", files={"seg": file}).json()
     labels = np.asarray(nib.load(segmentation).dataobj)
     assert told["labels"] == {str(n): int((labels == n).sum()) for n in (2, 4)}
     assert (told["core_labels"], told["whole_labels"], told["orientation"]) == ([4], [2, 4], "RAS")
@@ -109,10 +109,10 @@ def test_what_was_understood_is_shown_before_anything_is_asked(service, segmenta
 
 def test_a_t1c_and_a_convention_tell_what_labels_mean(service):
     content = nifti(side_by_side())
-    asked = service.post("/v1/previews", files={"segmentation": content})
+    asked = service.post("/v1/previews", files={"seg": content})
     assert (asked.status_code, asked.json()["field"]) == (422, "labels")
     for files, options in (({"t1c": bright_two()}, {}), ({}, {"labels": "hd-glio"})):
-        told = service.post("/v1/previews", files={"segmentation": content} | files, data=options).json()
+        told = service.post("/v1/previews", files={"seg": content} | files, data=options).json()
         assert (told["convention"], told["core_labels"]) == ("hd-glio", [2])
 
 
@@ -126,11 +126,11 @@ def test_conventions_are_told_with_what_each_label_means(service):
 def test_what_slicer_writes_is_answered_with_its_names(service, segmentation, tmp_path):
     image = nib.load(segmentation)
     content = slicer(tmp_path, np.asarray(image.dataobj), image.affine)
-    job = service.post("/v1/queries", files={"segmentation": content}, data={"space": "atlas"}).json()["id"]
+    job = service.post("/v1/queries", files={"seg": content}, data={"space": "atlas"}).json()["id"]
     assert follow(service, job)["status"] == "done"
     record = service.get(f"/v1/queries/{job}/result").json()
     assert record["understood"]["names"] == {"2": "Edema", "4": "enhancing tumor"}
-    assert record["understood"]["segmentation"] == "segmentation.nrrd"
+    assert record["understood"]["segmentation"] == "seg.nrrd"
     assert "Edema" in record["summary"][0]
     assert record["patient_space"]["whole"] == pytest.approx(1, abs=1e-3)
 
@@ -139,7 +139,7 @@ def test_what_slicer_writes_is_answered_with_its_names(service, segmentation, tm
 def test_a_dicom_series_is_registered(service, brain_store, segmentation, tmp_path):
     pytest.importorskip("pydicom", reason="the extra dicom is not installed")
     t1 = np.round(brain_store.atlas.t1 / brain_store.atlas.t1.max() * 1000)
-    files = {"segmentation": segmentation.read_bytes(), "t1": zipped(series(tmp_path, t1, brain_store.frame.affine))}
+    files = {"seg": segmentation.read_bytes(), "t1": zipped(series(tmp_path, t1, brain_store.frame.affine))}
     job = service.post("/v1/queries", files=files, data={"strip": "off"}).json()["id"]
     told = follow(service, job)
     assert told["status"] == "done", told["problem"]
@@ -154,7 +154,7 @@ def test_a_patient_that_is_turned_is_shown_in_its_own_world(service, brain_store
     density = brain_store.density(tumour_on_the_right(brain_store))
     affine = brain_store.frame.affine  # says RAS of voxels that run backwards from front to back
     files = {
-        "segmentation": nifti(brats_labels(density)[:, ::-1], affine),
+        "seg": nifti(brats_labels(density)[:, ::-1], affine),
         "t1": nifti(brain_store.atlas.t1[:, ::-1].astype(np.float32), affine),
     }
     job = service.post("/v1/queries", files=files, data={"strip": "off", "reorient": "RPS"}).json()["id"]
@@ -188,7 +188,7 @@ def test_a_patient_that_is_turned_is_shown_in_its_own_world(service, brain_store
 )
 def test_files_that_do_harm_are_problems_of_their_field(service, segmentation, content, said):
     for path in ("/v1/previews", "/v1/queries"):
-        answer = service.post(path, files={"segmentation": segmentation.read_bytes(), "t1c": content})
+        answer = service.post(path, files={"seg": segmentation.read_bytes(), "t1c": content})
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
         assert (problem["status"], problem["field"]) == (422, "t1c")
@@ -209,86 +209,86 @@ class TestRefused:
     """Everything that the command line refuses, and names the field."""
 
     def test_labels_that_are_not_there(self, service, segmentation):
-        files = {"segmentation": segmentation.read_bytes()}
-        problem = refused(service, files, space="atlas", core="7")
-        assert (problem["field"], problem["status"]) == ("segmentation", 422)
-        assert problem["detail"].startswith("segmentation has none of the core labels 7")
+        files = {"seg": segmentation.read_bytes()}
+        problem = refused(service, files, space="atlas", core_labels="7")
+        assert (problem["field"], problem["status"]) == ("core_labels", 422)
+        assert problem["detail"].startswith("seg has none of the core labels 7")
 
     def test_labels_that_are_no_numbers(self, service, segmentation):
-        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", core="a,b")
-        assert problem["field"] == "core"
+        problem = refused(service, {"seg": segmentation.read_bytes()}, space="atlas", core_labels="a,b")
+        assert problem["field"] == "core_labels"
 
     def test_nothing_to_place_the_patient_by(self, service, segmentation):
-        problem = refused(service, {"segmentation": segmentation.read_bytes()})
+        problem = refused(service, {"seg": segmentation.read_bytes()})
         assert "--" not in problem["detail"]
         assert problem["remedy"]
 
     def test_no_segmentation(self, service):
         problem = refused(service, {}, space="atlas")
-        assert problem["field"] == "segmentation"
+        assert problem["field"] == "seg"
 
     def test_an_empty_one(self, service, segmentation):
         image = nib.load(segmentation)
         empty = nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine)
-        problem = refused(service, {"segmentation": empty.to_bytes()}, space="atlas")
-        assert problem["field"] == "segmentation"
+        problem = refused(service, {"seg": empty.to_bytes()}, space="atlas")
+        assert problem["field"] == "seg"
         assert "it holds no label but 0" in problem["detail"]
 
     @pytest.mark.parametrize("content", [b"", b"no image", b"\x1f\x8bno gzip either"])
     def test_no_image(self, service, content):
-        assert refused(service, {"segmentation": content}, space="atlas")["field"] == "segmentation"
+        assert refused(service, {"seg": content}, space="atlas")["field"] == "seg"
 
     def test_one_that_was_cut_short(self, service, segmentation):
         content = segmentation.read_bytes()
-        problem = refused(service, {"segmentation": content[: len(content) // 2]}, space="atlas")
-        assert problem["detail"].startswith("segmentation is damaged or cut short")
+        problem = refused(service, {"seg": content[: len(content) // 2]}, space="atlas")
+        assert problem["detail"].startswith("seg is damaged or cut short")
 
     def test_two_gigabytes_of_zeros(self, service):
         header = nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).to_bytes()
         bomb = gzip.compress(header + bytes(1 << 20)) + gzip.compress(bytes(1 << 28)) * 8
         assert len(bomb) < 3 << 20
-        problem = refused(service, {"segmentation": bomb}, space="atlas")
-        assert (problem["status"], problem["field"]) == (422, "segmentation")
+        problem = refused(service, {"seg": bomb}, space="atlas")
+        assert (problem["status"], problem["field"]) == (422, "seg")
         assert "goes on for more than" in problem["detail"]
 
     def test_an_option_that_does_not_exist(self, service, segmentation):
-        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", colour="red")
+        problem = refused(service, {"seg": segmentation.read_bytes()}, space="atlas", colour="red")
         assert problem["field"] == "colour"
 
     @pytest.mark.parametrize(
         ("option", "value"),
-        [("top_k", "0"), ("space", "mars"), ("refine", "magic"), ("method", "magic"), ("rerank", "-1")],
+        [("top_k", "0"), ("space", "mars"), ("refine", "magic"), ("index", "magic"), ("rerank", "-1")],
     )
     def test_an_option_out_of_range(self, service, segmentation, option, value):
-        files = {"segmentation": segmentation.read_bytes()}
+        files = {"seg": segmentation.read_bytes()}
         assert refused(service, files, **{"space": "atlas", option: value})["field"] == option
 
     def test_options_that_do_not_go_together(self, service, segmentation):
-        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", samples="10")
-        assert problem["field"] == "samples"
+        problem = refused(service, {"seg": segmentation.read_bytes()}, space="atlas", particles="10")
+        assert problem["field"] == "particles"
 
     def test_a_file_where_text_is_wanted_and_text_where_a_file_is(self, service, segmentation):
-        assert refused(service, {"space": b"atlas", "segmentation": segmentation.read_bytes()})["field"] == "space"
-        assert refused(service, {}, segmentation="seg.nii.gz", space="atlas")["field"] == "segmentation"
+        assert refused(service, {"space": b"atlas", "seg": segmentation.read_bytes()})["field"] == "space"
+        assert refused(service, {}, seg="seg.nii.gz", space="atlas")["field"] == "seg"
 
     def test_another_content_type(self, service):
         answer = service.post("/v1/queries", content=b"{}", headers={"content-type": "application/json"})
         assert (answer.status_code, answer.json()["remedy"]) == (415, "send multipart/form-data")
 
     def test_a_method_that_the_store_lacks(self, service, segmentation):
-        problem = refused(service, {"segmentation": segmentation.read_bytes()}, space="atlas", method="ae")
-        assert problem["field"] == "method"
+        problem = refused(service, {"seg": segmentation.read_bytes()}, space="atlas", index="ae")
+        assert problem["field"] == "index"
         assert "gliodex train" in problem["detail"]
 
     def test_a_number_in_the_header_that_is_none(self, service, segmentation):
         image = nib.load(segmentation)
         content = bytearray(nib.Nifti1Image(np.asarray(image.dataobj), image.affine).to_bytes())
         content[108:112] = struct.pack("<f", float("inf"))
-        assert refused(service, {"segmentation": bytes(content)}, space="atlas")["field"] == "segmentation"
+        assert refused(service, {"seg": bytes(content)}, space="atlas")["field"] == "seg"
 
     def test_more_than_a_request_may_have(self, service):
         def sent():  # without a content-length, so that it is noticed on the way
-            yield b'--x\r\ncontent-disposition: form-data; name="segmentation"; filename="a"\r\n\r\n'
+            yield b'--x\r\ncontent-disposition: form-data; name="seg"; filename="a"\r\n\r\n'
             for _ in range(257):
                 yield bytes(1 << 20)
 
@@ -303,7 +303,7 @@ def test_what_only_the_work_finds_is_told_of_the_job(service, segmentation):
     affine = image.affine.copy()
     affine[:3, 3] += 500
     far = nib.Nifti1Image(np.asarray(image.dataobj), affine)
-    job = service.post("/v1/queries", files={"segmentation": far.to_bytes()}, data={"space": "atlas"}).json()["id"]
+    job = service.post("/v1/queries", files={"seg": far.to_bytes()}, data={"space": "atlas"}).json()["id"]
     told = follow(service, job)
     assert told["status"] == "failed"
     assert told["problem"]["status"] == 422
@@ -316,7 +316,7 @@ def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
         serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "1") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        first = ask(client, refine="local", evaluations=100000).json()["id"]
+        first = ask(client, refine="local", max_simulations=100000).json()["id"]
         follow(client, first, {"running"})
         assert ask(client).status_code == 202
         answer = ask(client)
@@ -331,7 +331,7 @@ def test_many_at_once_are_no_way_around_it_and_deleted_ones_do_not_wait(brain_st
         serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "2") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
-        first = ask(client, refine="local", evaluations=100000).json()["id"]
+        first = ask(client, refine="local", max_simulations=100000).json()["id"]
         follow(client, first, {"running"})
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: ask(client), range(8)))

@@ -85,7 +85,7 @@ def test_a_job_is_worked_on_by_either_and_told_by_both(shared, ask):
 @pytest.mark.slow
 def test_what_was_accepted_outlives_the_server_and_nothing_is_accepted_without(shared, ask, server):
     (_, asked), (_, other) = shared
-    long = ask(asked, refine="local", evaluations=100000).json()["id"]
+    long = ask(asked, refine="local", max_simulations=100000).json()["id"]
     follow(asked, long, {"running"})
     jobs = [ask(client).json()["id"] for client in (asked, other)]
     server.stop()

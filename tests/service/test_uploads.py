@@ -38,7 +38,7 @@ def read(folder, options=None, limits=Limits(), preview=True, **files):  # noqa:
     return read_sent(options or {}, list(files), folder, limits, preview=preview)
 
 
-def refusal(folder, field="segmentation", **given):
+def refusal(folder, field="seg", **given):
     with pytest.raises(RefusedError) as caught:
         read(folder, **given)
     problem = caught.value.problem
@@ -52,17 +52,17 @@ def refusal(folder, field="segmentation", **given):
 @pytest.mark.parametrize(
     ("content", "stored", "called"),
     [
-        (lambda _: sent.nifti(sent.LABELS), "segmentation.nii", "NIfTI"),
-        (lambda _: gzip.compress(sent.nifti(sent.LABELS)), "segmentation.nii.gz", "NIfTI"),
-        (lambda _: sent.nifti(sent.LABELS, kind=nib.Nifti2Image), "segmentation.nii", "NIfTI"),
-        (sent.slicer, "segmentation.nrrd", "NRRD"),
-        (lambda _: sent.metaimage(sent.LABELS), "segmentation.mha", "MetaImage"),
-        (lambda _: sent.nifti(sent.LABELS, kind=nib.MGHImage), "segmentation.mgh", "MGH"),
-        (lambda _: gzip.compress(sent.nifti(sent.LABELS, kind=nib.MGHImage)), "segmentation.mgz", "MGH"),
-        pytest.param(sent.dicom_segmentation, "segmentation.dcm", "DICOM-SEG", marks=needs_dicom),
+        (lambda _: sent.nifti(sent.LABELS), "seg.nii", "NIfTI"),
+        (lambda _: gzip.compress(sent.nifti(sent.LABELS)), "seg.nii.gz", "NIfTI"),
+        (lambda _: sent.nifti(sent.LABELS, kind=nib.Nifti2Image), "seg.nii", "NIfTI"),
+        (sent.slicer, "seg.nrrd", "NRRD"),
+        (lambda _: sent.metaimage(sent.LABELS), "seg.mha", "MetaImage"),
+        (lambda _: sent.nifti(sent.LABELS, kind=nib.MGHImage), "seg.mgh", "MGH"),
+        (lambda _: gzip.compress(sent.nifti(sent.LABELS, kind=nib.MGHImage)), "seg.mgz", "MGH"),
+        pytest.param(sent.dicom_segmentation, "seg.dcm", "DICOM-SEG", marks=needs_dicom),
         pytest.param(
             lambda f: sent.zipped({"a": sent.dicom_segmentation(f)}),
-            "segmentation.zip",
+            "seg.zip",
             "DICOM-SEG (zip)",
             marks=needs_dicom,
         ),
@@ -73,9 +73,9 @@ def test_a_segmentation_of_every_format_is_read_alike(tmp_path, content, stored,
     folder = tmp_path / "sent"
     folder.mkdir()
     (tmp_path / "made").mkdir()
-    found = read(folder, segmentation=content(tmp_path / "made"))
+    found = read(folder, seg=content(tmp_path / "made"))
     told = found["preview"]
-    assert found["files"] == {"segmentation": stored}
+    assert found["files"] == {"seg": stored}
     assert [path.name for path in folder.iterdir()] == [stored]
     assert told["format"] == called
     voxel_ml = 1.5**3 / 1000
@@ -86,7 +86,7 @@ def test_a_segmentation_of_every_format_is_read_alike(tmp_path, content, stored,
 
 def test_what_slicer_calls_its_segments_decides(tmp_path):
     swapped = np.array([0, 4, 1, 0, 2], np.uint8)[sent.LABELS]  # the names stay with the numbers: edema is 2
-    told = read(tmp_path, segmentation=sent.slicer(tmp_path, swapped))["preview"]
+    told = read(tmp_path, seg=sent.slicer(tmp_path, swapped))["preview"]
     assert (told["core_labels"], told["whole_labels"]) == ([1, 4], [1, 2, 4])
     assert told["names"] == {"1": "Necrosis", "2": "Edema", "4": "enhancing tumor"}
     assert told["meanings"]["2"] == "oedema"
@@ -94,18 +94,18 @@ def test_what_slicer_calls_its_segments_decides(tmp_path):
 
 
 def test_labels_are_read_by_a_convention_and_said_so(tmp_path):
-    told = read(tmp_path, segmentation=sent.nifti(sent.LABELS))["preview"]
+    told = read(tmp_path, seg=sent.nifti(sent.LABELS))["preview"]
     assert (told["convention"], told["meanings"]["4"]) == ("brats", "enhancing tumor")
     assert "core 1+4" in told["summary"][0]
     assert "doi" in told["source"]
 
 
 def test_labels_that_can_be_read_in_two_ways_are_asked_about(tmp_path):
-    problem = refusal(tmp_path, "labels", segmentation=sent.nifti(sent.side_by_side()))
+    problem = refusal(tmp_path, "labels", seg=sent.nifti(sent.side_by_side()))
     assert problem.status == 422
     assert "brats (core 1 " in problem.detail
     assert "hd-glio (core 2 " in problem.detail
-    assert "labels brats or labels hd-glio, or with core and whole" in problem.detail
+    assert "labels=brats or labels=hd-glio, or with core_labels and whole_labels" in problem.detail
 
 
 def test_they_are_taken_as_said_or_told_apart_by_a_t1c(tmp_path):
@@ -115,34 +115,34 @@ def test_they_are_taken_as_said_or_told_apart_by_a_t1c(tmp_path):
         ("bright", {}, {"t1c": sent.bright_two()}),
     ):
         (tmp_path / name).mkdir()
-        told = read(tmp_path / name, options, segmentation=content, **more)["preview"]
+        told = read(tmp_path / name, options, seg=content, **more)["preview"]
         assert (told["convention"], told["core_labels"]) == ("hd-glio", [2]), name
 
 
 @pytest.mark.parametrize(
     ("sent_as", "convention", "stored"),
     [
-        ("seg.nii", "brats", "segmentation.nii"),
-        ("BraTS2021_00006_seg.nii.gz", "brats", "BraTS2021_00000.segmentation.nii"),
-        ("C:\\data\\BraTS-GLI-00631-101-seg.nii.gz", "brats-2024", "BraTS-GLI-00000.segmentation.nii"),
+        ("seg.nii", "brats", "seg.nii"),
+        ("BraTS2021_00006_seg.nii.gz", "brats", "BraTS2021_00000.seg.nii"),
+        ("C:\\data\\BraTS-GLI-00631-101-seg.nii.gz", "brats-2024", "BraTS-GLI-00000.seg.nii"),
     ],
 )
 def test_the_data_set_in_a_name_tells_what_labels_mean(tmp_path, sent_as, convention, stored):
     cavity = sent.relabelled(sent.nested_tumor(), n=4, t=1, e=2)  # a resection cavity, or enhancing tumour before 2021
-    save_upload(io.BytesIO(sent.nifti(cavity)), "segmentation", tmp_path, sent_as)
-    found = read_sent({}, ["segmentation"], tmp_path, Limits(), preview=True)
-    assert found["files"] == {"segmentation": stored}
+    save_upload(io.BytesIO(sent.nifti(cavity)), "seg", tmp_path, sent_as)
+    found = read_sent({}, ["seg"], tmp_path, Limits(), preview=True)
+    assert found["files"] == {"seg": stored}
     assert found["preview"]["convention"] == convention
     assert "00006" not in json.dumps(found)
 
 
 def test_one_label_alone_asks_for_the_core(tmp_path):
-    problem = refusal(tmp_path, "core", segmentation=sent.nifti((sent.LABELS > 0).astype(np.uint8)))
+    problem = refusal(tmp_path, "core_labels", seg=sent.nifti((sent.LABELS > 0).astype(np.uint8)))
     assert "say core none" in problem.detail
 
 
 def test_a_convention_that_nobody_knows(tmp_path):
-    problem = refusal(tmp_path, "labels", options={"labels": "mine"}, segmentation=sent.nifti(sent.LABELS))
+    problem = refusal(tmp_path, "labels", options={"labels": "mine"}, seg=sent.nifti(sent.LABELS))
     assert "knows no convention `mine`" in problem.detail
 
 
@@ -150,7 +150,7 @@ def test_a_convention_that_nobody_knows(tmp_path):
 def test_a_dicom_series_as_an_archive(tmp_path):
     (tmp_path / "sent").mkdir()
     content = sent.zipped(sent.series(tmp_path, sent.LABELS * 100))
-    found = read(tmp_path / "sent", segmentation=sent.nifti(sent.LABELS), t1=content)
+    found = read(tmp_path / "sent", seg=sent.nifti(sent.LABELS), t1=content)
     assert found["files"]["t1"] == "t1.zip"
 
 
@@ -158,13 +158,13 @@ def test_a_dicom_series_as_an_archive(tmp_path):
 def test_a_slice_does_not_stand_for_what_lies_beside_it(tmp_path):
     one, two, *_ = sent.series(tmp_path, sent.LABELS * 100).values()
     (tmp_path / "sent").mkdir()
-    problem = refusal(tmp_path / "sent", "t1", segmentation=sent.nifti(sent.LABELS), t1=one, t1c=two)
+    problem = refusal(tmp_path / "sent", "t1", seg=sent.nifti(sent.LABELS), t1=one, t1c=two)
     assert "single slice" in problem.detail
-    assert "send a zip archive of the folder" in problem.remedy
+    assert "give the folder" in problem.remedy
 
 
 def test_the_world_is_turned_as_it_is_said(tmp_path):
-    files = {"segmentation": sent.nifti(sent.LABELS), "t1": sent.nifti(sent.LABELS * 50)}
+    files = {"seg": sent.nifti(sent.LABELS), "t1": sent.nifti(sent.LABELS * 50)}
     assert read(tmp_path, {"reorient": "RAS"}, **files)["preview"]["orientation"] == "RAS"
 
 
@@ -225,7 +225,7 @@ def nrrd_header(**changed):
     ],
 )
 def test_what_cannot_be_read_safely_is_refused(tmp_path, content, said):
-    problem = refusal(tmp_path, "t1", segmentation=sent.nifti(sent.LABELS), t1=content)
+    problem = refusal(tmp_path, "t1", seg=sent.nifti(sent.LABELS), t1=content)
     assert problem.status == 422
     assert problem.detail.startswith("t1 ")
     assert said in problem.detail
@@ -241,10 +241,10 @@ def test_damaged_files_are_read_or_refused_without_a_path_of_this_machine(data, 
         made.mkdir()
         content = edited(data.draw(st.sampled_from(sorted(small_files(made).items())))[1], edits)
         try:
-            read(folder, segmentation=gzip.compress(content, 1) if packed else content)
+            read(folder, seg=gzip.compress(content, 1) if packed else content)
         except RefusedError as error:
             problem = error.problem
-            assert problem.field in {"segmentation", "labels", "core", "whole"}
+            assert problem.field in {"seg", "labels", "core_labels", "whole_labels"}
             assert problem.status in {413, 422}
             assert name not in json.dumps(problem.as_record())
             assert "\n" not in problem.detail
@@ -254,19 +254,19 @@ def test_a_file_of_values_is_not_looked_for_among_the_other_uploads(tmp_path):
     padding = "# padding\n" * 600  # the name lies behind what tells the format
     lines = [f"{k}: {v}" for k, v in sent.fields("u1", (9, 8, 7), sent.AFFINE, **{"data file": "../t1.nii"}).items()]
     content = f"NRRD0004\n{padding}{chr(10).join(lines)}\n\n".encode()
-    refusal(tmp_path, t1=sent.nifti(np.ones((20, 20, 20), np.uint8)), segmentation=content)
+    refusal(tmp_path, t1=sent.nifti(np.ones((20, 20, 20), np.uint8)), seg=content)
     assert (tmp_path / "t1.nii").exists()
 
 
 def test_more_voxels_than_an_image_may_have(tmp_path):
-    problem = refusal(tmp_path, segmentation=sent.nifti(sent.LABELS), limits=Limits(voxels=1000))
+    problem = refusal(tmp_path, seg=sent.nifti(sent.LABELS), limits=Limits(voxels=1000))
     assert problem.status == 413
     assert f"{sent.LABELS.size:,} voxels" in problem.detail
 
 
 def test_channels_are_no_scan(tmp_path):
     four = sent.nifti(np.ones((40, 40, 40, 3), np.float32))
-    assert "3 channels" in refusal(tmp_path, "t1", segmentation=sent.nifti(sent.LABELS), t1=four).detail
+    assert "3 channels" in refusal(tmp_path, "t1", seg=sent.nifti(sent.LABELS), t1=four).detail
 
 
 class TestTheProcessThatReads:
@@ -286,12 +286,12 @@ class TestTheProcessThatReads:
         return folder / name
 
     def test_it_tells_what_was_understood_and_what_is_refused_and_goes_on(self, reading, tmp_path):
-        good = {"segmentation": sent.nifti(sent.LABELS)}
+        good = {"seg": sent.nifti(sent.LABELS)}
         assert self.ask(reading, self.sent_to(tmp_path, "a"), **good)["preview"]["convention"] == "brats"
         with pytest.raises(RefusedError, match="is a web page"):
-            self.ask(reading, self.sent_to(tmp_path, "b"), segmentation=sent.WEB_PAGE)
+            self.ask(reading, self.sent_to(tmp_path, "b"), seg=sent.WEB_PAGE)
         process = reading._process
-        assert self.ask(reading, self.sent_to(tmp_path, "c"), **good)["files"] == {"segmentation": "segmentation.nii"}
+        assert self.ask(reading, self.sent_to(tmp_path, "c"), **good)["files"] == {"seg": "seg.nii"}
         assert reading._process is process
 
     def test_another_takes_its_place(self, reading, tmp_path):
@@ -299,7 +299,7 @@ class TestTheProcessThatReads:
         first = reading._process
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-        good = {"segmentation": sent.nifti(sent.LABELS)}
+        good = {"seg": sent.nifti(sent.LABELS)}
         assert self.ask(reading, self.sent_to(tmp_path, "a"), **good)["preview"]["convention"] == "brats"
 
     def test_one_that_dies_while_it_reads_is_a_problem_of_the_file(self, reading, tmp_path, monkeypatch):
@@ -312,9 +312,9 @@ class TestTheProcessThatReads:
                     os.kill(process.pid, signal.SIGKILL)
 
         monkeypatch.setattr(Reading, "_lines", killed)
-        with pytest.raises(RefusedError, match="segmentation ended the process") as caught:
-            self.ask(reading, tmp_path, segmentation=gzip.compress(sent.nifti(np.zeros((400, 400, 400), np.int16))))
-        assert (caught.value.problem.field, caught.value.problem.status) == ("segmentation", 422)
+        with pytest.raises(RefusedError, match="seg ended the process") as caught:
+            self.ask(reading, tmp_path, seg=gzip.compress(sent.nifti(np.zeros((400, 400, 400), np.int16))))
+        assert (caught.value.problem.field, caught.value.problem.status) == ("seg", 422)
 
     def test_memory_and_time_are_limited(self, tmp_path):
         large = gzip.compress(header_of((450, 450, 450)) + bytes(450**3), 1)
@@ -337,4 +337,4 @@ class TestTheProcessThatReads:
         assert process.poll() is not None
         assert time.monotonic() - began < 5
         with pytest.raises(RefusedError, match="the service stops"):
-            self.ask(reading, tmp_path, segmentation=b"")
+            self.ask(reading, tmp_path, seg=b"")

@@ -191,7 +191,7 @@ def test_a_density_in_another_space_is_refused_with_the_share_that_lies_outside(
 @pytest.mark.parametrize("outside", [0.3, 0.05, 0.02])
 def test_a_density_that_sticks_out_of_the_frame_is_refused_with_the_share(store, small_atlas, outside):
     image = sticking_out(small_atlas.frame, outside)
-    said = refused(store, image, "of the tumour lies outside the store's frame; is it in the space of")
+    said = refused(store, image, "of the tumour lies outside the store's frame: is it in the space of")
     assert float(re.search(r"(\d+)% of", said)[1]) / 100 == pytest.approx(outside, abs=0.0151)
 
 

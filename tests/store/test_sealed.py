@@ -25,7 +25,7 @@ def test_every_flipped_byte_and_every_cut_is_found(tmp_path):
     whole = path.read_bytes()
     for n in range(len(whole)):
         flip(path, n, 0x80)
-        with pytest.raises(DamagedStoreError, match="make it anew with `again`"):
+        with pytest.raises(DamagedStoreError, match="make it anew with again"):
             read_sealed(path, "again")
         path.write_bytes(whole[:n])
         with pytest.raises(DamagedStoreError):

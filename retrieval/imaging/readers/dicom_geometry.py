@@ -74,7 +74,7 @@ def series_grid(path: Path, files: list[DicomFile]) -> SeriesGrid:
         )
     slices = _together(files)
     if len(slices.positions) < 2:
-        raise InputError(f"{name} holds a single slice", hint="give the folder with all slices of the series")
+        raise InputError(f"{name} holds a single slice", hint="give the folder with all slices of it, or a zip archive")
     check_size(path, (*sizes[0], len(slices.positions)), np.dtype(f"u{max(1, files[0].bits // 8)}"))
     row, column = _directions(name, slices)
     normal = np.asarray(np.cross(row, column), dtype=np.float64)

@@ -39,7 +39,7 @@ export async function showAnswer(told) {
   $("summary").textContent =
     `${begin} ${answer.matches[0].id} of ${answer.store.tumours.toLocaleString("en")}. In the patient: Dice of the whole ` +
     `${whole.toFixed(3)}, of the core ${core.toFixed(3)}, in sum ${score.toFixed(3)}.`;
-  const items = (texts) => texts.map((text) => element("li", { textContent: inWordsOfTheForm(text) }));
+  const items = (texts) => texts.map((text) => element("li", { textContent: text }));
   $("warnings").replaceChildren(...items(answer.warnings));
   $("warned").hidden = !answer.warnings.length;
   $("read-as").replaceChildren(...items(answer.summary));
@@ -65,11 +65,6 @@ export async function showAnswer(told) {
   $("view-told").textContent = "";
   $("legend").hidden = false;
   document.body.dataset.shown = "answer";
-}
-
-/** What a text for the command line calls options are fields here. */
-function inWordsOfTheForm(text) {
-  return text.replace(/--([a-z][a-z0-9-]*)/g, (_, option) => (option === "seg" ? "segmentation" : option.replaceAll("-", "_")));
 }
 
 /** Show what was taken for the brain, where a skull was removed. */

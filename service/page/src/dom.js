@@ -8,15 +8,15 @@ export function element(name, properties) {
 }
 
 export const ROLES = {
-  segmentation: "segmentation",
+  seg: "segmentation",
   core_mask: "core mask",
   whole_mask: "whole-tumour mask",
   t1: "T1",
   t1c: "T1 with contrast",
   seg_on: "scan it was drawn on",
   pet: "FET-PET",
-  white: "white matter",
-  grey: "grey matter",
+  wm: "white matter",
+  gm: "gray matter",
 };
 
 /** Say what is wrong where it is wrong; nothing is wrong without a problem. */

@@ -32,13 +32,13 @@ function roleOf(name) {
   const plain = name.toLowerCase();
   if (/seg|label|mask/.test(plain)) {
     if (/core/.test(plain)) return "core_mask";
-    return /whole|flair/.test(plain) ? "whole_mask" : "segmentation";
+    return /whole|flair/.test(plain) ? "whole_mask" : "seg";
   }
   if (/t1[-_. ]?(c|gd|ce|km|post|contrast)(?![a-z])/.test(plain)) return "t1c";
   if (/t1|mprage/.test(plain)) return "t1";
   if (/pet/.test(plain)) return "pet";
   if (/t2|flair/.test(plain)) return null;
-  return plain.endsWith(".zip") ? "t1" : "segmentation";
+  return plain.endsWith(".zip") ? "t1" : "seg";
 }
 
 export function take(files) {
@@ -86,7 +86,7 @@ function listFiles() {
 export function form(fields) {
   const data = new FormData();
   for (const { file, role } of chosen) {
-    if (!fields.files || fields.files.includes(role)) data.set(role, file, (role === "segmentation" && dataSetIn(file.name)) || role);
+    if (!fields.files || fields.files.includes(role)) data.set(role, file, (role === "seg" && dataSetIn(file.name)) || role);
   }
   for (const name of fields.options) {
     const value = $(name).type === "checkbox" && !$(name).checked ? "" : $(name).value.trim();
@@ -104,10 +104,10 @@ export async function look() {
   $("understood").hidden = true;
   $("send").disabled = !anyChosen();
   if (chosen.some((one) => one.role === "t1" || one.role === "t1c")) $("space").value = "";
-  if (!chosen.some((one) => ["segmentation", "whole_mask"].includes(one.role))) return;
+  if (!chosen.some((one) => ["seg", "whole_mask"].includes(one.role))) return;
   try {
-    const files = ["segmentation", "core_mask", "whole_mask", "t1c"]; // a T1c tells labels apart
-    const options = ["labels", "core", "whole"];
+    const files = ["seg", "core_mask", "whole_mask", "t1c"]; // a T1c tells labels apart
+    const options = ["labels", "core_labels", "whole_labels"];
     const told = await askJson("v1/previews", { method: "POST", body: form({ files, options }) });
     if (turn === looking) showUnderstood(told);
   } catch (error) {
@@ -146,7 +146,7 @@ export async function takeExample() {
   $("files-hint").textContent = "Making the example: a few seconds, the first time …";
   try {
     const files = await Promise.all(
-      ["segmentation", "t1"].map(async (name) => new File([await (await ask(`v1/example/${name}`)).blob()], `example-${name}.nii.gz`)),
+      ["seg", "t1"].map(async (name) => new File([await (await ask(`v1/example/${name}`)).blob()], `example-${name}.nii.gz`)),
     );
     take(files);
   } catch (error) {

@@ -18,7 +18,7 @@ whenTokenIsWanted(
     }),
 );
 
-const OPTIONS = ["labels", "core", "whole", "space", "strip", "n4", "reorient", "refine", "method", "top_k"];
+const OPTIONS = ["labels", "core_labels", "whole_labels", "space", "strip", "n4", "reorient", "refine", "index", "top_k"];
 
 async function send(event) {
   event.preventDefault();
@@ -100,7 +100,7 @@ async function start() {
   });
   $("example").addEventListener("click", takeExample);
   $("ask").addEventListener("submit", send);
-  for (const name of ["labels", "core", "whole"]) $(name).addEventListener("change", look);
+  for (const name of ["labels", "core_labels", "whole_labels"]) $(name).addEventListener("change", look);
   $("cancel").addEventListener("click", () => {
     ask(`v1/queries/${job}/cancel`, { method: "POST" }).catch((error) => ($("now").textContent = error.message));
   });
@@ -112,7 +112,7 @@ async function start() {
     $("store-facts").textContent = stores.map(told).join(" · ");
     $("store").replaceChildren(...stores.map((one) => new Option(told(one), one.name)));
     $("store-row").hidden = stores.length < 2;
-    $("method").replaceChildren(...stores[0].methods.map((name) => new Option(name, name)));
+    $("index").replaceChildren(...stores[0].methods.map((name) => new Option(name, name)));
     const conventions = await askJson("v1/conventions");
     know(conventions);
     $("labels").append(...conventions.map((one) => new Option(inWords(one), one.name)));

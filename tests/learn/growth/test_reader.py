@@ -115,7 +115,7 @@ def test_a_design_is_asked_in_the_scale_that_it_is_trained_in(grown, monkeypatch
     train_growth(grown, GrowthSettings(paper, Targets(scale=paper.scale), tumours=4, epochs=1))
     told = GrowthReader.of(grown, "paper")(*outlines(grown, grown.ids[0], 51, 154), draws=2)
     assert np.isfinite([draw.mu1 for draw in told.draws]).all()
-    with pytest.raises(InputError, match="--arch paper --targets mu --scale log`"):
+    with pytest.raises(InputError, match="with arch=paper, targets=mu, scale=log"):
         GrowthReader.of(grown, "paper", targets=(Targets("mu"),))
 
 
@@ -128,9 +128,9 @@ def test_a_network_of_another_kind_is_none_of_these(trained):
 def test_what_was_not_trained_is_asked_for(grown):
     with pytest.raises(InputError, match=rf"no network .*: train one with `gliodex train lmi {grown.path}`"):
         GrowthReader.of(grown)
-    with pytest.raises(InputError, match=r"train lmi .* --arch paper`"):
+    with pytest.raises(InputError, match=r"train lmi .*` with arch=paper"):
         GrowthReader.of(grown, "paper")
-    with pytest.raises(InputError, match="--arch large is none of small, paper"):
+    with pytest.raises(InputError, match="arch=large is none of small, paper"):
         GrowthReader.of(grown, "large")
 
 

@@ -164,7 +164,7 @@ def test_a_gpu_without_memory_takes_smaller_steps(grown, monkeypatch):
     monkeypatch.setattr(training._GrowthTask, "_loss", short)
     assert train_growth(grown, settings(epochs=1))["halved"] == 2
     monkeypatch.setattr(training._GrowthTask, "_loss", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
-    with pytest.raises(InputError, match=r"the GPU's memory does not suffice to train lmi: leave out --device cuda"):
+    with pytest.raises(InputError, match=r"the GPU's memory does not suffice to train lmi: leave out device=cuda"):
         train_growth(grown, settings(epochs=2))
 
 

@@ -18,6 +18,6 @@ def anatomy_stores(folder, make_atlas, count=40):
     stores = []
     for n, shape in enumerate([(32, 32, 32), (36, 28, 32), (28, 34, 34)]):
         path = folder / f"anatomy-{n}"
-        build(path, count, 10 + n, make_atlas(shape, name=f"brain-{n}"), prior=PRIORS["paper000"], workers=1)
+        build(path, count, 10 + n, make_atlas(shape, name=f"brain-{n}"), prior=PRIORS["ezhov2021"], workers=1)
         stores.append(open_store(path))
     return stores

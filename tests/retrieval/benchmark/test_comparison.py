@@ -122,12 +122,12 @@ class TestWays:
 
 @pytest.mark.parametrize("perturbed", [0, 4])
 def test_more_spoilt_than_simulated_are_refused_and_nothing_is_left(store, tmp_path, perturbed):
-    with pytest.raises(InputError, match="--perturbed"):
+    with pytest.raises(InputError, match="perturbed"):
         compare(BenchRequest(str(store.path), tmp_path / "out", unseen=3, perturbed=perturbed, methods=("ds64",)))
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("learned_from", "said"), [("the store", "the store now holds"), ("seed-9-ab", "--seed 9")])
+@pytest.mark.parametrize(("learned_from", "said"), [("the store", "the store now holds"), ("seed-9-ab", "seed=9")])
 def test_encoders_that_learned_from_what_is_searched_or_asked_are_refused(store, tmp_path, learned_from, said):
     pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
     from ...index.encoders import make_encoder

@@ -32,7 +32,7 @@ def test_unseen_tumours_are_none_of_the_stores_and_the_same_each_time(brain_stor
 
 
 def test_a_seed_that_the_store_was_built_with_is_refused(brain_store):
-    with pytest.raises(InputError, match="another --seed"):
+    with pytest.raises(InputError, match="another seed"):
         unseen(brain_store, 1, STORE_SEED)
 
 

@@ -85,7 +85,7 @@ def test_overlapping_segments_with_names(regions):
 
 @pytest.mark.parametrize("names", [["Tumor", "Necrosis"], ["GTV", "CTV"], ["edema", "CTV"]])
 def test_names_that_leave_the_core_open_are_refused(regions, names):
-    with pytest.raises(InputError, match="--core"):
+    with pytest.raises(InputError, match="core_labels"):
         masks_of([regions["TC"], regions["ET"]], names)
 
 
@@ -100,7 +100,7 @@ def test_channels_that_overlap_in_part_are_refused(parts):
     other = np.roll(parts["T"] | parts["N"], 6, 0)
     with pytest.raises(InputError, match="overlaps") as caught:
         masks_of([parts["T"] | parts["N"], other])
-    assert "--core" in str(caught.value)
+    assert "core_labels" in str(caught.value)
 
 
 def test_channels_can_be_said_by_name_and_number(parts):
@@ -120,7 +120,7 @@ def test_channels_can_be_said_by_name_and_number(parts):
         (lambda p: [p["E"] * 2 + p["T"] * 4, p["E"] * 1], "labels 2, 4"),
         (lambda p: [p["E"] * 0.4, p["T"] * 0.7], "threshold of 0.5"),
         (lambda p: [p["E"] & False, p["E"] & False], "is empty"),
-        (lambda p: [p["E"] & False, p["E"]], "--core none"),
+        (lambda p: [p["E"] & False, p["E"]], "core_labels=none"),
     ],
 )
 def test_other_channels_are_refused(parts, channels, said):

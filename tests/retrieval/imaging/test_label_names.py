@@ -74,8 +74,8 @@ def test_an_unknown_name_is_refused_with_all_names_and_the_option():
     said = str(caught.value)
     assert "2 `blob`" in said
     assert "1 `edema`" in said
-    assert "--core NAME" in said
-    assert "--whole NAME" in said
+    assert "core_labels=NAME" in said
+    assert "whole_labels=NAME" in said
 
 
 def test_a_label_without_a_name_is_refused():
@@ -93,12 +93,12 @@ def test_a_tumor_without_oedema_stays_vague():
 
 def test_names_are_found_in_any_case():
     names = {1: "Enhancing Tumor", 2: "edema", 5: "ENHANCING-TUMOR"}
-    assert values_of(("enhancing tumor", 2), names, "--core", PATH) == (1, 5, 2)
+    assert values_of(("enhancing tumor", 2), names, "core_labels", PATH) == (1, 5, 2)
 
 
 def test_a_name_that_the_file_has_not_is_refused_with_those_that_it_has():
     with pytest.raises(InputError, match="`edema`") as caught:
-        values_of(("oedem",), {2: "edema"}, "--whole", PATH)
-    assert "--whole" in str(caught.value)
+        values_of(("oedem",), {2: "edema"}, "whole_labels", PATH)
+    assert "whole_labels" in str(caught.value)
     with pytest.raises(InputError, match="no names"):
-        values_of(("edema",), {}, "--whole", PATH)
+        values_of(("edema",), {}, "whole_labels", PATH)

@@ -82,7 +82,7 @@ def test_two_labels_that_could_be_oedema_or_tumor_are_refused_with_both_readings
     said = refusal(relabelled(tissues, n=1, t=1, e=2))
     assert "brats (core 1 " in said
     assert "brats-ped (core 1+2 " in said
-    assert "--labels brats or --labels brats-ped" in said
+    assert "labels=brats or labels=brats-ped" in said
     assert " ml" in said
     assert "\n" not in said
 
@@ -157,7 +157,7 @@ def test_a_t1c_elsewhere_says_nothing(tissues):
 @pytest.mark.parametrize("value", [1, 2, 3, 4, 255])
 def test_one_label_alone_is_asked_about(tissues, value):
     said = refusal(np.where(tissues > 0, value, 0).astype(np.uint8))
-    assert "--core none" in said
+    assert "core_labels=none" in said
     assert f"({value})" in said
 
 
@@ -165,8 +165,8 @@ def test_one_label_alone_is_asked_about(tissues, value):
 def test_labels_of_no_convention_are_refused(tissues, values):
     n, t, e = values
     said = refusal(relabelled(tissues, n=n, t=t, e=e))
-    assert "--core" in said
-    assert "--whole" in said
+    assert "core_labels" in said
+    assert "whole_labels" in said
     assert ", ".join(map(str, values)) in said
 
 

@@ -218,7 +218,7 @@ def test_a_brain_that_is_cut_off_is_doubted(atlas, patient, tmp_path):
 def test_a_head_upside_down_is_refused(atlas, patient, tmp_path):
     t1, _ = patient
     image = Image(np.ascontiguousarray(t1.data[:, :, ::-1]), t1.frame, Path("upside_down.nii.gz"))
-    with pytest.raises(InputError, match=r"oriented in another way.*--reorient RPI"):
+    with pytest.raises(InputError, match=r"oriented in another way.*reorient=RPI"):
         register(image, None, atlas, tmp_path / "transform", method="affine")
 
 
@@ -227,7 +227,7 @@ def test_a_wrong_header_is_named_and_the_right_one_taken(atlas, patient, tmp_pat
     t1, _ = patient
     wrong = np.diag([2.5, 2.5, 2.5, 1.0])
     image = Image(t1.data, Frame(t1.frame.shape, wrong), Path("t1.nii.gz"))
-    with pytest.raises(InputError, match=r"voxel axes run RAS, but the brain fits as LPS .*--reorient LPS"):
+    with pytest.raises(InputError, match=r"voxel axes run RAS, but the brain fits as LPS .*reorient=LPS"):
         register(image, None, atlas, tmp_path / "transform", method="affine")
     turned = Image(t1.data, image.frame.in_world(image.frame.turn_to("LPS")), Path("t1.nii.gz"))
     found = register(turned, None, atlas, tmp_path / "transform", method="affine")

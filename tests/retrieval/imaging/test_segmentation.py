@@ -131,7 +131,7 @@ def test_the_core_of_a_whole_that_is_said_is_found(tumor_file):
 
 def test_one_mask_is_asked_about(tumor_file):
     path = tumor_file(n=1, t=1, e=1)
-    assert "--core none" in refusal(path)
+    assert "core_labels=none" in refusal(path)
     found = from_labels(path, ())
     assert found.whole.sum() == (nested_tumor() > 0).sum()
     assert "core none" in found.summary
@@ -185,8 +185,8 @@ def test_ambiguous_labels_are_refused_with_advice(label_file, labels):
     path = label_file(*labels)
     said = refusal(path)
     assert str(path) in said
-    assert "--core" in said
-    assert "--whole" in said
+    assert "core_labels" in said
+    assert "whole_labels" in said
     assert "for example" not in said
 
 
@@ -197,7 +197,7 @@ def test_ambiguous_labels_are_taken_as_told(label_file):
 
 def test_oedema_alone_asks_what_core_is(label_file):
     said = refusal(label_file(2))
-    assert "--core none" in said
+    assert "core_labels=none" in said
 
 
 def test_no_core_is_possible_when_said(label_file):
@@ -255,8 +255,8 @@ def test_background_is_no_label(label_file, core, whole):
 def test_core_labels_outside_the_whole_are_refused(label_file):
     path = label_file(1, 2, 4)
     said = refusal(path, (1, 4), (2, 4))
-    assert "--core has 1, which --whole has not" in said
-    assert str(path) in said or "--core" in said, said
+    assert "core_labels has 1, which whole_labels has not" in said
+    assert str(path) in said or "core_labels" in said, said
 
 
 def test_fractions_are_refused(label_file):
@@ -301,18 +301,18 @@ def test_a_tumour_that_fills_the_image_is_doubted(label_file):
     [("1,4", (1, 4)), (" 2 , 4 ", (2, 4)), ("none", ()), ("NONE", ()), ("edema", ("edema",)), ("1, WT", (1, "WT"))],
 )
 def test_labels_are_numbers_or_names(text, labels):
-    assert labels_of("--core", text) == labels
+    assert labels_of("core_labels", text) == labels
 
 
 def test_none_is_no_whole_tumor():
-    assert labels_of("--whole", "none") == ("none",)
-    assert labels_of("--whole", None) is None
+    assert labels_of("whole_labels", "none") == ("none",)
+    assert labels_of("whole_labels", None) is None
 
 
 @pytest.mark.parametrize("text", ["", "1,,4", ","])
 def test_labels_left_out_are_refused(text):
-    with pytest.raises(InputError, match="--core"):
-        labels_of("--core", text)
+    with pytest.raises(InputError, match="core_labels"):
+        labels_of("core_labels", text)
 
 
 def t1c_of(tissues, shine):

@@ -50,7 +50,7 @@ def test_a_core_outside_the_whole_is_refused(mask_file):
     with pytest.raises(InputError, match="32 of 64") as caught:
         from_masks(core, whole)
     said = str(caught.value)
-    assert any(name in said for name in (str(core), str(whole), "--core-mask")), f"names no file: {said}"
+    assert any(name in said for name in (str(core), str(whole), "core_mask")), f"names no file: {said}"
 
 
 def test_swapped_masks_are_refused(mask_file):
@@ -87,7 +87,7 @@ def test_a_mask_with_several_labels_is_refused(tmp_path, labels):
     data = np.zeros((8, 8, 8), np.uint8)
     data[: len(labels), 0, 0] = labels
     map_file = write_nifti(tmp_path / "labels.nii.gz", data, AFFINE)
-    with pytest.raises(InputError, match="--seg") as caught:
+    with pytest.raises(InputError, match="seg") as caught:
         from_masks(map_file, map_file)
     assert str(map_file) in str(caught.value)
 
@@ -108,7 +108,7 @@ def test_an_empty_whole_mask_is_refused(mask_file):
     with pytest.raises(InputError, match="empty") as caught:
         from_masks(core, whole)
     said = str(caught.value)
-    assert str(whole) in said or "--whole-mask" in said, f"names no file: {said}"
+    assert str(whole) in said or "whole_mask" in said, f"names no file: {said}"
 
 
 def test_an_empty_core_mask_is_said(mask_file):

@@ -89,7 +89,7 @@ def test_the_record_names_the_space(brain_store):
 
 
 def test_an_unknown_atlas_is_refused(small_atlas):
-    with pytest.raises(InputError, match="--t1") as caught:
+    with pytest.raises(InputError, match="t1") as caught:
         space_map("sri24", small_atlas)
     assert "sri24" in str(caught.value)
     assert small_atlas.name in str(caught.value)

@@ -161,5 +161,5 @@ def test_fixed_thresholds_are_the_stores(store, told):
 
 
 def test_without_a_network_the_command_that_trains_one_is_told(store):
-    with pytest.raises(InputError, match=r"no network .*: train one with `gliodex train lmi .* --arch paper`"):
+    with pytest.raises(InputError, match=r"no network .*: train one with `gliodex train lmi .*` with arch=paper"):
         refine(store, FisherKolmogorov(store.atlas)(TRUTH), arch="paper")

@@ -67,7 +67,7 @@ class TestAdditions:
     def test_a_store_without_mass_effect_takes_none(self, ellipsoid_atlas, tmp_path):
         build(tmp_path / "store", 1, 0, ellipsoid_atlas, workers=1)
         wanted = GrowthParameters((20.0, 5.0, 0.0), 0.1, 0.05, 200.0, 12000.0)
-        with pytest.raises(InputError, match="built without mass effect: leave out --mass-effect"):
+        with pytest.raises(InputError, match="built without mass effect: leave out mass_effect"):
             add_simulated(tmp_path / "store", [wanted], {"kind": "test"})
 
 
@@ -104,7 +104,7 @@ class TestDeformed:
 
     def test_a_store_without_mass_effect_has_nothing_to_deform(self, ellipsoid_atlas, tmp_path):
         build(tmp_path / "store", 1, 0, ellipsoid_atlas, workers=1)
-        with pytest.raises(InputError, match="leave the tissue as it is; leave out --deformed"):
+        with pytest.raises(InputError, match="leave the tissue as it is; leave out deformed"):
             deformer(open_store(tmp_path / "store"), [0])
 
     def test_one_that_was_added_as_a_density_is_refused_before_anything_is_written(self, built, tmp_path, monkeypatch):
