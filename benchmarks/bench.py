@@ -2,8 +2,8 @@
 
     python benchmarks/bench.py STORE [PATIENTS] [--unseen 1000] [--perturbed 400]
 
-Runs what `gliodex bench` runs; the plot goes to docs/. Encoders that are to take part must have been trained
-(`gliodex train ae STORE`).
+Runs what `gliodex bench retrieval` runs; the plot goes to docs/. Encoders that are to take part must have been trained
+(`gliodex train encoder ae STORE`).
 """
 
 import argparse

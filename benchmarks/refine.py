@@ -3,7 +3,7 @@
     python benchmarks/refine.py STORE [PATIENTS] [--truths 100] [--stages local,tmcmc,npe] [--alike-mm MM]
                                 [--record refine]
 
-Runs what `gliodex bench refine` runs.
+Runs what `gliodex bench refinement` runs.
 """
 
 import argparse

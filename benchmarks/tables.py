@@ -75,7 +75,7 @@ def _plausibility() -> str:
     about = (
         "How closely a store's best tumours meet patients, a measure of how plausible its growth model is "
         "(Ezhov et al. 2022, Fig. 3): best Dice of any tumour, means with 95 % intervals; "
-        "`gliodex plausibility STORE... --cohort DIR`."
+        "`gliodex bench plausibility STORE... --cohort DIR`."
     )
     plot = "![Distributions of the best Dice of patients for core, whole and both.](docs/plausibility.png)"
     earlier = [plausibility_table(run["rows"]) for run in runs("plausibility")[:-1] if _stores_of(run) > 1]

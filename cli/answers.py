@@ -81,4 +81,4 @@ def show_several(compared: dict[str, Any], answers: dict[str, tuple[Answer, dict
         table.add_row(name, row["model"], f"{row['tumours']:,}", f"{row['matched']:.3f}", f"{row['score']:.3f}")
     out.print(table)
     say(f"Dice sums in the patient; {compared['best']} is the closest. One patient says little of a growth model:")
-    say("`gliodex plausibility` compares stores over many")
+    say("`gliodex bench plausibility` compares stores over many")

@@ -1,4 +1,4 @@
-"""`gliodex bench` with `refine`, `lmi` and `surrogate`, and `gliodex plausibility`."""
+"""`gliodex bench retrieval`, `refinement`, `lmi`, `surrogate` and `plausibility`."""
 
 from __future__ import annotations
 
@@ -26,36 +26,34 @@ CohortSpace = Annotated[Space, typer.Option(help="Space that the patients are in
 def bench(
     stores: Stores,
     out_folder: Out,
-    patients: Annotated[
+    cohort: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR2", help="Cohort to ask too: a folder a patient, each with a seg.nii.gz of BraTS labels."
+            metavar="DIR", help="Cohort to search for, too: a folder a patient, each with a seg.nii.gz of BraTS labels."
         ),
     ] = None,
     methods: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="Compare only these methods with exact search. (default: all that are ready)"),
     ] = None,
-    unseen: Annotated[int, typer.Option(min=1, help="Simulations to ask that the store has never seen.")] = 1000,
-    perturbed: Annotated[
+    n_test: Annotated[int, typer.Option(min=1, help="Held-out simulations to search for.")] = 1000,
+    n_perturbed: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="How many to ask badly drawn, too: shifted, dilated, with gaps, mislabelled. (default: 400)"
-        ),
+        typer.Option(min=1, help="Held-out simulations to search for with perturbed masks, too. (default: 400)"),
     ] = None,
-    authors: Annotated[
-        int, typer.Option(min=0, help="Tumours to time the paper's own loop with; 0 leaves it out.")
+    n_reference: Annotated[
+        int, typer.Option(min=0, help="Tumors to time the reference implementation with; 0 leaves it out.")
     ] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the unseen simulations.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the held-out simulations.")] = 3,
     space: CohortSpace = "sri24",
 ) -> None:
-    """Compare all ways of searching: accuracy against runtime, beside the paper's table."""
+    """Compare retrieval methods: accuracy against runtime, beside the table of Ezhov et al. (2022)."""
     from ..retrieval.benchmark import BenchRequest, compare, over_stores, ready_to_compare  # matplotlib takes a second
 
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
 
     def asking(store: str, out: Path) -> BenchRequest:
-        return BenchRequest(store, out, unseen, perturbed, patients, space, chosen, seed, authors)
+        return BenchRequest(store, out, n_test, n_perturbed, cohort, space, chosen, seed, n_reference)
 
     with counting_stages() as announce:
         over_stores(stores, out_folder, asking, ready_to_compare, compare, announce)
@@ -66,24 +64,28 @@ def bench(
 def bench_refine(
     stores: Stores,
     out_folder: Out,
-    truths: Annotated[
-        int, typer.Option(min=2, help="Unseen simulations to refine; half of them are simulated finer, too.")
+    n_synthetic: Annotated[
+        int,
+        typer.Option(min=2, help="Held-out simulations to refine; half of them are simulated on a finer grid, too."),
     ] = 100,
-    patients: Annotated[
+    cohort: Annotated[
         Path | None,
-        typer.Option(metavar="DIR2", help="Cohort to refine too: a folder a patient, each with a seg.nii.gz."),
+        typer.Option(metavar="DIR", help="Cohort to refine too: a folder a patient, each with a seg.nii.gz."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the unseen simulations.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the held-out simulations.")] = 3,
     space: CohortSpace = "sri24",
     stages: Annotated[
-        str, typer.Option(metavar="A,B", help="Stages to compare: local (half a minute each), tmcmc, npe (minutes).")
+        str,
+        typer.Option(
+            metavar="A,B", help="Refinement methods to compare: local (half a minute each), tmcmc, npe (minutes)."
+        ),
     ] = "local",
     correlation_length_mm: Annotated[
         float | None,
         typer.Option(min=0, help="Distance over which errors of the images are correlated, mm (tmcmc)."),
     ] = None,
 ) -> None:
-    """Say what refinement gains: Dice, errors, coverage and time on simulated truths and patients."""
+    """Measure refinement: Dice, errors, coverage and time on synthetic ground truth and patients."""
     from ..retrieval.benchmark import StagesRequest, compare_stages, over_stores, ready_for_stages, refined_against
 
     chosen = tuple(name.strip() for name in stages.split(","))
@@ -102,9 +104,9 @@ def bench_refine(
 def bench_lmi(
     stores: Stores,
     out_folder: Out,
-    unseen: Annotated[int, typer.Option(min=2, help="Simulations to tell that the store has never seen.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of these, and of their outlines.")] = 3,
-    draws: Annotated[
+    n_test: Annotated[int, typer.Option(min=2, help="Held-out simulations to predict.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of these, and of their outlines.")] = 3,
+    n_posterior_samples: Annotated[
         int, typer.Option(min=0, help="Posterior samples to simulate per case for the re-ranked row; 0 skips it.")
     ] = 48,
 ) -> None:
@@ -112,7 +114,7 @@ def bench_lmi(
     from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores, ready_for_networks
 
     def asking(store: str, out: Path) -> GrowthBenchRequest:
-        return GrowthBenchRequest(store, out, unseen, seed, draws)
+        return GrowthBenchRequest(store, out, n_test, seed, n_posterior_samples)
 
     with counting_stages() as announce:
         over_stores(stores, out_folder, asking, ready_for_networks, compare_growth_networks, announce)
@@ -128,7 +130,7 @@ def _say_where(stores: list[str], folder: Path, files: str) -> None:
 def bench_surrogate(
     stores: Annotated[
         list[str],
-        typer.Argument(metavar="STORE", help="Stores of anatomies that the network has not seen, each of its own."),
+        typer.Argument(metavar="STORE", help="Stores of held-out anatomies, each of its own."),
     ],
     out_folder: Out,
     networks: Annotated[
@@ -140,9 +142,9 @@ def bench_surrogate(
             show_default=False,
         ),
     ] = None,
-    tumours: Annotated[int, typer.Option(min=2, help="Tumours of each store.")] = 400,
+    tumors: Annotated[int, typer.Option(min=2, help="Tumours of each store.")] = 400,
     atlas: Annotated[
-        str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver is asked in for comparison.")
+        str, typer.Option(metavar="NAME|DIR|FILE", help="Anatomy that the solver runs in for comparison.")
     ] = "icbm152",
     device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.cpu,
 ) -> None:
@@ -151,10 +153,10 @@ def bench_surrogate(
 
     with counting_stages() as announce:
         request = SurrogateBenchRequest(
-            tuple(networks or [Path("small")]), tuple(stores), out_folder, tumours, atlas, device.value
+            tuple(networks or [Path("small")]), tuple(stores), out_folder, tumors, atlas, device.value
         )
         rows = compare_surrogates(request, announce)
-    compared, asked = len({(row["anatomy"], row["tumour"]) for row in rows}), len(stores) * tumours
+    compared, asked = len({(row["anatomy"], row["tumour"]) for row in rows}), len(stores) * tumors
     typer.echo((out_folder / "table.md").read_text())
     if compared < asked:
         say(f"{asked - compared} of {asked} tumours grew as no network here has learned, and were left out")
@@ -170,15 +172,15 @@ def plausibility(
     ],
     out_folder: Out,
     space: CohortSpace = "sri24",
-    unseen: Annotated[
-        int, typer.Option(min=0, help="Tumours of each store's own growth model, unseen by it, to ask besides.")
+    n_test: Annotated[
+        int, typer.Option(min=0, help="Held-out simulations of each store's own growth model, besides.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 3,
 ) -> None:
-    """Ask how closely the best tumours of a store resemble patients: how plausible its growth model is."""
+    """Measure how closely the best tumors of a store resemble patients: how plausible its growth model is."""
     from ..retrieval.benchmark import plausibility as compare_with_patients
 
     with counting_stages() as announce:
-        compare_with_patients(stores, cohort, out_folder, space, announce, unseen, seed)
+        compare_with_patients(stores, cohort, out_folder, space, announce, n_test, seed)
     typer.echo((out_folder / "table.md").read_text())
     say(f"written to {out_folder}: plausibility.jsonl, table.md, plausibility.png")

@@ -22,8 +22,10 @@ _first, _later, _place, _learn = (
 
 def forecast(
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")],
-    days: Annotated[float, _later(help="Days of the follow-up after the first image.")],
-    until: Annotated[str, typer.Option(metavar="DAYS", help="Days after the first image to look at, e.g. 60,90.")],
+    follow_up_day: Annotated[float, _later(help="Days of the follow-up after the first image.")],
+    forecast_days: Annotated[
+        str, typer.Option(metavar="DAYS", help="Days after the first image to forecast, e.g. 60,90.")
+    ],
     density: Annotated[
         Path | None, _first(help="Tumour cell density in [0, 1], such as density.nii.gz of a query.")
     ] = None,
@@ -43,10 +45,11 @@ def forecast(
     ] = None,
     core_mask: Annotated[Path | None, _later(help="Core mask, instead of --seg.")] = None,
     whole_mask: Annotated[Path | None, _later(help="Whole-tumour mask, instead of --seg.")] = None,
-    seen: Annotated[
+    validation_scan: Annotated[
         list[str] | None,
         _later(
-            metavar="DAY=SEG", help="Segmentation of another day to compare with, not learned from. May be repeated."
+            metavar="DAY=SEG",
+            help="Segmentation of another day to validate with, not used for the fit. May be repeated.",
         ),
     ] = None,
     wm: Annotated[Path | None, _place(help="Map of the patient's (or animal's) own white matter.")] = None,
@@ -66,18 +69,18 @@ def forecast(
     proliferation: Annotated[
         str | None, _learn(metavar="LOW,HIGH", help="Range of ρ, 1/day. (default: same)", show_default=False)
     ] = None,
-    simulations: Annotated[int, _learn(help="Simulations of each round.")] = 250,
+    simulations_per_round: Annotated[int, _learn(help="Simulations of each round.")] = 250,
     rounds: Annotated[int, _learn(help="Rounds.")] = 4,
-    seed: Annotated[int, _learn(min=0, help="Of the random numbers.")] = 1,
+    seed: Annotated[int, _learn(min=0, help="Random seed.")] = 1,
 ) -> None:
-    """Learn a tumour's rates from two scans, and foretell later days with their uncertainty."""
+    """Estimate a tumor's growth rates from two scans, and forecast later days with their uncertainty."""
     from ..retrieval.forecast import ForecastRequest, Ranges, run_forecast
 
     usual = Ranges()
     request = ForecastRequest(
         out_folder,
-        days,
-        tuple(_number("--until", part) for part in until.split(",")),
+        follow_up_day,
+        tuple(_number("--forecast-days", part) for part in forecast_days.split(",")),
         seg=seg,
         core_mask=core_mask,
         whole_mask=whole_mask,
@@ -87,7 +90,7 @@ def forecast(
         density=density,
         adc=adc,
         adc_mask=adc_mask,
-        seen=tuple(map(_seen, seen or [])),
+        seen=tuple(map(_scan, validation_scan or [])),
         wm=wm,
         gm=gm,
         t1=t1,
@@ -100,7 +103,7 @@ def forecast(
             _range("--diffusivity", diffusivity) or usual.diffusivity,
             _range("--proliferation", proliferation) or usual.proliferation,
         ),
-        simulations=simulations,
+        simulations=simulations_per_round,
         rounds=rounds,
         seed=seed,
     )
@@ -165,8 +168,8 @@ def _range(option: str, text: str | None) -> tuple[float, float] | None:
     return _number(option, parts[0]), _number(option, parts[1])
 
 
-def _seen(text: str) -> tuple[float, Path]:
+def _scan(text: str) -> tuple[float, Path]:
     day, _, path = text.partition("=")
     if not path:
-        raise InputError(f"--seen takes a day and a segmentation, for example 90=seg90.nii.gz, not `{text}`")
-    return _number("--seen", day), Path(path)
+        raise InputError(f"--validation-scan takes a day and a segmentation, for example 90=seg90.nii.gz, not `{text}`")
+    return _number("--validation-scan", day), Path(path)

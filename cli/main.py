@@ -6,47 +6,43 @@ import errno
 import os
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from ..errors import GliodexError, flagged
 from ..store.stopping import exit_code, stopping_in_order
-from . import bench, build, demo, forecast, query, serve, stores, train, train_lmi, train_surrogate, tumours
+from .commands import Group
 from .console import complain, show_any_name
 
 app = typer.Typer(
     name="gliodex",
-    help="Personalise brain-tumour growth models by querying a store of simulated tumours.\n\n"
-    "Research software, not a medical device.",
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("demo")(demo.demo)
-app.command("build")(build.build)
-app.command("query")(query.query)
-app.command("forecast")(forecast.forecast)
-app.command("serve")(serve.serve)
-app.command("info")(stores.info)
-app.command("history")(tumours.history)
-app.command("index")(stores.index)
-app.command("add")(tumours.add)
-app.command("delete")(tumours.delete)
-app.command("export")(tumours.export)
-app.command("bench")(bench.bench)
-app.command("bench refine")(bench.bench_refine)
-app.command("bench lmi")(bench.bench_lmi)
-app.command("bench surrogate")(bench.bench_surrogate)
-app.command("plausibility")(bench.plausibility)
-app.command("train")(train.train)
-app.command("train lmi")(train_lmi.train_lmi)
-app.command("train surrogate")(train_surrogate.train_surrogate)
-app.command("verify")(stores.verify)
-app.command("gc")(stores.gc)
 
-_OF_TWO_WORDS = {name for command in app.registered_commands if " " in (name := command.name or "")}
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("gliodex"))
+        raise typer.Exit
+
+
+@app.callback()
+def gliodex(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Personalize brain-tumor growth models by querying a store of simulated tumors.
+
+    Research software, not a medical device.
+    """
 
 
 def main() -> None:
@@ -59,8 +55,6 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it can end
-    if " ".join(arguments[:2]) in _OF_TWO_WORDS:  # a store named refine is ./refine
-        arguments = [" ".join(arguments[:2]), *arguments[2:]]
     arguments = _renamed(arguments)
     command = typer.main.get_command(app)
     try:
@@ -89,11 +83,20 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
 
 
 _RENAMED = {"--core": "--core-labels", "--whole": "--whole-labels", "--method": "--index"}
-"""Earlier spellings of options, which keep working."""
+_MOVED = {
+    ("history",): ("versions",),
+    ("plausibility",): ("bench", "plausibility"),
+    ("bench", "refine"): ("bench", "refinement"),
+    **{("train", kind): ("train", "encoder", kind) for kind in ("ae", "vae", "hash")},
+}
+"""Earlier spellings of options and commands, which keep working."""
 
 
 def _renamed(arguments: list[str]) -> list[str]:
-    if arguments[:1] == ["bench"]:
+    for words in (2, 1):
+        if moved := _MOVED.get(tuple(arguments[:words])):
+            arguments = [*moved, *arguments[words:]]
+    if arguments[:1] not in (["query"], ["index"], ["forecast"]):
         return arguments
     parts = (argument.partition("=") for argument in arguments if argument != "--no-keep")  # which is the default
     return [_RENAMED.get(name, name) + equals + value for name, equals, value in parts]

@@ -25,7 +25,7 @@ def serve(
         Path | None, typer.Option(metavar="F", help="File with the secret that clients must show.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Jobs that are worked on at a time.")] = 1,
-    folder: Annotated[
+    state_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
@@ -38,13 +38,13 @@ def serve(
         typer.Option(
             metavar="redis://...",
             envvar="GLIODEX_REDIS",
-            help="Queue of several machines, which all see --folder and the stores; a database of its own.",
+            help="Queue of several machines, which all see --state-dir and the stores; a database of its own.",
         ),
     ] = None,
-    waiting: Annotated[int, typer.Option(min=1, help="Jobs that may wait; more are refused.")] = 32,
-    job_minutes: Annotated[float, typer.Option(min=0.1, help="After which a job is stopped.")] = 60.0,
+    max_queued: Annotated[int, typer.Option(min=1, help="Jobs that may wait; more are refused.")] = 32,
+    job_timeout_min: Annotated[float, typer.Option(min=0.1, help="Minutes after which a job is stopped.")] = 60.0,
     keep_days: Annotated[float, typer.Option(min=0, help="Days to keep finished results.")] = 7.0,
-    upload_mib: Annotated[int, typer.Option(min=1, help="MiB that a request may have.")] = 256,
+    max_upload_mib: Annotated[int, typer.Option(min=1, help="Largest request, MiB.")] = 256,
 ) -> None:
     """Answer queries over HTTP, and show a page in the browser."""
     try:
@@ -54,9 +54,9 @@ def serve(
         raise InputError("a service needs other packages", hint="pip install 'gliodex[serve]'") from error
 
     limits = Limits(
-        upload_bytes=upload_mib * MIB, waiting=waiting, job_s=60 * job_minutes, kept_s=24 * 3600 * keep_days
+        upload_bytes=max_upload_mib * MIB, waiting=max_queued, job_s=60 * job_timeout_min, kept_s=24 * 3600 * keep_days
     )
-    settings = ServiceSettings(_named(stores), folder or _state_folder(), limits, redis, workers)
+    settings = ServiceSettings(_named(stores), state_dir or _state_folder(), limits, redis, workers)
     run(settings, host, port, token_file, lambda url: say(f"ready at {url}; control-C ends it"))
 
 

@@ -1,4 +1,4 @@
-"""`gliodex train`: encoders of masks."""
+"""`gliodex train encoder`: encoders of masks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def train(
     design: Annotated[
         DesignName, typer.Option(help="small trains on two cores; authors: the paper's 604 million weights, for a GPU.")
     ] = DesignName.small,
-    tumours: Annotated[
+    tumors: Annotated[
         int, typer.Option(min=2, help="Tumours to learn from; a tenth as many more tell when to stop.")
     ] = TRAINING,
     learn_from: Annotated[
@@ -58,7 +58,7 @@ def train(
     from ..learn import train as train_encoder
     from ..store import open_store
 
-    settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumours, epochs, device.value)
+    settings = TrainingSettings(kind.value, DESIGNS[design.value], seed, tumors, epochs, device.value)
     snapshot = open_store(store)
     with training_bar() as shown:
         record = train_encoder(

@@ -61,7 +61,7 @@ def train_lmi(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option("--tumours", min=2, help="Tumours to learn from. (default: all that there are, but a few)"),
+        typer.Option("--tumors", min=2, help="Tumours to learn from. (default: all that there are, but a few)"),
     ] = None,
     learn_from: Annotated[
         str | None,
@@ -71,7 +71,7 @@ def train_lmi(
         int | None,
         typer.Option(min=1, help="At most; each outlines every tumour once, anew. (default: the network's)"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and outlines.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of weights, order and outlines.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where a network is there.")] = False,
 ) -> None:

@@ -16,7 +16,7 @@ from .training_bar import training_bar
 
 
 class SeesName(StrEnum):
-    """What a surrogate sees of an anatomy."""
+    """Inputs from an anatomy."""
 
     diffusivity = "diffusivity"
     tissue = "tissue"
@@ -43,10 +43,10 @@ def train_surrogate(
     arch: Annotated[
         Arch, typer.Option(help="small trains on two cores; paper: the network of Ezhov et al. 2021, for a GPU.")
     ] = Arch.small,
-    sees: Annotated[
+    inputs: Annotated[
         SeesName | None,
         typer.Option(
-            help="Of the anatomy: diffusivity, all that the solver sees; tissue, white, grey and CSF; csf alone. "
+            help="Inputs from the anatomy: diffusivity, as the solver has; tissue: white, gray and CSF; csf alone. "
             "(default: the network's)"
         ),
     ] = None,
@@ -60,11 +60,11 @@ def train_surrogate(
     count: Annotated[
         int | None,
         typer.Option(
-            "--tumours", min=2, help="Tumours of each store to learn from. (default: all of the smallest, but a few)"
+            "--tumors", min=2, help="Tumours of each store to learn from. (default: all of the smallest, but a few)"
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most. (default: the network's)")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and symmetries.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of weights, order and symmetries.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.cpu,
     restart: Annotated[bool, typer.Option("--restart", help="Train anew even where a network is there.")] = False,
 ) -> None:
@@ -77,7 +77,7 @@ def train_surrogate(
     from ..store import open_store
 
     design = SURROGATE_DESIGNS[arch.value]
-    seen = sees.value if sees else design.sees
+    seen = inputs.value if inputs else design.sees
     masked = design.masked and seen != "csf"  # the tissue is not to be known
     design = replace(design, sees=seen, masked=masked, loss=loss.value if loss else design.loss)
     settings = SurrogateSettings(design, seed, count, epochs, device.value)

@@ -27,24 +27,24 @@ def add(
     density: Annotated[
         Path | None, typer.Option(help="Density in atlas space, NIfTI, 0 to 1. Without it the tumour is simulated.")
     ] = None,
-    seed: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Where growth started, mm of the atlas.")] = None,
+    origin: Annotated[str | None, typer.Option(metavar="X,Y,Z", help="Where growth started, mm of the atlas.")] = None,
     diffusivity: Annotated[float | None, typer.Option(help="D_w in white matter, mm²/day.")] = None,
     proliferation: Annotated[float | None, typer.Option(help="rho, 1/day.")] = None,
     duration: Annotated[float | None, typer.Option(help="T, days.")] = None,
     mass_effect: Annotated[
-        float | None, typer.Option(help="gamma, Pa: how hard it pushes; of stores with mass effect. (default: 0)")
+        float | None, typer.Option(help="Mass-effect strength gamma, Pa; of stores with mass effect. (default: 0)")
     ] = None,
 ) -> None:
-    """Put a tumour from elsewhere into a store: a density, parameters to simulate, or a density with its parameters."""
+    """Add a tumor to a store: a density, parameters to simulate, or a density with its parameters."""
     from ..index import build_index
     from ..simulate import add_simulated
     from ..store import open_store
     from ..store.exchange import add_density
     from ..store.nifti import load_image
 
-    parameters = _parameters(seed, diffusivity, proliferation, duration, mass_effect)
+    parameters = _parameters(origin, diffusivity, proliferation, duration, mass_effect)
     if density is None and parameters is None:
-        raise InputError("give --density, or --seed, --diffusivity, --proliferation and --duration, or all of them")
+        raise InputError("give --density, or --origin, --diffusivity, --proliferation and --duration, or all of them")
     build_index(open_store(store))  # a damaged index is to be said before the store has changed
     if density is not None:
         _check_mass_effect(store, mass_effect)
@@ -108,7 +108,7 @@ def export(
     say(f"{len(wanted)} tumours written to {out_folder}")
 
 
-def history(
+def versions(
     store: StoreFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False
 ) -> None:
     """List the versions of a store that can be read, newest first: STORE@3 is version 3."""
@@ -142,11 +142,11 @@ def _parameters(
     if all(value is None for value in (seed, diffusivity, proliferation, duration, mass_effect)):
         return None
     if seed is None or diffusivity is None or proliferation is None or duration is None:
-        raise InputError("give all of --seed, --diffusivity, --proliferation and --duration, or none of them")
+        raise InputError("give all of --origin, --diffusivity, --proliferation and --duration, or none of them")
     try:
         x, y, z = (float(part) for part in seed.split(","))
     except ValueError:
-        raise InputError(f"--seed takes three numbers with commas, for example 30,-20,20, not `{seed}`") from None
+        raise InputError(f"--origin takes three numbers with commas, for example 30,-20,20, not `{seed}`") from None
     return GrowthParameters((x, y, z), diffusivity, proliferation, duration, mass_effect or 0.0)
 
 

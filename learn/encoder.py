@@ -186,4 +186,4 @@ def save_encoder(path: Path, network: MaskEncoder, anchors: NDArray[np.float32],
 
 
 def _command(store: TumorStore, kind: str, *, restart: bool = False) -> str:
-    return command("gliodex train", kind, store.path, restart=restart)
+    return command("gliodex train encoder", kind, store.path, restart=restart)

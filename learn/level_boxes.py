@@ -76,7 +76,7 @@ class LevelBoxes:
         if len(chosen) < tumours:
             raise InputError(
                 f"{store.path} holds {len(chosen):,} tumours whose growth is known, {tumours:,} are wanted",
-                hint="learn from fewer (‹tumours›), or build more",
+                hint="learn from fewer (‹tumors›), or build more",
             )
         parts, lows = [], []
         with ThreadPoolExecutor(available_cores()) as pool:

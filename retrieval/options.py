@@ -284,14 +284,20 @@ REFINE = FlatOption(
 FILES: tuple[str, ...] = tuple(fields_of(PatientFiles))
 """Options that are files of the patient."""
 
-FLAT: Mapping[str, FlatOption] = {
-    **_flat(PatientFiles),
-    **{name: one for name, one in _flat(QueryOptions).items() if name != "keep"},
-    "refine": REFINE,
-    **_of_refinement(),
-    "keep": _flat(QueryOptions)["keep"],
-}
-"""All options of a query by name, those of refinement methods beside the others."""
+
+def flat_options(query: type = QueryOptions) -> Mapping[str, FlatOption]:
+    """List all options of a query by name, those of refinement methods beside the others.
+
+    Args:
+        query: Class whose fields are the options besides files and refinement.
+    """
+    own = _flat(query)
+    keep = own.pop("keep")  # the last of its panel
+    return {**_flat(PatientFiles), **own, "refine": REFINE, **_of_refinement(), "keep": keep}
+
+
+FLAT: Mapping[str, FlatOption] = flat_options()
+"""All options of a query by name."""
 
 
 def split(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,17 +117,17 @@ def _own(settings: ServiceSettings) -> Iterator[None]:
     folder, lock = settings.folder, settings.folder / _LOCK
     try:
         if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} holds other things", hint="give ‹folder› a new or an empty one")
+            raise InputError(f"{folder} holds other things", hint="give ‹state_dir› a new or an empty one")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         handle = lock.open("w")
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror}", hint="choose another ‹folder›") from error
+        raise OutputError(f"cannot write to {folder}: {error.strerror}", hint="choose another ‹state_dir›") from error
     with handle:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if settings.redis else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            said = f"another service works in {folder}: stop it, or choose another ‹folder›"
+            said = f"another service works in {folder}: stop it, or choose another ‹state_dir›"
             raise OutputError(said) from error
         yield
 

@@ -115,7 +115,7 @@ def ready_to_compare(request: BenchRequest) -> tuple[TumorStore, list[Way]]:
         raise InputError(f"{store.path} holds {len(store.searched)} tumours: a comparison takes at least {HITS}")
     spoilt = _spoilt(request)
     if not 0 < spoilt <= request.unseen:
-        raise InputError(f"‹perturbed› spoils some of the ‹unseen› simulations, 1 to {request.unseen}, not {spoilt}")
+        raise InputError(f"‹n_perturbed› spoils some of the ‹n_test› simulations, 1 to {request.unseen}, not {spoilt}")
     if request.cohort is not None:
         cases_of(request.cohort)
     ways = chosen_ways(store, request.methods)
@@ -149,7 +149,7 @@ def _check_learned(store: TumorStore, ways: list[Way], seed: int) -> None:
     """Refuse encoders that learned from what is searched or asked."""
     for kind in sorted({way.method for way in ways} & set(KINDS)):
         campaigns = encoder_record(store, kind)["run"]["learned_from"]["campaigns"]
-        again = f"train another one with `gliodex train {kind} {store.path}`"
+        again = f"train another one with `gliodex train encoder {kind} {store.path}`"
         if store.manifest.campaigns.keys() & set(campaigns):
             raise InputError(f"{kind} of {store.path} learned from tumours that the store now holds: {again}")
         if any(campaign.startswith(f"seed-{seed}-") for campaign in campaigns):

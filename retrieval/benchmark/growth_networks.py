@@ -132,9 +132,11 @@ def ready_for_networks(request: GrowthBenchRequest) -> TumorStore:
         GliodexError: see `compare_growth_networks`.
     """
     if request.unseen < 2:
-        raise InputError(f"‹unseen› must be at least 2, not {request.unseen}")
+        raise InputError(f"‹n_test› must be at least 2, not {request.unseen}")
     if 0 < request.draws < BEST:
-        raise InputError(f"‹draws› must be 0, or at least the {BEST} whose middle is taken, not {request.draws}")
+        raise InputError(
+            f"‹n_posterior_samples› must be 0, or at least the {BEST} whose middle is taken, not {request.draws}"
+        )
     store = open_store(request.store)
     check_filled(store)
     check_unseen(store, request.seed)

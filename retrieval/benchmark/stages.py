@@ -129,7 +129,7 @@ def ready_for_stages(request: StagesRequest) -> TumorStore:
     """
     store = open_store(request.store)
     if request.truths < 2:
-        raise InputError(f"‹truths› must be at least 2, not {request.truths}")
+        raise InputError(f"‹n_synthetic› must be at least 2, not {request.truths}")
     for name in request.stages:
         if name not in METHODS or name == "none":
             raise InputError(f"‹stages={name}› is none of {', '.join(list(METHODS)[1:])}")

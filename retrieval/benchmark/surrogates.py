@@ -116,7 +116,7 @@ def _check(request: SurrogateBenchRequest, files: list[SurrogateFile], stores: l
                 )
     for store in stores:
         if len(store) < request.tumours:
-            raise InputError(f"{store.path} holds {len(store)} tumours, {request.tumours} are wanted (‹tumours›)")
+            raise InputError(f"{store.path} holds {len(store)} tumours, {request.tumours} are wanted (‹tumors›)")
 
 
 Way = Callable[[GrowthParameters], Volume]

@@ -93,7 +93,9 @@ class FollowUp:
     ) -> None:
         ranges = ranges or Ranges()
         if not scan.days > 0:
-            raise InputError(f"the follow-up must be later than the first image: ‹days={scan.days:g}› is not above 0")
+            raise InputError(
+                f"the follow-up must be later than the first image: ‹follow_up_day={scan.days:g}› is not above 0"
+            )
         seen = np.count_nonzero(scan.whole & solver.atlas.tissue)
         if seen < _FEWEST_VOXELS:
             raise InputError(

@@ -134,7 +134,7 @@ def forecast_growth(
 
     begun = time.perf_counter()
     if not until or min(until) <= 0:
-        raise InputError("‹until› takes days after the first image, above 0")
+        raise InputError("‹forecast_days› takes days after the first image, above 0")
     settings = settings or NeuralSettings(SIMULATIONS)
     asked = sorted({problem.scan.days, *until, *(scan.days for scan in later)})
     days = np.unique([*np.linspace(0, asked[-1], _STEPS + 1), *asked])

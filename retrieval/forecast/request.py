@@ -219,10 +219,12 @@ def _checked(request: ForecastRequest) -> Placement | None:
     if not 0 < request.voxel_mm < np.inf:
         raise InputError(f"‹voxel_mm› must be above 0, not {request.voxel_mm:g}")
     if not 0 < request.days < np.inf or not all(0 < day < np.inf for day in request.until):
-        raise InputError("‹days› and ‹until› are days after the first image, above 0")
+        raise InputError("‹follow_up_day› and ‹forecast_days› are days after the first image, above 0")
     for day, path in request.seen:
         if not 0 < day < np.inf or day == request.days:
-            raise InputError(f"‹seen={day:g}›={path}: the day must be above 0, and another than the follow-up's")
+            raise InputError(
+                f"‹validation_scan={day:g}›={path}: the day must be above 0, and another than the follow-up's"
+            )
     if (request.wm is None) != (request.gm is None):
         raise InputError("give both ‹wm› and ‹gm›, or neither")
     others = request.t1, request.t1c, request.space, request.transform

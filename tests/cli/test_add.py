@@ -13,7 +13,7 @@ from ..retrieval.anatomy import LPS_AXES, around, flip_byte, points_of, sampled,
 from .conftest import without_lock
 
 SEED = (-10.0, -17.0, 9.0)
-PARAMETERS = ("--seed", "-10,-17,9", "--diffusivity", "0.1", "--proliferation", "0.05", "--duration", "200")
+PARAMETERS = ("--origin", "-10,-17,9", "--diffusivity", "0.1", "--proliferation", "0.05", "--duration", "200")
 GROWN = GrowthParameters(SEED, 0.1, 0.05, 200.0)
 
 
@@ -107,7 +107,7 @@ class TestAdd:
 
     @pytest.mark.parametrize("seed", ["-10,-17,9", " -10 , -17.0,9e0", "-1e1,-17,+9"])
     def test_seeds_may_be_negative_and_spaced(self, gliodex, snapshots_store, seed):
-        assert gliodex("add", snapshots_store, "--source", "s", "--seed", seed, *PARAMETERS[2:]).code == 0
+        assert gliodex("add", snapshots_store, "--source", "s", "--origin", seed, *PARAMETERS[2:]).code == 0
         assert open_store(snapshots_store).parameters(12) == GROWN
 
     def test_the_same_tumour_twice_is_two_tumours(self, gliodex, snapshots_store):
@@ -118,7 +118,7 @@ class TestAdd:
 
     def test_neither_density_nor_parameters_are_refused(self, gliodex, indexed_store, refused):
         before = without_lock(indexed_store)
-        refused(gliodex("add", indexed_store, "--source", "s"), indexed_store, before, "--density", "--seed")
+        refused(gliodex("add", indexed_store, "--source", "s"), indexed_store, before, "--density", "--origin")
 
     @pytest.mark.parametrize("with_density", [False, True], ids=["alone", "with density"])
     @pytest.mark.parametrize("missing", [0, 2, 4, 6])
@@ -133,18 +133,18 @@ class TestAdd:
     def test_one_parameter_alone_is_refused(self, gliodex, snapshots_store, refused):
         before = without_lock(snapshots_store)
         ran = gliodex("add", snapshots_store, "--source", "s", "--duration", "100")
-        refused(ran, snapshots_store, before, "--seed", "--diffusivity", "--proliferation")
+        refused(ran, snapshots_store, before, "--origin", "--diffusivity", "--proliferation")
 
     @pytest.mark.parametrize("seed", ["", "1,2", "1,2,3,4", "1 2 3", "here", "1,2,z", "1;2;3", ",,"])
     def test_a_seed_that_is_not_three_numbers_is_refused(self, gliodex, snapshots_store, refused, seed):
         before = without_lock(snapshots_store)
-        ran = gliodex("add", snapshots_store, "--source", "s", "--seed", seed, *PARAMETERS[2:])
-        refused(ran, snapshots_store, before, "--seed", f"`{seed}`", "30,-20,20")
+        ran = gliodex("add", snapshots_store, "--source", "s", "--origin", seed, *PARAMETERS[2:])
+        refused(ran, snapshots_store, before, "--origin", f"`{seed}`", "30,-20,20")
 
     @pytest.mark.parametrize("seed", ["nan,0,0", "inf,0,0", "500,0,0", "75,50,70"])
     def test_a_seed_that_is_nowhere_in_the_brain_is_refused(self, gliodex, snapshots_store, refused, seed):
         before = without_lock(snapshots_store)
-        ran = gliodex("add", snapshots_store, "--source", "s", "--seed", seed, *PARAMETERS[2:])
+        ran = gliodex("add", snapshots_store, "--source", "s", "--origin", seed, *PARAMETERS[2:])
         refused(ran, snapshots_store, before, "seed")
 
     @pytest.mark.parametrize("value", ["-1", "nan", "inf"])

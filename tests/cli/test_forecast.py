@@ -13,7 +13,7 @@ from .conftest import query_refused
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
 
-QUICK = ("--simulations", "80", "--rounds", "2", "--voxel-mm", "4")
+QUICK = ("--simulations-per-round", "80", "--rounds", "2", "--voxel-mm", "4")
 MAPS = {f"{name}_day_{day}.nii.gz" for name in ("mean", "deviation", "exceedance", "core", "whole") for day in (60, 90)}
 
 
@@ -41,13 +41,26 @@ def foretell(gliodex, files, out):
 
     def run(*more, first=("--density", files["density0"]), seg=("--seg", files["seg60"]), place=None, until="90"):
         place = ("--wm", files["white"], "--gm", files["grey"]) if place is None else place
-        return gliodex("forecast", *first, *seg, *place, "--days", "60", "--until", until, *QUICK, "--out", out, *more)
+        return gliodex(
+            "forecast",
+            *first,
+            *seg,
+            *place,
+            "--follow-up-day",
+            "60",
+            "--forecast-days",
+            until,
+            *QUICK,
+            "--out",
+            out,
+            *more,
+        )
 
     return run
 
 
 def test_it_writes_numbers_maps_and_a_picture(foretell, files, out):
-    ran = foretell("--seen", f"90={files['seg90']}")
+    ran = foretell("--validation-scan", f"90={files['seg90']}")
     assert ran.code == 0, ran.err
     assert {path.name for path in out.iterdir()} == MAPS | {"forecast.json", "forecast.png"}
     record = json.loads((out / "forecast.json").read_text())
@@ -82,7 +95,7 @@ def test_without_tissue_the_atlas_is_carried_to_the_patient(foretell, out):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"until": "soon"}, "--until takes numbers"),
+        ({"until": "soon"}, "--forecast-days takes numbers"),
         ({"until": "-5"}, "above 0"),
         ({"place": ()}, "exactly one alignment"),
         ({"first": ()}, "--density, or as --adc"),
@@ -99,11 +112,11 @@ def test_what_is_not_said_is_asked_for(foretell, out, options, said):
         (("--diffusivity", "0.5"), "two numbers with a comma"),
         (("--diffusivity", "0.5,0.1"), "range of the diffusivity"),
         (("--proliferation", "a,b"), "takes numbers"),
-        (("--seen", "90"), "a day and a segmentation"),
-        (("--seen", "60=x.nii.gz"), "another than the follow-up's"),
+        (("--validation-scan", "90"), "a day and a segmentation"),
+        (("--validation-scan", "60=x.nii.gz"), "another than the follow-up's"),
         (("--voxel-mm", "0"), "--voxel-mm must be above 0"),
         (("--voxel-mm", "30"), "too few to tell rates by"),
-        (("--days", "0"), "above 0"),
+        (("--follow-up-day", "0"), "above 0"),
         (("--space", "atlas"), "leave out"),
         (("--rounds", "0"), "rounds"),
         (("--adc", "x.nii.gz"), "--density, or as --adc"),

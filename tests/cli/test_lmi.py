@@ -53,7 +53,7 @@ def test_choices_are_those_of_the_package():
 
 def test_a_network_is_trained_once_and_anew_when_asked(gliodex, store, monkeypatch):
     monkeypatch.setitem(GROWTH_DESIGNS, "small", TINY)
-    options = ("--tumours", "20", "--epochs", "2", "--seed", "4", "--targets", "rates+seed", "--scale", "linear")
+    options = ("--tumors", "20", "--epochs", "2", "--seed", "4", "--targets", "rates+seed", "--scale", "linear")
     ran = gliodex("train", "lmi", store, *options)
     assert ran.code == 0, ran.err
     assert "lmi trained in" in ran.joined
@@ -75,8 +75,8 @@ def test_a_damaged_network_is_told_by_verify(gliodex, store):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--tumours", "500"), "holds 240 tumours whose growth is known, 550 are wanted"),
-        (("--tumours", "1"), "--tumours"),
+        (("--tumors", "500"), "holds 240 tumours whose growth is known, 550 are wanted"),
+        (("--tumors", "1"), "--tumors"),
         (("--device", "cuda"), "no NVIDIA GPU"),
         (("--learn-from", "nowhere"), "nowhere"),
         (("--arch", "large"), "--arch"),
@@ -152,7 +152,7 @@ def test_a_store_without_a_network_says_how_to_train_one(ask, snapshots_store, s
 
 def test_bench_lmi_prints_its_table_beside_the_papers(gliodex, store, tmp_path):
     out = tmp_path / "out"
-    ran = gliodex("bench", "lmi", store, "--out", out, "--unseen", "4", "--seed", "9")
+    ran = gliodex("bench", "lmi", store, "--out", out, "--n-test", "4", "--seed", "9")
     assert ran.code == 0, ran.err
     assert {p.name for p in out.iterdir()} == {"lmi.jsonl", "table.md", "error_by_growth.png"}
     assert (out / "table.md").read_text().strip() in ran.out

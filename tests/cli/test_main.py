@@ -3,15 +3,19 @@ import os
 import signal
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+
+from gliodex.cli.commands import COMMANDS as COMMAND_PLACES
+from gliodex.cli.main import _renamed
 
 COMMANDS = (
     "demo",
     "build",
     "query",
     "info",
-    "history",
+    "versions",
     "index",
     "add",
     "delete",
@@ -19,8 +23,15 @@ COMMANDS = (
     "verify",
     "gc",
     "train",
+    "train encoder",
+    "train lmi",
+    "train surrogate",
     "bench",
-    "plausibility",
+    "bench retrieval",
+    "bench refinement",
+    "bench lmi",
+    "bench surrogate",
+    "bench plausibility",
 )
 
 
@@ -35,7 +46,7 @@ def script(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("command", [(), *((c,) for c in COMMANDS)], ids=lambda c: " ".join(c) or "gliodex")
+@pytest.mark.parametrize("command", [(), *(tuple(c.split()) for c in COMMANDS)], ids=lambda c: " ".join(c) or "gliodex")
 def test_help_fits_80_columns(gliodex, command):
     ran = gliodex(*command, "--help")
     assert ran.code == 0
@@ -46,7 +57,7 @@ def test_help_fits_80_columns(gliodex, command):
 
 def test_help_names_every_command_and_what_the_program_is_not(gliodex):
     said = gliodex("--help").joined
-    assert all(command in said for command in COMMANDS)
+    assert all(command.split()[0] in said for command in COMMANDS)
     assert "not a medical device" in said
 
 
@@ -76,13 +87,22 @@ OPTIONS = {
     ],
     "info": ["--json"],
     "index": ["--index", "--faiss-index", "--rebuild"],
-    "train": ["--design", "--tumours", "--learn-from", "--epochs", "--seed", "--device", "--restart"],
-    "bench": ["--out", "--patients", "--methods", "--unseen", "--perturbed", "--authors", "--seed", "--space"],
-    "plausibility": ["--cohort", "--out", "--space"],
+    "train encoder": ["--design", "--tumors", "--learn-from", "--epochs", "--seed", "--device", "--restart"],
+    "bench retrieval": [
+        "--out",
+        "--cohort",
+        "--methods",
+        "--n-test",
+        "--n-perturbed",
+        "--n-reference",
+        "--seed",
+        "--space",
+    ],
+    "bench plausibility": ["--cohort", "--out", "--space"],
     "verify": ["--full"],
     "gc": ["--keep", "--keep-days"],
-    "history": ["--json"],
-    "add": ["--source", "--density", "--seed", "--diffusivity", "--proliferation", "--duration"],
+    "versions": ["--json"],
+    "add": ["--source", "--density", "--origin", "--diffusivity", "--proliferation", "--duration"],
     "delete": ["--note"],
     "export": ["--out"],
     "demo": ["--out", "--count", "--seed"],
@@ -91,7 +111,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("command", OPTIONS)
 def test_help_names_every_option(gliodex, command):
-    words = gliodex(command, "--help").out.split()
+    words = gliodex(*command.split(), "--help").out.split()
     assert [option for option in OPTIONS[command] if option not in words] == []
 
 
@@ -135,8 +155,8 @@ def test_nothing_asked_shows_the_help_and_no_error(gliodex):
         (("delete", "store", "1", "2"), "2"),
         (("export", "store", "1"), "--out"),
         (("export", "store", "--out", "out"), "IDS"),
-        (("history",), "STORE"),
-        (("history", "store", "--jsn"), "--jsn"),
+        (("versions",), "STORE"),
+        (("versions", "store", "--jsn"), "--jsn"),
         (("demo", "--count", "0"), "--count"),
     ],
 )
@@ -250,7 +270,7 @@ def test_paths_that_the_system_refuses_are_refused_by_every_command(gliodex, sma
         ("verify", name),
         ("gc", name),
         ("index", name),
-        ("history", name),
+        ("versions", name),
         ("export", name, "1", "--out", "out"),
         ("add", name, "--source", "me", "--density", small_seg),
         ("delete", name, "1"),
@@ -258,7 +278,21 @@ def test_paths_that_the_system_refuses_are_refused_by_every_command(gliodex, sma
         ("query", "store", "--seg", name, "--space", "atlas", "--out", "out"),
         ("query", "store", "--seg", small_seg, "--space", "atlas", "--out", name),
         ("query", "store", "--seg", small_seg, "--transform", name, "--out", "out"),
-        ("forecast", "--seg", name, "--density", name, "--days", "3", "--until", "4", "--t1", name, "--out", "out"),
+        (
+            "forecast",
+            "--seg",
+            name,
+            "--density",
+            name,
+            "--follow-up-day",
+            "3",
+            "--forecast-days",
+            "4",
+            "--t1",
+            name,
+            "--out",
+            "out",
+        ),
     ):
         ran = gliodex(*arguments)
         assert ran.code == 2, (arguments, ran.err)
@@ -310,3 +344,37 @@ def test_a_reader_that_hangs_up_is_no_fault(indexed_store):
     command = f"{sys.executable} -m gliodex.cli.main info {indexed_store} | true"
     ran = subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now"),
+    [
+        (("history", "store"), ("versions", "store")),
+        (("plausibility", "store"), ("bench", "plausibility", "store")),
+        (("bench", "refine", "store"), ("bench", "refinement", "store")),
+        (("train", "ae", "store"), ("train", "encoder", "ae", "store")),
+        (
+            ("query", "s", "--core", "4", "--whole=2,4", "--no-keep"),
+            ("query", "s", "--core-labels", "4", "--whole-labels=2,4"),
+        ),
+        (("index", "store", "--method", "ds64"), ("index", "store", "--index", "ds64")),
+    ],
+)
+def test_earlier_spellings_keep_working(earlier, now):
+    assert _renamed(list(earlier)) == list(now)
+
+
+def test_the_version_is_shown(gliodex):
+    from importlib.metadata import version
+
+    assert gliodex("--version").out.strip() == version("gliodex")
+
+
+def test_every_command_is_where_it_is_said_to_be():
+    def places(known):
+        for place in known.values():
+            yield from [place] if isinstance(place, str) else places(place)
+
+    for place in places(COMMAND_PLACES):
+        module, function = place.split(":")
+        assert callable(getattr(import_module(f"gliodex.cli.{module}"), function))

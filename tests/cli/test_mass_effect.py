@@ -142,8 +142,8 @@ class TestQuery:
     @pytest.mark.slow
     def test_both_growth_models_are_benchmarked_at_once(self, gliodex, pushing_store, brain_store, out, monkeypatch):
         monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
-        options = ("--unseen", "2", "--perturbed", "1", "--authors", "0", "--methods", "dice", "--seed", "9")
-        ran = gliodex("bench", brain_store, pushing_store, "--out", out, *options)
+        options = ("--n-test", "2", "--n-perturbed", "1", "--n-reference", "0", "--methods", "dice", "--seed", "9")
+        ran = gliodex("bench", "retrieval", brain_store, pushing_store, "--out", out, *options)
         assert ran.code == 0, ran.err
         for path, title in ((brain_store, "fisher-kolmogorov 4, 24"), (pushing_store, "mass-effect 2, 16")):
             table = (out / path.name / "table.md").read_text().strip()

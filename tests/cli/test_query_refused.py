@@ -18,7 +18,7 @@ from .conftest import query_refused
         (("--thresholds", "search", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
         (("--method", "ds64", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
         (("--metric", "bernoulli", "--scheduler", "tcp://127.0.0.1:1"), "a cluster searches by exact Dice alone"),
-        (("--method", "vae"), "gliodex train vae"),
+        (("--method", "vae"), "gliodex train encoder vae"),
         (("--faiss-index", "ivf"), "--faiss-index ivf is one of ae and vae"),
         (("--device", "cuda"), "--device cuda is for ae, vae, hash"),
         (("--method", "ae", "--faiss-index", "hnsw", "--device", "cuda"), "no graphs on a GPU"),

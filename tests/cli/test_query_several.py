@@ -16,4 +16,4 @@ def test_each_stores_answer_is_printed_and_the_closest_named(ask, indexed_store,
     assert ran.joined.count("tumour 3 of 5") == 2
     assert f"{indexed_store.name} is the closest" in ran.joined
     assert "[other]" in ran.joined
-    assert "gliodex plausibility" in ran.joined
+    assert "gliodex bench plausibility" in ran.joined

@@ -38,7 +38,7 @@ def test_choices_are_those_of_the_package():
 
 def test_a_surrogate_is_trained_and_compared(gliodex, stores, tmp_path, make_atlas):
     file, out = tmp_path / "networks" / "one.network", tmp_path / "out"
-    options = ("--epochs", "2", "--tumours", "8", "--sees", "tissue", "--loss", "l1", "--out", file)
+    options = ("--epochs", "2", "--tumors", "8", "--inputs", "tissue", "--loss", "l1", "--out", file)
     ran = gliodex("train", "surrogate", *stores[:2], *options)
     assert ran.code == 0, ran.err
     assert "2 epochs" in ran.joined
@@ -53,7 +53,7 @@ def test_a_surrogate_is_trained_and_compared(gliodex, stores, tmp_path, make_atl
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--tumours", "12"), "13 are wanted"),
+        (("--tumors", "12"), "13 are wanted"),
         (("--loss", "l2"), "--loss"),
         (("--device", "cuda"), "no NVIDIA GPU"),
     ],

@@ -26,16 +26,16 @@ def test_choices_are_those_of_the_package():
 
 def test_train_index_query(gliodex, stores, small_seg, tmp_path):
     store, other = stores
-    options = ("--learn-from", other, "--tumours", "8", "--epochs", "2", "--seed", "4")
-    ran = gliodex("train", "hash", store, *options)
+    options = ("--learn-from", other, "--tumors", "8", "--epochs", "2", "--seed", "4")
+    ran = gliodex("train", "encoder", "hash", store, *options)
     assert ran.code == 0, ran.err
     assert "hash trained in" in ran.joined
     assert "2 epochs" in ran.joined
     record = load_encoder(open_store(store), "hash").record
     assert record["run"]["seed"] == 4
     assert record["run"]["learned_from"]["tumours"] == 9
-    assert "nothing to do" in gliodex("train", "hash", store, *options).joined
-    assert "hash trained" in gliodex("train", "hash", store, *options, "--restart").joined
+    assert "nothing to do" in gliodex("train", "encoder", "hash", store, *options).joined
+    assert "hash trained" in gliodex("train", "encoder", "hash", store, *options, "--restart").joined
     assert gliodex("index", store, "--method", "hash").code == 0
     assert gliodex("verify", store).code == 0
     out = tmp_path / "out"
@@ -45,7 +45,7 @@ def test_train_index_query(gliodex, stores, small_seg, tmp_path):
 
 def test_a_damaged_encoder_is_told_by_verify(gliodex, stores):
     store, other = stores
-    gliodex("train", "ae", store, "--learn-from", other, "--tumours", "8", "--epochs", "1")
+    gliodex("train", "encoder", "ae", store, "--learn-from", other, "--tumors", "8", "--epochs", "1")
     path = encoder_path(open_store(store), "ae")
     path.write_bytes(path.read_bytes()[:-1])
     ran = gliodex("verify", store)
@@ -57,7 +57,7 @@ def test_a_damaged_encoder_is_told_by_verify(gliodex, stores):
     ("options", "said"),
     [
         (("cnn",), "cnn"),
-        (("ae", "--tumours", "1"), "--tumours"),
+        (("ae", "--tumors", "1"), "--tumors"),
         (("ae", "--device", "cuda"), "no NVIDIA GPU"),
         (("ae",), "growth model test"),
     ],
@@ -65,6 +65,6 @@ def test_a_damaged_encoder_is_told_by_verify(gliodex, stores):
 def test_what_cannot_be_trained_is_refused_in_a_line(gliodex, stores, options, said):
     if "cuda" in options and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    ran = gliodex("train", options[0], stores[0], *options[1:])
+    ran = gliodex("train", "encoder", options[0], stores[0], *options[1:])
     assert ran.code == 2
     assert said in ran.said

@@ -182,7 +182,7 @@ class TestHistory:
     def test_versions_are_listed_newest_first(self, gliodex, snapshots_store):
         gliodex("delete", snapshots_store, "3-5", "--note", "too regular")
         gliodex("delete", snapshots_store, "0")
-        ran = gliodex("history", snapshots_store)
+        ran = gliodex("versions", snapshots_store)
         assert (ran.code, ran.err) == (0, "")
         lines = [line.split() for line in ran.out.splitlines()[1:]]
         assert [line[:2] for line in lines] == [["4", "8"], ["3", "9"], ["2", "12"], ["1", "0"]]
@@ -193,7 +193,7 @@ class TestHistory:
 
     def test_as_json(self, gliodex, snapshots_store):
         gliodex("delete", snapshots_store, "3-5", "--note", "too regular")
-        ran = gliodex("history", snapshots_store, "--json")
+        ran = gliodex("versions", snapshots_store, "--json")
         assert (ran.code, ran.err) == (0, "")
         told = json.loads(ran.out)
         assert [(v["version"], v["count"]) for v in told] == [(3, 9), (2, 12), (1, 0)]
@@ -206,29 +206,29 @@ class TestHistory:
 
     def test_versions_that_gc_took_are_not_listed(self, gliodex, indexed_store):
         gliodex("gc", indexed_store, "--keep", "2")
-        assert [v["version"] for v in json.loads(gliodex("history", indexed_store, "--json").out)] == [3, 2]
+        assert [v["version"] for v in json.loads(gliodex("versions", indexed_store, "--json").out)] == [3, 2]
 
     def test_it_changes_nothing(self, gliodex, indexed_store):
         before = without_lock(indexed_store)
-        gliodex("history", indexed_store)
-        gliodex("history", indexed_store, "--json")
+        gliodex("versions", indexed_store)
+        gliodex("versions", indexed_store, "--json")
         assert without_lock(indexed_store) == before
 
     def test_a_damaged_version_is_refused(self, gliodex, indexed_store, refused):
         path = indexed_store / "manifests" / "00000002.json"
         flip_byte(path, path.stat().st_size // 2)
-        refused(gliodex("history", indexed_store), indexed_store, without_lock(indexed_store), path)
+        refused(gliodex("versions", indexed_store), indexed_store, without_lock(indexed_store), path)
 
     @pytest.mark.parametrize("note", ["[red]sic[/red] [2]", "größer – naïve", "line one\nline two"])
     def test_notes_are_kept_as_they_are(self, gliodex, indexed_store, note):
         gliodex("delete", indexed_store, "1", "--note", note)
-        assert json.loads(gliodex("history", indexed_store, "--json").out)[0]["note"] == note
-        assert gliodex("history", indexed_store).code == 0
+        assert json.loads(gliodex("versions", indexed_store, "--json").out)[0]["note"] == note
+        assert gliodex("versions", indexed_store).code == 0
 
     @pytest.mark.parametrize("note", ["[red]sic[/red]", "sic [/b]"])
     def test_notes_like_markup_are_printed_as_they_are(self, gliodex, indexed_store, note):
         gliodex("delete", indexed_store, "1", "--note", note)
-        ran = gliodex("history", indexed_store)
+        ran = gliodex("versions", indexed_store)
         assert ran.code == 0
         assert note in ran.joined
 
@@ -237,7 +237,7 @@ ARGUMENTS = {
     "add": lambda density, out: ("--source", "s", "--density", density),
     "delete": lambda density, out: ("1",),
     "export": lambda density, out: ("1", "--out", out),
-    "history": lambda density, out: (),
+    "versions": lambda density, out: (),
 }
 
 
@@ -265,7 +265,7 @@ def test_a_store_that_another_process_writes_is_refused(gliodex, indexed_store, 
     refused(ran, indexed_store, before, indexed_store, "a long build")
 
 
-@pytest.mark.parametrize("command", ["export", "history"])
+@pytest.mark.parametrize("command", ["export", "versions"])
 def test_a_store_that_another_process_writes_can_be_read(gliodex, indexed_store, density, tmp_path, command):
     with writing(indexed_store, "a long build"):
         assert gliodex(command, indexed_store, *ARGUMENTS[command](density, tmp_path / "out")).code == 0

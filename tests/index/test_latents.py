@@ -162,7 +162,7 @@ def test_what_cannot_be_prepared_is_refused(store, name, options, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "ae"}, "gliodex train ae"),
+        ({"method": "ae"}, "gliodex train encoder ae"),
         ({"method": "dice", "engine": "ivf"}, "faiss_index=ivf is one of ae and vae"),
         ({"method": "hash", "engine": "hnsw"}, "faiss_index=hnsw is one of ae and vae"),
         ({"method": "ds64", "device": "cuda"}, "device=cuda is for"),

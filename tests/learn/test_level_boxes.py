@@ -35,7 +35,7 @@ def test_progress_is_told_and_reaches_the_end(grown):
 def test_tumours_of_unknown_growth_are_left_out(make_store, small_atlas, ball):
     frame = small_atlas.frame
     store = open_store(make_store(small_atlas, [ball(frame, (0, -17, 9), r) for r in (20, 30)]))
-    with pytest.raises(InputError, match=r"holds 2 tumours whose growth is known, 3 are wanted: .*tumours"):
+    with pytest.raises(InputError, match=r"holds 2 tumours whose growth is known, 3 are wanted: .*tumors"):
         LevelBoxes.of(store, 3)
 
 

@@ -232,7 +232,7 @@ class TestWhatItLearnsFrom:
 
 class TestRefused:
     def test_no_encoder(self, learnable):
-        with pytest.raises(InputError, match="gliodex train hash"):
+        with pytest.raises(InputError, match="gliodex train encoder hash"):
             load_encoder(open_store(learnable[0]), "hash")
 
     @pytest.mark.parametrize("wrong", [{"kind": "cnn"}, {"epochs": 0}, {"seed": -1}, {"tumours": 1}])
@@ -259,7 +259,7 @@ class TestRefused:
         path = encoder_path(store, "ae")
         assert verify_encoder(store, "ae") == []
         flip(path, where)
-        with pytest.raises(DamagedStoreError, match="gliodex train ae"):
+        with pytest.raises(DamagedStoreError, match="gliodex train encoder ae"):
             load_encoder(store, "ae")
         assert len(verify_encoder(store, "ae")) == 1
         train(store, settings(), learn_from=learnable[1])

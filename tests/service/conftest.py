@@ -24,7 +24,7 @@ SERVED_FILES = RESULT_FILES | {f"view-{name}.nii.gz" for name in ("scan", "patie
 @contextmanager
 def serving(stores, folder, *options):
     """Start `gliodex serve`, wait until it is ready, and end it; yields the process and its address."""
-    command = [sys.executable, "-m", "gliodex.cli.main", "serve", *stores, "--port", "0", "--folder", str(folder)]
+    command = [sys.executable, "-m", "gliodex.cli.main", "serve", *stores, "--port", "0", "--state-dir", str(folder)]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, env=environment)
     try:

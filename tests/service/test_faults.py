@@ -120,7 +120,7 @@ def test_damaged_records_hold_nobody_up(running, ask):
 
 def test_one_folder_has_one_service(running, brain_store, tmp_path):
     process, _, folder = running
-    command = [sys.executable, "-m", "gliodex.cli.main", "serve", str(brain_store.path), "--port", "0", "--folder"]
+    command = [sys.executable, "-m", "gliodex.cli.main", "serve", str(brain_store.path), "--port", "0", "--state-dir"]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     for place, said in ((folder, "another service works in"), (tmp_path / "full", "holds other things")):
@@ -327,7 +327,7 @@ def spooled(process):
 
 def test_a_job_that_takes_too_long_is_stopped(brain_store, ask, tmp_path):
     with (
-        serving([f"brain={brain_store.path}"], tmp_path, "--job-minutes", "0.1") as (_, url),
+        serving([f"brain={brain_store.path}"], tmp_path, "--job-timeout-min", "0.1") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         job = ask(client, refine="local", max_simulations=100000).json()["id"]

@@ -313,7 +313,7 @@ def test_what_only_the_work_finds_is_told_of_the_job(service, segmentation):
 
 def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
     with (
-        serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "1") as (_, url),
+        serving([f"brain={brain_store.path}"], tmp_path, "--max-queued", "1") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         first = ask(client, refine="local", max_simulations=100000).json()["id"]
@@ -328,7 +328,7 @@ def test_more_jobs_than_may_wait_are_refused(brain_store, ask, tmp_path):
 @pytest.mark.slow
 def test_many_at_once_are_no_way_around_it_and_deleted_ones_do_not_wait(brain_store, ask, tmp_path):
     with (
-        serving([f"brain={brain_store.path}"], tmp_path, "--waiting", "2") as (_, url),
+        serving([f"brain={brain_store.path}"], tmp_path, "--max-queued", "2") as (_, url),
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         first = ask(client, refine="local", max_simulations=100000).json()["id"]

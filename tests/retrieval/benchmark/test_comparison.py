@@ -112,7 +112,7 @@ class TestWays:
     def test_unknown_and_untrained_methods_are_refused(self, brain_store):
         with pytest.raises(InputError, match="no method cnn"):
             chosen_ways(brain_store, ("cnn",))
-        with pytest.raises(InputError, match="gliodex train ae"):
+        with pytest.raises(InputError, match="gliodex train encoder ae"):
             chosen_ways(brain_store, ("ae",))
 
     def test_names_tell_them_apart(self):
@@ -122,7 +122,7 @@ class TestWays:
 
 @pytest.mark.parametrize("perturbed", [0, 4])
 def test_more_spoilt_than_simulated_are_refused_and_nothing_is_left(store, tmp_path, perturbed):
-    with pytest.raises(InputError, match="perturbed"):
+    with pytest.raises(InputError, match="n_perturbed"):
         compare(BenchRequest(str(store.path), tmp_path / "out", unseen=3, perturbed=perturbed, methods=("ds64",)))
     assert not (tmp_path / "out").exists()
 

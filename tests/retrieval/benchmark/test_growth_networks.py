@@ -119,7 +119,7 @@ def test_of_tumours_that_push_the_mass_effect_is_told_too(small_atlas, tmp_path)
 
 
 def test_one_tumour_is_too_few(store, tmp_path):
-    with pytest.raises(InputError, match="unseen must be at least 2, not 1"):
+    with pytest.raises(InputError, match="n_test must be at least 2, not 1"):
         compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 1))
     assert not (tmp_path / "out").exists()
 
@@ -130,7 +130,7 @@ def test_draws_are_left_out_where_none_are_wanted(store, tmp_path):
 
 
 def test_draws_without_a_middle_are_refused(store, tmp_path):
-    with pytest.raises(InputError, match="draws must be 0, or at least the 4"):
+    with pytest.raises(InputError, match="n_posterior_samples must be 0, or at least the 4"):
         compare_growth_networks(GrowthBenchRequest(str(store.path), tmp_path / "out", 2, 9, draws=3))
 
 

@@ -95,7 +95,7 @@ def test_stages_are_compared_with_the_truth(brain_store, tmp_path):
 
 
 def test_too_few_truths_are_refused(brain_store, tmp_path):
-    with pytest.raises(InputError, match="truths"):
+    with pytest.raises(InputError, match="n_synthetic"):
         compare_stages(StagesRequest(str(brain_store.path), tmp_path / "out", truths=1))
 
 

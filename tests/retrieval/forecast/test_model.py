@@ -108,5 +108,5 @@ def test_a_tumour_that_moved_is_doubted(scans):
 
 @pytest.mark.parametrize("until", [(), (0.0,), (-3.0, 80.0)])
 def test_days_that_are_not_later_are_refused(problem, until):
-    with pytest.raises(InputError, match="until"):
+    with pytest.raises(InputError, match="forecast_days"):
         forecast_growth(problem, until, SETTINGS)
