@@ -82,7 +82,7 @@ def bench_refine(
     ] = "local",
     correlation_length_mm: Annotated[
         float | None,
-        typer.Option(min=0, help="Distance over which errors of the images are correlated, mm (tmcmc)."),
+        typer.Option(min=0, metavar="MM", help="Distance over which errors of the images are correlated (tmcmc)."),
     ] = None,
 ) -> None:
     """Measure refinement: Dice, errors, coverage and time on synthetic ground truth and patients."""
@@ -92,7 +92,7 @@ def bench_refine(
 
     def asking(store: str, out: Path) -> StagesRequest:
         return StagesRequest(
-            store, out, truths, patients, space, seed, chosen, correlation_length_mm=correlation_length_mm
+            store, out, n_synthetic, cohort, space, seed, chosen, correlation_length_mm=correlation_length_mm
         )
 
     with counting_stages() as announce:

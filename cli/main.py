@@ -83,7 +83,7 @@ def _run(arguments: list[str]) -> int:  # noqa: PLR0911 - one for each way it ca
 
 
 _RENAMED = {"--core": "--core-labels", "--whole": "--whole-labels", "--method": "--index"}
-_MOVED = {
+_MOVED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("history",): ("versions",),
     ("plausibility",): ("bench", "plausibility"),
     ("bench", "refine"): ("bench", "refinement"),
