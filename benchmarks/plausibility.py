@@ -3,8 +3,8 @@
     python benchmarks/plausibility.py PATIENTS STORE... [--unseen 200]
 
 Runs what `gliodex bench plausibility` runs; the plot goes to docs/. Stores should hold as many tumours. fk32000 was
-built with `gliodex build fk32000 --count 32000 --seed 500 --snapshots 3`, me32000 with `--model mass-effect` besides; it
-is the store that lmi.py and lmi_targets.py call PUSHING.
+built with `gliodex build fk32000 --count 32000 --seed 500 --snapshots 3`, me32000 with `--model mass-effect` besides;
+it is the store that lmi.py and lmi_targets.py call PUSHING.
 """
 
 import argparse

@@ -82,7 +82,7 @@ def bench_refine(
     ] = "local",
     correlation_length_mm: Annotated[
         float | None,
-        typer.Option(min=0, metavar="MM", help="Distance over which errors of the images are correlated (tmcmc)."),
+        typer.Option(metavar="MM", help="Distance over which errors of the images are correlated (tmcmc)."),
     ] = None,
 ) -> None:
     """Measure refinement: Dice, errors, coverage and time on synthetic ground truth and patients."""

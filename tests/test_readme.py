@@ -1,6 +1,7 @@
 """README's figures are the recorded ones."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -62,3 +63,33 @@ def _row(counts):
     words = {0: "", right: " (all warned)" if right > 1 else " (warned)"}.get(warned, f" ({warned} warned)")
     wrong = f"{counts['wrong, warned']} warned" if counts["wrong, warned"] else str(counts["wrong"])
     return f"{right}{words if right else ''} | {counts['refused']} | {wrong}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/labels.md", "docs/formats.md", "docs/decisions.md"])
+def test_commands_and_options_that_documents_show_exist(document):
+    """Every `gliodex COMMAND --option` of a document is one that the command line has."""
+    from gliodex.cli.commands import COMMANDS
+
+    wrong, helps = [], {}
+    for line in re.findall(r"gliodex ((?:[a-z]+ )+[^\n#`]*)", (ROOT / document).read_text().replace("\\\n", " ")):
+        words, place, command = line.split(), COMMANDS, []
+        while isinstance(place, dict) and words and words[0] in place:
+            command.append(words[0])
+            place = place[words.pop(0)]
+        if not command:
+            continue
+        if isinstance(place, dict):
+            wrong.append(f"{line}: {' '.join(command)} is a group")
+            continue
+        name = " ".join(command)
+        if name not in helps:
+            shown = subprocess.run(
+                [sys.executable, "-m", "gliodex.cli.main", *command, "--help"],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | {"COLUMNS": "200"},
+            ).stdout
+            helps[name] = set(re.findall(r"--[a-z0-9-]+", shown))
+        wrong += [f"{name} {flag}" for flag in re.findall(r"--[a-z0-9-]+", line) if flag not in helps[name]]
+    assert not wrong
