@@ -13,7 +13,7 @@ from pathlib import Path
 
 from record import keep
 
-from gliodex.retrieval.benchmark import BenchRequest, compare
+from gliodex.evaluation import BenchRequest, compare
 
 DOCS = Path(__file__).parent.parent / "docs"
 

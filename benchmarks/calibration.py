@@ -12,8 +12,8 @@ import time
 import numpy as np
 from record import keep
 
-from gliodex.retrieval.benchmark.calibration import REDUCED, checked, coarse, uniformity
-from gliodex.retrieval.benchmark.scoring import bootstrap
+from gliodex.evaluation.posterior_calibration import REDUCED, checked, coarse, uniformity
+from gliodex.evaluation.scoring import bootstrap
 from gliodex.simulate import load_atlas
 
 parser = argparse.ArgumentParser()

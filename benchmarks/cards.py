@@ -8,10 +8,10 @@ from typing import Any
 
 from record import latest
 
-from gliodex.learn.growth import NetworkFile, Targets, shipped_path
+from gliodex.evaluation.lmi_table import growth_table
+from gliodex.evaluation.surrogate_benchmark import surrogate_table
+from gliodex.learn.lmi import NetworkFile, Targets, shipped_path
 from gliodex.learn.surrogate import SurrogateFile, shipped_surrogate
-from gliodex.retrieval.benchmark.growth_table import growth_table
-from gliodex.retrieval.benchmark.surrogates import surrogate_table
 
 
 def cards() -> dict[Path, str]:

@@ -15,10 +15,10 @@ from record import keep
 
 import gliodex
 from gliodex.errors import InputError
-from gliodex.learn.growth import GROWTH_DESIGNS, GrowthReader, NetworkFile
-from gliodex.retrieval.benchmark import GrowthBenchRequest, compare_growth_networks
-from gliodex.retrieval.benchmark.growth_networks import NETWORKS
-from gliodex.retrieval.benchmark.growth_table import summarise
+from gliodex.evaluation import GrowthBenchRequest, compare_growth_networks
+from gliodex.evaluation.lmi_benchmark import NETWORKS
+from gliodex.evaluation.lmi_table import summarise
+from gliodex.learn.lmi import GROWTH_DESIGNS, GrowthReader, NetworkFile
 from gliodex.simulate import pushes
 
 

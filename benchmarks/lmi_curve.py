@@ -13,9 +13,9 @@ from itertools import islice
 from record import keep
 
 import gliodex
-from gliodex.learn.growth import SMALL_GROWTH, GrowthReader, GrowthSettings, NetworkFile, growth_path, train_growth
-from gliodex.retrieval.benchmark.growth_networks import Judge, outlined_tumours, unaware
-from gliodex.retrieval.benchmark.growth_table import summarise
+from gliodex.evaluation.lmi_benchmark import Judge, outlined_tumours, unaware
+from gliodex.evaluation.lmi_table import summarise
+from gliodex.learn.lmi import SMALL_GROWTH, GrowthReader, GrowthSettings, NetworkFile, growth_path, train_growth
 
 SEED = 3  # of the unseen tumours
 

@@ -16,7 +16,15 @@ from itertools import islice
 from record import keep
 
 import gliodex
-from gliodex.learn.growth import (
+from gliodex.evaluation.lmi_benchmark import (
+    NETWORKS,
+    Judge,
+    Unseen,
+    outlined_tumours,
+    unaware,
+)
+from gliodex.evaluation.lmi_table import ONE_NETWORK, PUSHING_PAPER, Row, summarise
+from gliodex.learn.lmi import (
     PAPER_GROWTH,
     SMALL_GROWTH,
     GrowthDesign,
@@ -27,14 +35,6 @@ from gliodex.learn.growth import (
     growth_path,
     train_growth,
 )
-from gliodex.retrieval.benchmark.growth_networks import (
-    NETWORKS,
-    Judge,
-    Unseen,
-    outlined_tumours,
-    unaware,
-)
-from gliodex.retrieval.benchmark.growth_table import ONE_NETWORK, PUSHING_PAPER, Row, summarise
 from gliodex.simulate import GrowthParameters, pushes
 from gliodex.store.cores import available_cores
 

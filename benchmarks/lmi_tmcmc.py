@@ -18,13 +18,13 @@ import numpy as np
 from record import interval, keep
 
 import gliodex
-from gliodex.learn.growth import GrowthReader
-from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
+from gliodex.evaluation.held_out_sets import cases_of, segmentation_of
+from gliodex.learn.lmi import GrowthReader
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
 from gliodex.retrieval.personalization import dice, personalize_with
 from gliodex.retrieval.refinement.objective import DiceObjective
-from gliodex.retrieval.refinement.options import Around, Lmi, Tmcmc
+from gliodex.retrieval.refinement.refinement_options import Around, Lmi, Tmcmc
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from record import latest
 
-from gliodex.retrieval.benchmark.growth_table import SMALL_ML, growth_table
-from gliodex.retrieval.benchmark.surrogates import surrogate_table
+from gliodex.evaluation.lmi_table import SMALL_ML, growth_table
+from gliodex.evaluation.surrogate_benchmark import surrogate_table
 
 _SURROGATE_PLOTS = (
     "![A growing tumour, by the solver and by the surrogate.](docs/surrogate_growth.png)\n\n"

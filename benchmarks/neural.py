@@ -12,8 +12,8 @@ import time
 import numpy as np
 from record import interval, keep
 
-from gliodex.learn.neural_posterior import NeuralSettings, infer_from_labels
-from gliodex.retrieval.benchmark.small_animal import LATER, TRUTH, small_animal, small_brain, whole_ul
+from gliodex.evaluation.rat_phantom import LATER, TRUTH, small_animal, small_brain, whole_ul
+from gliodex.learn.npe.posterior_network import NeuralSettings, infer_from_labels
 from gliodex.retrieval.forecast.follow_up import NAMES
 from gliodex.simulate import load_atlas
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from record import keep
 
-from gliodex.retrieval.benchmark import plausibility
-from gliodex.retrieval.benchmark.cohorts import short_names
+from gliodex.evaluation import plausibility
+from gliodex.evaluation.patient_cohort import short_names
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("patients", type=Path)

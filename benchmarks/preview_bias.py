@@ -9,7 +9,7 @@ from record import keep
 
 from gliodex.errors import UnsolvedError
 from gliodex.simulate import MODELS, Prior, load_atlas, model_in, prior_for, without_mass_effect
-from gliodex.simulate.preview import SizePreview
+from gliodex.simulate.early_rejection import SizePreview
 from gliodex.simulate.prior import tissue_voxels
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

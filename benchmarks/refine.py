@@ -13,7 +13,7 @@ from pathlib import Path
 from record import keep
 
 import gliodex
-from gliodex.retrieval.benchmark import StagesRequest, compare_stages
+from gliodex.evaluation import StagesRequest, compare_stages
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")

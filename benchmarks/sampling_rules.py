@@ -19,7 +19,7 @@ from unseen import unseen_masks
 
 import gliodex
 from gliodex.simulate import FisherKolmogorovSettings, Prior
-from gliodex.simulate.maker import TumourMaker
+from gliodex.simulate.sampler import TumourMaker
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

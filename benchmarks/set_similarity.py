@@ -38,8 +38,8 @@ from scipy.sparse import csr_matrix
 
 from gliodex.index import DiceIndex
 from gliodex.index.block_masks import BLOCK, DenseMask, SparseMask
+from gliodex.index.mask_packing import pack
 from gliodex.index.segment_file import PackedSegment
-from gliodex.index.segment_pack import pack
 
 SMALLEST, LARGEST = 20, 2498
 SIZE_EXPONENT = 1.47  # gives the mean

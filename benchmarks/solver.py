@@ -10,9 +10,9 @@ import numpy as np
 from record import keep
 
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, load_atlas
-from gliodex.simulate.maker import TumourMaker
-from gliodex.simulate.preview import SizePreview
+from gliodex.simulate.early_rejection import SizePreview
 from gliodex.simulate.prior import tissue_voxels
+from gliodex.simulate.sampler import TumourMaker
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--tumours", type=int, default=100)

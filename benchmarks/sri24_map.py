@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gliodex.retrieval.imaging import spaces
-from gliodex.retrieval.imaging.ants_map import affine_matrix
+from gliodex.retrieval.imaging.ants_transform import affine_matrix
 from gliodex.retrieval.imaging.registration import register
 from gliodex.simulate import load_atlas
 from gliodex.store.nifti import load_image

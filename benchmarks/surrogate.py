@@ -13,9 +13,9 @@ from pathlib import Path
 
 from record import keep
 
+from gliodex.evaluation import SurrogateBenchRequest, compare_surrogates
+from gliodex.evaluation.surrogate_benchmark import summarise
 from gliodex.learn.surrogate import named_surrogate
-from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
-from gliodex.retrieval.benchmark.surrogates import summarise
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("networks", type=Path, help="FILE, or several with commas")

@@ -15,6 +15,8 @@ from pathlib import Path
 from record import keep
 
 import gliodex
+from gliodex.evaluation import SurrogateBenchRequest, compare_surrogates
+from gliodex.evaluation.surrogate_benchmark import summarise
 from gliodex.learn.surrogate import (
     PAPER_SURROGATE,
     SMALL_SURROGATE,
@@ -22,8 +24,6 @@ from gliodex.learn.surrogate import (
     SurrogateSettings,
     train_surrogate,
 )
-from gliodex.retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
-from gliodex.retrieval.benchmark.surrogates import summarise
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("stores", type=Path)

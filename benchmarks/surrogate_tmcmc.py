@@ -18,8 +18,8 @@ import numpy as np
 from record import keep
 
 import gliodex
+from gliodex.evaluation.held_out_sets import cases_of, segmentation_of
 from gliodex.learn.surrogate import named_surrogate
-from gliodex.retrieval.benchmark.query_sets import cases_of, segmentation_of
 from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
 from gliodex.retrieval.personalization import dice, personalize_with

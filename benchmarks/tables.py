@@ -8,9 +8,9 @@ from pathlib import Path
 from network_tables import networks
 from record import latest, runs
 
-from gliodex.retrieval.benchmark.cohorts import table as plausibility_table
-from gliodex.retrieval.benchmark.output import accuracy_table, cost_table
-from gliodex.retrieval.benchmark.stages import table as stages_table
+from gliodex.evaluation.benchmark_output import accuracy_table, cost_table
+from gliodex.evaluation.patient_cohort import table as plausibility_table
+from gliodex.evaluation.refinement_benchmark import table as stages_table
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- figures: written by benchmarks/tables.py -->", "<!-- end of figures -->"

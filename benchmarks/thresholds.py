@@ -15,9 +15,9 @@ from record import interval, keep
 from unseen import unseen_integers
 
 import gliodex
-from gliodex.index.level_counts import CORE_LEVELS, WHOLE_LEVELS
+from gliodex.index.block_histograms import CORE_LEVELS, WHOLE_LEVELS
 from gliodex.index.threshold_search import ThresholdSearch
-from gliodex.store.integers import level_of
+from gliodex.store.quantization import level_of
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("store")

@@ -14,11 +14,11 @@ import torch
 from record import keep
 from sbi.utils.metrics import c2st
 
-from gliodex.learn.neural_posterior import NeuralSettings, infer_from_labels
-from gliodex.retrieval.benchmark.noisy_outlines import NoisyOutlines
-from gliodex.retrieval.benchmark.small_animal import small_animal, small_brain
+from gliodex.evaluation.rat_phantom import small_animal, small_brain
+from gliodex.evaluation.stochastic_segmentation import NoisyOutlines
+from gliodex.learn.npe.posterior_network import NeuralSettings, infer_from_labels
 from gliodex.retrieval.refinement import TransitionalSettings
-from gliodex.retrieval.refinement.transitional import sample
+from gliodex.retrieval.refinement.smc import sample
 from gliodex.simulate import load_atlas
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

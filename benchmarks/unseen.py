@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 
 import gliodex
-from gliodex.retrieval.benchmark.query_sets import unseen_tumours
-from gliodex.store.integers import level_of
+from gliodex.evaluation.held_out_sets import unseen_tumours
+from gliodex.store.quantization import level_of
 
 
 def unseen_integers(store: gliodex.TumorStore, number: int, seed: int) -> Iterator[np.ndarray]:

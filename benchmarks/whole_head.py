@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import keep
 
-from gliodex.retrieval.imaging.ants_map import ants_module, to_ants
+from gliodex.retrieval.imaging.ants_transform import ants_module, to_ants
 from gliodex.retrieval.imaging.head import has_skull
 from gliodex.retrieval.imaging.head.deepbet import deepbet_brain
 from gliodex.retrieval.imaging.head.template import registered_brain

@@ -48,7 +48,7 @@ def bench(
     space: CohortSpace = "sri24",
 ) -> None:
     """Compare retrieval methods: accuracy against runtime, beside the table of Ezhov et al. (2022)."""
-    from ..retrieval.benchmark import BenchRequest, compare, over_stores, ready_to_compare  # matplotlib takes a second
+    from ..evaluation import BenchRequest, compare, over_stores, ready_to_compare  # matplotlib takes a second
 
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
 
@@ -86,7 +86,7 @@ def bench_refine(
     ] = None,
 ) -> None:
     """Measure refinement: Dice, errors, coverage and time on synthetic ground truth and patients."""
-    from ..retrieval.benchmark import StagesRequest, compare_stages, over_stores, ready_for_stages, refined_against
+    from ..evaluation import StagesRequest, compare_stages, over_stores, ready_for_stages, refined_against
 
     chosen = tuple(name.strip() for name in stages.split(","))
 
@@ -111,7 +111,7 @@ def bench_lmi(
     ] = 48,
 ) -> None:
     """Measure networks that predict growth, beside the table of Ezhov et al. (2023) and the store's nearest tumours."""
-    from ..retrieval.benchmark import GrowthBenchRequest, compare_growth_networks, over_stores, ready_for_networks
+    from ..evaluation import GrowthBenchRequest, compare_growth_networks, over_stores, ready_for_networks
 
     def asking(store: str, out: Path) -> GrowthBenchRequest:
         return GrowthBenchRequest(store, out, n_test, seed, n_posterior_samples)
@@ -149,7 +149,7 @@ def bench_surrogate(
     device: Annotated[Device, typer.Option(help="Where networks run.")] = Device.cpu,
 ) -> None:
     """Measure a surrogate of the solver, beside the figures of Ezhov et al. (2021) and the solver in an atlas."""
-    from ..retrieval.benchmark import SurrogateBenchRequest, compare_surrogates
+    from ..evaluation import SurrogateBenchRequest, compare_surrogates
 
     with counting_stages() as announce:
         request = SurrogateBenchRequest(
@@ -178,7 +178,7 @@ def plausibility(
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 3,
 ) -> None:
     """Measure how closely the best tumors of a store resemble patients: how plausible its growth model is."""
-    from ..retrieval.benchmark import plausibility as compare_with_patients
+    from ..evaluation import plausibility as compare_with_patients
 
     with counting_stages() as announce:
         compare_with_patients(stores, cohort, out_folder, space, announce, n_test, seed)

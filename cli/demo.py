@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .answers import show
 from .build import build
 from .console import say, stages
+from .render import show
 
 
 def demo(

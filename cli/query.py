@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ..retrieval.options import FLAT
-from .answers import show, show_several
 from .console import stages
 from .generated import with_options
+from .render import show, show_several
 
 
 @with_options(FLAT.values())

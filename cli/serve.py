@@ -48,7 +48,7 @@ def serve(
 ) -> None:
     """Answer queries over HTTP, and show a page in the browser."""
     try:
-        from ..service.serving import serve as run
+        from ..service.server import serve as run
         from ..service.settings import MIB, Limits, ServiceSettings
     except ImportError as error:
         raise InputError("a service needs other packages", hint="pip install 'gliodex[serve]'") from error

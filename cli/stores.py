@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import DamagedStoreError
-from ..index.choices import FaissIndex
+from ..index.index_names import FaissIndex
 from .console import counting, out, say
 
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="Folder of the store; STORE@3 is its version 3.")]
@@ -111,7 +111,7 @@ def verify(
 ) -> None:
     """Verify a store's checksums; exits with 2 if it is damaged."""
     from ..index import verify_methods
-    from ..learn.growth import verify_growth_networks
+    from ..learn.lmi import verify_growth_networks
     from ..store import open_store
     from ..store import verify as verify_store
 

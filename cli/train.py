@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..learn.designs import TRAINING
+from ..learn.encoders.encoder_configs import TRAINING
 from .build import Device
 from .console import say
 from .stores import StorePath

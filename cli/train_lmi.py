@@ -79,7 +79,7 @@ def train_lmi(
 
     It keeps all tumours in memory while it learns: 30 to 45 KB each.
     """
-    from ..learn.growth import GROWTH_DESIGNS, GrowthSettings, Targets, train_growth
+    from ..learn.lmi import GROWTH_DESIGNS, GrowthSettings, Targets, train_growth
     from ..store import open_store
 
     design = GROWTH_DESIGNS[arch.value]

@@ -1,10 +1,8 @@
 from .cluster import ClusterDiceIndex, cluster_index
 from .dice import DiceIndex, verify_index
-from .engines import ENGINES
 from .expectation import Expectation, SimilarSize, expectation_of
-from .level_dice import SEARCHED_LEVELS, LevelDice, best_thresholds, dice_at_best_levels, dice_of_levels
-from .measures import MEASURES
-from .methods import (
+from .faiss_backends import ENGINES
+from .index_registry import (
     METHODS,
     PREPARED,
     build_index,
@@ -15,8 +13,10 @@ from .methods import (
     verify_methods,
     what_is_missing,
 )
+from .metrics import MEASURES
 from .protocol import Hits, Retriever
-from .rankings import RANKINGS
+from .rerankers import RANKINGS
+from .threshold_sweep import SEARCHED_LEVELS, LevelDice, best_thresholds, dice_at_best_levels, dice_of_levels
 
 __all__ = [
     "ENGINES",

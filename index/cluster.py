@@ -15,8 +15,8 @@ from ..store.cluster import connected
 from ..store.locations import files_at
 from ..store.reader import TumorStore
 from .dice import DiceIndex, dice_data
-from .grids import FULL
 from .protocol import Hits, Mask
+from .resolutions import FULL
 
 if TYPE_CHECKING:
     from distributed import Client

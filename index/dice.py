@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, InputError, UnknownTumourError
 from ..store.cores import available_cores
-from ..store.integers import level_of
+from ..store.quantization import level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
 from .block_masks import DenseMask, SparseMask, block_grid, block_words
-from .derived import Derived, Progress
-from .grids import FULL, Grid
-from .measures import DICE, Measure, dice
+from .derived_cache import Derived, Progress
+from .mask_packing import FIELDS, add_bounds, intersections, offsets, pack, side_by_side, stored_words
+from .metrics import DICE, Measure, dice
 from .protocol import Hits, Mask, best_of, check_query
+from .resolutions import FULL, Grid
 from .segment_file import PackedSegment, data_path
-from .segment_pack import FIELDS, add_bounds, intersections, offsets, pack, side_by_side, stored_words
-from .selection import bound_scores, largest, reaching
+from .top_k import bound_scores, largest, reaching
 
 
 class DiceIndex:

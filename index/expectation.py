@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, OutputError, StoreLockedError
+from ..store.checksummed_file import read_sealed, write_sealed
 from ..store.cores import available_cores
 from ..store.lock import committer_lock
 from ..store.reader import TumorStore
-from ..store.sealed import read_sealed, write_sealed
 from .block_masks import DenseMask
-from .derived import Progress
+from .derived_cache import Progress
 from .dice import DiceIndex, dice_data
 
 QUERIES = 1200

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError
+from ..store.checksummed_file import read_sealed, write_sealed
 from ..store.lock import committer_lock
-from ..store.sealed import read_sealed, write_sealed
 from ..store.segments import SegmentRecord
-from .derived import Progress
-from .engines import SideBySideEngine
+from .derived_cache import Progress
+from .faiss_backends import SideBySideEngine
 
 NEIGHBOURS, WIDTH_BUILDING, WIDTH_SEARCHING = 32, 120, 512
 """Links of a node, and how many nodes are kept in view while adding and while searching."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, command
 from ..learn import Encoder, encoder_path, encoder_sha256, load_encoder, verify_encoder
-from ..store.integers import level_of
+from ..store.quantization import level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
-from .derived import Derived, Progress
-from .engines import ENGINES, BinaryEngine, Engine, FlatEngine, flat_on_gpu, gpu_resources, inverted_lists
+from .derived_cache import Derived, Progress
+from .faiss_backends import ENGINES, BinaryEngine, Engine, FlatEngine, flat_on_gpu, gpu_resources, inverted_lists
 from .graph import Graph
 from .protocol import Mask, check_query
 from .vectors import open_rows, pack_rows

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..store.cores import available_cores
 from ..store.frame import Frame
-from ..store.integers import level_of
 from ..store.locations import files_at
+from ..store.quantization import level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
-from .derived import Derived, Progress
+from .derived_cache import Derived, Progress
 from .protocol import Mask, check_query
 from .vectors import open_rows, pack_rows
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DamagedStoreError, OutputError, command
-from ..store.durable import make_directories, replace_file
+from ..store.atomic_io import make_directories, replace_file
 
 
 @dataclass(frozen=True)

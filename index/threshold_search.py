@@ -16,14 +16,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..store.cores import available_cores
-from ..store.integers import LEVELS, level_of
+from ..store.quantization import LEVELS, level_of
 from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord
+from .block_histograms import (
+    CORE_LEVELS,
+    WHOLE_LEVELS,
+    LevelCounts,
+    SegmentCounts,
+    add_bounds,
+    pack,
+    side_by_side,
+    unpack,
+)
 from .block_masks import DenseMask, block_grid
-from .derived import Derived, Progress
-from .level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts, SegmentCounts, add_bounds, pack, side_by_side, unpack
-from .level_dice import LevelDice, dice_at_best_levels
+from .derived_cache import Derived, Progress
 from .protocol import Hits, Mask, best_of, check_query
+from .threshold_sweep import LevelDice, dice_at_best_levels
 
 
 @dataclass(frozen=True)

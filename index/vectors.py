@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.reader import TumorStore
-from .derived import Derived, Progress
+from .derived_cache import Derived, Progress
 
 
 def pack_rows(rows: NDArray[np.generic]) -> tuple[bytes, dict[str, int]]:

@@ -1,9 +1,9 @@
-from .brain_box import BrainBox
-from .designs import AUTHORS, DESIGNS, KINDS, SMALL, Design
-from .devices import DEVICES
-from .encoder import Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
-from .fitting import Epoch
-from .training import TrainingSettings, train
+from .encoders.encoder import Encoder, encoder_path, encoder_record, encoder_sha256, load_encoder, verify_encoder
+from .encoders.encoder_configs import AUTHORS, DESIGNS, KINDS, SMALL, Design
+from .encoders.encoder_training import TrainingSettings, train
+from .encoders.pooled_grid import BrainBox
+from .training.devices import DEVICES
+from .training.loop import Epoch
 
 __all__ = [
     "AUTHORS",

@@ -3,11 +3,11 @@ from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation, from_labels, from_masks
 from .imaging.spaces import space_map
 from .imaging.transforms import AffineMap, SpatialMap, mask_to_atlas
+from .multi_store import run_queries
 from .personalization import Stopwatch, dice, personalize_with
 from .query import run_query
 from .request import QueryRequest
 from .result import Answer
-from .several import run_queries
 
 __all__ = [
     "SPACES",

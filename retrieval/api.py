@@ -20,14 +20,14 @@ from ..store.parameters import GrowthParameters
 from ..store.reader import TumorStore, open_store
 from ..store.scratch import scratch_folder
 from .earlier_results import TRANSFORM_FILES
-from .imaging.ants_map import AntsMap
+from .imaging.ants_transform import AntsMap
 from .imaging.patient import Patient
 from .imaging.segmentation import Segmentation
 from .options import FLAT, REFINEMENT, SEARCH, FlatOption
 from .outputs import as_record, posterior_record, query_files
 from .personalization import Stopwatch
 from .query import background_of, find_answer, write_files
-from .refinement.options import Around
+from .refinement.refinement_options import Around
 from .request import QueryRequest
 from .result import Answer
 from .result_folder import staged_folder

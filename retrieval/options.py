@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ValidationInfo
 
 from ..errors import InputError
-from ..index.choices import FaissIndex, IndexName, MetricName
+from ..index.index_names import FaissIndex, IndexName, MetricName
 from .imaging.choices import Labels, Method, Space, Strip, labels_of
 from .imaging.conventions import CONVENTIONS
 from .option import declared, fields_of, option
-from .refinement.options import METHODS, RefinementOptions
+from .refinement.refinement_options import METHODS, RefinementOptions
 
 PATIENT, REGISTRATION, SEARCH, REFINEMENT = "Patient", "Registration", "Search", "Refinement"
 

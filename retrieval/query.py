@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..index import Retriever, cluster_index, open_retriever
 from ..store.reader import TumorStore, open_store
-from .imaging.ants_map import AntsMap
+from .imaging.ants_transform import AntsMap
 from .imaging.intensities import above_background
 from .imaging.patient import Patient
 from .outputs import as_record, posterior_record, query_files, write_brain, write_images, write_record

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from ..errors import InputError
 from ..index import check_search
+from .imaging.alignment import Placement
 from .imaging.patient import Patient
-from .imaging.placement import Placement
 from .option import declared
 from .options import FILES, PatientFiles, QueryOptions, split
 from .refinement import Refinement
-from .refinement.options import Around, NoRefinement, RefinementOptions
+from .refinement.refinement_options import Around, NoRefinement, RefinementOptions
 
 
 @declared(kw_only=False)

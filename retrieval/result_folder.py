@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import OutputError
-from ..store.durable import sync_directory
+from ..store.atomic_io import sync_directory
 from ..store.scratch import removed_when_killed
 from ..store.stopping import stopping_afterwards
 from .earlier_results import (

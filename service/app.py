@@ -20,12 +20,12 @@ from starlette.exceptions import HTTPException
 
 from ..errors import GliodexError
 from .context import Context
-from .counters import Counted
-from .example import Example
-from .guard import STYLED, Guard
+from .demo_case import Example
+from .middleware import STYLED, Guard
 from .problems import MEDIA_TYPE, UNUSABLE, Problem, RefusedError, problem_of
 from .query_routes import query_routes
 from .search_routes import search_routes
+from .service_metrics import Counted
 from .store_routes import store_routes
 
 log = logging.getLogger("gliodex.service")

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
 from ..store.cores import available_cores
-from .counters import Counters
 from .jobs import Jobs
 from .problems import RefusedError
 from .queue import Queue
 from .reading import Reading
+from .service_metrics import Counters
 from .settings import ServiceSettings
-from .shelf import Shelf
+from .store_registry import Shelf
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -51,9 +51,9 @@ def main() -> None:
 def _work(asked: dict[str, Any], folder: Path, store: str, tell: Any) -> None:
     from ..retrieval.query import background_of, run_query
     from ..store.reader import open_store
-    from .asking import request_of
     from .problems import RefusedError
-    from .views import write_views
+    from .schemas import request_of
+    from .viewer_files import write_views
 
     os.chdir(folder / "uploads")  # so that files and the store are named in what is written as clients name them
     if "://" not in store:

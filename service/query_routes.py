@@ -19,10 +19,10 @@ from ..index import what_is_missing
 from ..retrieval.imaging.conventions import CONVENTIONS
 from ..retrieval.options import FILES
 from ..retrieval.request import check_options
-from .asking import QueryForm, option_names, request_of
 from .context import Context
 from .jobs import ENDED, Job, State
 from .problems import RefusedError, problem_of, unusable
+from .schemas import QueryForm, option_names, request_of
 from .uploads import LABELLED, save_upload
 
 _POLL_S, _KEEP_ALIVE_S = 0.2, 15.0

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GliodexError, plain
-from .asking import request_of
-from .previews import preview_of
 from .problems import Problem, RefusedError, problem_of, without_places
+from .schemas import request_of
+from .segmentation_preview import preview_of
 from .settings import Limits
 from .uploads import take_upload
 

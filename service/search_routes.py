@@ -15,7 +15,7 @@ from ..index.protocol import Hits
 from ..store.parameters import UNITS
 from .context import Context
 from .problems import RefusedError, unusable
-from .shelf import Open
+from .store_registry import Open
 from .store_routes import GROWN, StoreName, example
 
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..index import METHODS, what_is_missing
-from ..store.integers import level_of
 from ..store.nifti import as_bytes
 from ..store.parameters import UNITS
+from ..store.quantization import level_of
 from .context import Context
-from .shelf import Open
+from .store_registry import Open
 
 StoreName = Annotated[str | None, Query(description="Name of the store; may be left out where there is one.")]
 

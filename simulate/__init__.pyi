@@ -4,8 +4,7 @@ from .build_report import BuildReport
 from .builder import build
 from .fisher_kolmogorov import FisherKolmogorov, check_still
 from .growth import Growth, GrowthModel, GrowthParameters, GrowthSolver
-from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
-from .models import (
+from .growth_models import (
     MODELS,
     ModelSettings,
     described,
@@ -17,6 +16,7 @@ from .models import (
     settings_of,
     without_mass_effect,
 )
+from .mass_effect import FORMS, Deformation, MassEffect, MassEffectSettings
 from .prior import MASS_EFFECT_PA, PRIORS, Prior
 from .settings import DEFAULT_ATLAS, FisherKolmogorovSettings
 

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .live_rows import LANES, Rows, bounds_of
-from .stencil import AT_EDGE, OUTGREW, count_at_least, grow_logistic, march
+from .active_rows import LANES, Rows, bounds_of
+from .kernels import AT_EDGE, OUTGREW, count_at_least, grow_logistic, march
 
 _GROWTH = np.array([8, 8, LANES])
 """Cells added to a side that life has reached, along x, y and z."""

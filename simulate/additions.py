@@ -9,8 +9,8 @@ from ..errors import InputError
 from ..store.density import EncodedTumour
 from ..store.parameters import GrowthParameters
 from ..store.writer import writing
+from .growth_models import model_in, settings_of
 from .mass_effect import MassEffect
-from .models import model_in, settings_of
 
 
 def add_simulated(path: str | Path, wanted: Sequence[GrowthParameters], provenance: dict[str, object]) -> list[int]:

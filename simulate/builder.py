@@ -25,19 +25,19 @@ from ..errors import GliodexError, InputError, OutputError
 from ..store.atlas import Atlas
 from ..store.cores import available_cores
 from ..store.density import EncodedTumour
-from ..store.files import StoreFiles
 from ..store.local_files import LocalFiles
 from ..store.locations import files_at
 from ..store.manifest import Campaign, Manifest
+from ..store.storage import StoreFiles
 from ..store.writer import StoreWriter, creating
 from .build_report import COMMIT_SECONDS, BuildReport, Progress
 from .cluster import Job, fill_from_cluster
 from .cuda import require_gpu
-from .cuda_maker import GPU_DRAWS, CudaTumourMaker
-from .maker import Batch, TumourMaker
+from .cuda_sampler import GPU_DRAWS, CudaTumourMaker
+from .growth_models import ModelSettings, prior_for
 from .mass_effect.batched import require_pytorch_gpu
-from .models import ModelSettings, prior_for
 from .prior import Prior
+from .sampler import Batch, TumourMaker
 from .settings import FisherKolmogorovSettings
 
 SEGMENT_TUMOURS = 1024
@@ -138,7 +138,9 @@ def build(
 
 
 def _batched_maker() -> type[TumourMaker]:
-    from .mass_effect.batched.maker import BatchedTumourMaker  # PyTorch takes seconds to import, and is optional
+    from .mass_effect.batched.batched_sampler import (
+        BatchedTumourMaker,  # PyTorch takes seconds to import, and is optional
+    )
 
     return BatchedTumourMaker
 

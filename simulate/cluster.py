@@ -22,9 +22,9 @@ from ..store.reader import TumorStore
 from ..store.segments import SegmentRecord, write_segment
 from ..store.writer import StoreWriter
 from .build_report import COMMIT_SECONDS, BuildReport, Progress
-from .maker import TumourMaker
-from .models import ModelSettings
+from .growth_models import ModelSettings
 from .prior import Prior
+from .sampler import TumourMaker
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -20,11 +20,11 @@ from ..store.atlas import Atlas
 from ..store.parameters import GrowthParameters
 from . import cuda_kernels
 from .active_box import Reach
+from .active_rows import TAIL
 from .fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, check_still, growth_factor
 from .growth import Growth, Snapshot
-from .live_rows import TAIL
+from .schedule import Stages, stages_of
 from .settings import FisherKolmogorovSettings
-from .stages import Stages, stages_of
 
 BATCH_CELLS = 1 << 29
 """Cells of all boxes that are worked on at once: 4 GiB of the GPU's memory."""

@@ -25,11 +25,11 @@ from ..store.atlas import Atlas
 from ..store.manifest import THRESHOLDS
 from ..store.parameters import GrowthParameters
 from .active_box import ActiveBox, Medium, Reach, Workspace
+from .active_rows import extent_of_rows
 from .elementary import exp
 from .growth import Growth, Snapshot
-from .live_rows import extent_of_rows
+from .rkc import Phase, schedule, scheme
 from .settings import FisherKolmogorovSettings
-from .super_steps import Phase, schedule, scheme
 
 WHOLE_LEVEL = np.float32(THRESHOLDS["whole"])
 

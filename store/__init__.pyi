@@ -1,9 +1,9 @@
 from .atlas import Atlas
 from .density import EncodedTumour
 from .frame import Frame
-from .integers import dequantise, level_of, quantise
 from .manifest import THRESHOLDS, Campaign, Manifest
 from .parameters import UNITS, GrowthParameters
+from .quantization import dequantise, level_of, quantise
 from .reader import TumorStore, open_store
 from .verification import verify
 from .writer import StoreWriter, collect_garbage, creating, writing

@@ -9,9 +9,9 @@ from zarr.storage import MemoryStore
 
 from ..errors import DamagedStoreError
 from .atlas import MAPS, Atlas
-from .files import StoreFiles
 from .frame import Frame
 from .segments import read_checked, zarr_arrays, zarr_files
+from .storage import StoreFiles
 
 _UNITS = {"white": "fraction", "grey": "fraction", "csf": "fraction", "t1": "arbitrary intensity"}
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .frame import Frame
-from .integers import bounding_box, dequantise, level_of, quantise
 from .parameters import GrowthParameters
+from .quantization import bounding_box, dequantise, level_of, quantise
 
 CODEC = {"cname": "zstd", "clevel": 2, "shuffle": "shuffle", "typesize": 2, "blocksize": 2**22}
 """Compression of a chunk, in the words of Zarr's blosc codec."""

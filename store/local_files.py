@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from ..errors import DamagedStoreError, OutputError
-from .durable import make_directories, sync_directory
-from .files import PARTIAL, StoreFiles
+from .atomic_io import make_directories, sync_directory
 from .lock import committer_lock
+from .storage import PARTIAL, StoreFiles
 
 
 class LocalFiles(StoreFiles):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from .files import StoreFiles
 from .local_files import LocalFiles
+from .storage import StoreFiles
 
 
 def files_at(location: str | Path) -> StoreFiles:

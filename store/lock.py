@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import OutputError, StoreLockedError
-from .durable import make_directories
+from .atomic_io import make_directories
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from ..errors import DamagedStoreError, InputError, NewerSchemaError, NotAStoreError
-from .files import StoreFiles
 from .segments import SegmentRecord
+from .storage import StoreFiles
 
 SCHEMA = 3
 """Layout of stores written by this version; older ones are read, newer ones refused.

@@ -18,7 +18,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import from_url
 
 from ..errors import DamagedStoreError, InputError, OutputError
-from .files import StoreFiles
+from .storage import StoreFiles
 
 _ANSWER_SECONDS, _PATIENCE_SECONDS = 30, 60  # for one answer; for all tries together
 _GRACE = timedelta(days=1)

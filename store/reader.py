@@ -15,10 +15,10 @@ from ..errors import DamagedStoreError, InputError, UnknownParametersError, Unkn
 from .atlas import Atlas
 from .atlas_files import read_atlas
 from .frame import Frame
-from .integers import dequantise
 from .locations import files_at
 from .manifest import Manifest
 from .parameters import GrowthParameters
+from .quantization import dequantise
 from .segments import Segment, SegmentRecord
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ from zarr.storage import MemoryStore
 
 from ..errors import DamagedStoreError
 from .density import CODEC, EncodedTumour, decode
-from .files import StoreFiles
 from .frame import Frame
-from .integers import LEVELS
 from .parameters import GrowthParameters
+from .quantization import LEVELS
+from .storage import StoreFiles
 
 COLUMNS = {
     "seed_x": "mm",

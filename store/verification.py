@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DamagedStoreError
-from .integers import LEVELS, bounding_box, level_of
+from .quantization import LEVELS, bounding_box, level_of
 from .reader import TumorStore
 from .segments import SegmentRecord
 

@@ -18,12 +18,12 @@ from ..errors import DamagedStoreError, InputError, StoreLockedError, UnknownTum
 from .atlas import Atlas
 from .atlas_files import read_atlas, write_atlas
 from .density import EncodedTumour, unpacked_bytes
-from .files import PARTIAL, StoreFiles
 from .frame import Frame
 from .local_files import LocalFiles
 from .locations import files_at
 from .manifest import THRESHOLDS, Campaign, Manifest
 from .segments import Segment, SegmentRecord, write_segment
+from .storage import PARTIAL, StoreFiles
 
 SOFTWARE = f"gliodex {version('gliodex')}"
 

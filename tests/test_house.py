@@ -12,15 +12,16 @@ import pytest
 import gliodex
 
 ROOT = Path(gliodex.__file__).parent
-FLOORS = ["store", "simulate", "learn", "index", "retrieval", "service", "cli"]
+FLOORS = ["store", "simulate", "learn", "index", "retrieval", "evaluation", "service", "cli"]
 MAY_IMPORT = {
     "store": set(),
     "simulate": {"store"},
     "learn": {"store", "simulate"},
     "index": {"store", "learn"},
     "retrieval": {"store", "simulate", "learn", "index"},
+    "evaluation": {"store", "simulate", "learn", "index", "retrieval"},
     "service": {"store", "index", "retrieval"},
-    "cli": {"service", "store", "simulate", "learn", "index", "retrieval"},
+    "cli": {"service", "store", "simulate", "learn", "index", "retrieval", "evaluation"},
 }
 
 

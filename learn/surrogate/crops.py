@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...simulate import FisherKolmogorovSettings
 from ...store.atlas import Atlas
-from .designs import Sees
+from .surrogate_configs import Sees
 
 Volume = NDArray[np.float32]
 Kind = TypeVar("Kind", bound=np.generic)

@@ -16,7 +16,7 @@ from ...errors import InputError
 from ...simulate import FisherKolmogorov, Growth, Prior
 from ...store.cores import available_cores
 from ...store.parameters import GrowthParameters
-from ..refinement.neural_stage import CORE, WHOLE
+from ..refinement.npe_refinement import CORE, WHOLE
 
 Density = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -20,7 +20,7 @@ from ..refinement.posterior import INTERVAL, BoxedDensity
 from .follow_up import NAMES, FollowUp, Scan
 
 if TYPE_CHECKING:
-    from ...learn.neural_posterior import Inferred, NeuralSettings, Progress
+    from ...learn.npe.posterior_network import Inferred, NeuralSettings, Progress
 
 Numbers = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def forecast_growth(
     Raises:
         InputError: a day is not above 0, PyTorch or sbi is missing, or too little can be simulated.
     """
-    from ...learn.neural_posterior import NeuralSettings, infer_from_labels
+    from ...learn.npe.posterior_network import NeuralSettings, infer_from_labels
 
     begun = time.perf_counter()
     if not until or min(until) <= 0:

@@ -17,9 +17,9 @@ from ...store.frame import Frame
 from ...store.nifti import load_image, save_image
 from ...store.parameters import UNITS
 from ..earlier_results import TRANSFORM_FILES
+from ..imaging.alignment import Placement
 from ..imaging.choices import Labels, Space
 from ..imaging.patient import Patient
-from ..imaging.placement import Placement
 from ..imaging.segmentation import Segmentation, from_labels
 from ..imaging.tissue import load_tissue
 from ..imaging.transforms import AffineMap, mask_to_atlas
@@ -98,8 +98,8 @@ def run_forecast(
     Raises:
         GliodexError: anything the user can mend; nothing is written then.
     """
-    from ...learn.conditional_density import require_sbi
-    from ...learn.neural_posterior import NeuralSettings
+    from ...learn.npe.mixture_density import require_sbi
+    from ...learn.npe.posterior_network import NeuralSettings
 
     placement = _checked(request)
     names, inputs = _files(request, placement), tuple(inputs_of(request))

@@ -82,7 +82,7 @@ def evenly_lit(image: Image) -> Image:
     """
     import ants
 
-    from .ants_map import quietly, to_ants
+    from .ants_transform import quietly, to_ants
 
     head = np.asarray(above_background(image).data) > 0
     values = np.where(head, np.asarray(image.data, dtype=np.float32), 0)

@@ -15,7 +15,7 @@ from ...errors import InputError, about
 from ...store.atlas import Atlas
 from ...store.frame import Frame
 from ...store.nifti import Image
-from .ants_map import load_transform
+from .ants_transform import load_transform
 from .choices import Labels, Method, Space, Strip
 from .consistency import check_scan, check_space
 from .head import Stripped, strip

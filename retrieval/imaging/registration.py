@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...store.atlas import Atlas
 from ...store.nifti import Image
 from ...store.scratch import scratch_folder
-from .ants_map import (
+from .ants_transform import (
     RECORD_FILE,
     THREADS,
     AntsMap,

@@ -1,14 +1,14 @@
 from .ensemble import MATCHES, ensemble_of
-from .inference_stage import InferenceRefinement
-from .keeping import keep
+from .lmi_refinement import InferenceRefinement
 from .local import LocalSettings, refine_locally
-from .local_stage import LocalRefinement
-from .neural_stage import NeuralRefinement
-from .options import METHODS, RefinementOptions, SimulationSpace
+from .local_refinement import LocalRefinement
+from .npe_refinement import NeuralRefinement
 from .posterior import Posterior, Sample
-from .sampling import TransitionalSettings
-from .stage import Refined, Refinement, carried
-from .transitional_stage import TransitionalRefinement
+from .refinement_base import Refined, Refinement, carried
+from .refinement_options import METHODS, RefinementOptions, SimulationSpace
+from .smc_settings import TransitionalSettings
+from .store_results import keep
+from .tmcmc_refinement import TransitionalRefinement
 
 __all__ = [
     "MATCHES",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DamagedStoreError
-from ...store.sealed import read_sealed, write_sealed
-from .sampling import Progressed, Stage
+from ...store.checksummed_file import read_sealed, write_sealed
+from .smc_settings import Progressed, Stage
 
 NAME = "tmcmc.checkpoint"
 """Of the file in the folder of the results; removed when these are complete."""

@@ -21,7 +21,7 @@ from ...errors import InputError
 from ...store.cores import available_cores
 from ...store.parameters import REFERENCE_DURATION_DAYS, GrowthParameters
 from .objective import DiceObjective, Fit
-from .options import LOCAL_SIMULATIONS
+from .refinement_options import LOCAL_SIMULATIONS
 
 Progress = Callable[[int, int], None]
 """Told how many simulations of how many are done."""

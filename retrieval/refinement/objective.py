@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...errors import InputError
 from ...index import SEARCHED_LEVELS, dice_of_levels
 from ...simulate import MASS_EFFECT_PA, Growth, GrowthSolver, Prior, pushes
-from ...store.integers import LEVELS, level_of, quantise
 from ...store.parameters import GrowthParameters
+from ...store.quantization import LEVELS, level_of, quantise
 
 Mask = NDArray[np.bool_]
 

@@ -1,5 +1,5 @@
+from .deforming_tissue import Deformation
 from .elasticity import FORMS, ElasticBody, Form
-from .moving_tissue import Deformation
 from .settings import MASS_EFFECT, MassEffectSettings
 from .solver import MassEffect
 

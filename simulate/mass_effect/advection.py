@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from ..compiled import SeparateArrays
+from ..numba_flags import SeparateArrays
 
 Fields = NDArray[np.float32]
 

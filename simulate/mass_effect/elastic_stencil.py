@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit, uint64
 from numpy.typing import NDArray
 
-from ..compiled import SeparateArrays
-from ..live_rows import Rows
+from ..active_rows import Rows
+from ..numba_flags import SeparateArrays
 
 Cells = NDArray[np.float32]
 Flat = NDArray[np.float32]

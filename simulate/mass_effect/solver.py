@@ -23,7 +23,7 @@ from ...store.parameters import GrowthParameters
 from ..active_box import ActiveBox, Reach, Workspace
 from ..fisher_kolmogorov import WHOLE_LEVEL, FisherKolmogorov, Plan, Run, growth_factor
 from ..growth import Growth, Snapshot
-from .moving_tissue import Deformation, MovingTissue
+from .deforming_tissue import Deformation, MovingTissue
 from .settings import MassEffectSettings
 
 

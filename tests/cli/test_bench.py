@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from gliodex.retrieval.benchmark import measuring
+from gliodex.evaluation import measuring
 
 from ..retrieval.anatomy import brats_labels, write_nifti
 

@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from gliodex.cli.answers import _KEPT
+from gliodex.cli.render import _KEPT
 from gliodex.cli.train_lmi import Arch, ScaleName, TargetName
-from gliodex.learn.growth import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, network_file
-from gliodex.learn.growth.targets import Targets
+from gliodex.learn.lmi import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, network_file
+from gliodex.learn.lmi.targets import Targets
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store
 
-from ..learn.growth.tiny import TINY, trained_store
+from ..learn.lmi.tiny import TINY, trained_store
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, write_nifti
 from ..store.breaking import flip
 from .conftest import query_refused

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from gliodex.evaluation import measuring
 from gliodex.index import build_index
-from gliodex.retrieval.benchmark import measuring
 from gliodex.simulate import GrowthParameters, MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
 

@@ -9,8 +9,8 @@ import pytest
 from gliodex.retrieval import QueryRequest, run_query
 from gliodex.retrieval.refinement import transitional_stage
 from gliodex.retrieval.refinement.checkpoint import NAME
-from gliodex.retrieval.refinement.imaging import Imaging, draw_images
-from gliodex.retrieval.refinement.options import Tmcmc
+from gliodex.retrieval.refinement.likelihood import Imaging, draw_images
+from gliodex.retrieval.refinement.refinement_options import Tmcmc
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store
 

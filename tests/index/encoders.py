@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from gliodex.learn import SMALL, BrainBox, encoder_path
-from gliodex.learn.encoder import codes_of, save_encoder
-from gliodex.learn.networks import MaskEncoder
+from gliodex.learn.encoders.encoder import codes_of, save_encoder
+from gliodex.learn.encoders.encoder_networks import MaskEncoder
 
 TINY = dataclasses.replace(SMALL, name="tiny", pool=2, widths=(4,), neck=2, latent=24)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gliodex.errors import InputError
 from gliodex.index import DiceIndex, build_index
-from gliodex.index.grids import DS32
+from gliodex.index.resolutions import DS32
 from gliodex.store import open_store
 
 from .brute_force import assert_same_hits, commit_drawn, expect_exact, grow, masks_of, population, queries

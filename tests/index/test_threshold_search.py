@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gliodex.errors import DamagedStoreError, InputError
 from gliodex.index import open_retriever, prepare, verify_methods
-from gliodex.index.level_counts import CORE_LEVELS, WHOLE_LEVELS, LevelCounts
+from gliodex.index.block_histograms import CORE_LEVELS, WHOLE_LEVELS, LevelCounts
 from gliodex.index.threshold_search import ThresholdSearch
 from gliodex.store import open_store
 

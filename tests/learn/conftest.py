@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from gliodex.learn.level_boxes import LevelBoxes
+from gliodex.learn.encoders.encoder_training.density_crops import LevelBoxes
 from gliodex.store import open_store
 
 from .balls import balls
-from .growth.tiny import trained_store
+from .lmi.tiny import trained_store
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from gliodex.errors import InputError
 from gliodex.retrieval import QueryRequest
 from gliodex.retrieval.options import FILES, FLAT, split
-from gliodex.retrieval.refinement.options import METHODS, Local, NoRefinement, Npe, Tmcmc
+from gliodex.retrieval.refinement.refinement_options import METHODS, Local, NoRefinement, Npe, Tmcmc
 
 ANOTHER = """
 from gliodex.retrieval import options
@@ -24,7 +24,7 @@ import inspect
 from typer.testing import CliRunner
 from gliodex.cli.main import app
 from gliodex.retrieval.api import personalize
-from gliodex.service.asking import QueryForm
+from gliodex.service.schemas import QueryForm
 
 print("--hue" in CliRunner().invoke(app, ["query", "--help"], terminal_width=100).output)
 print(inspect.signature(personalize).parameters["hue"].default == 7)

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from gliodex.service.views import MAPS
+from gliodex.service.viewer_files import MAPS
 from gliodex.store import open_store
 
 from ..retrieval.anatomy import RESULT_FILES, brats_labels, shared_store, tumour_on_the_right, write_nifti

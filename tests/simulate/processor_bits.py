@@ -19,10 +19,10 @@ from numba.core.dispatcher import Dispatcher
 
 import gliodex.simulate
 from gliodex.simulate import FORMS, FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings, Prior
+from gliodex.simulate.kernels import grow_logistic, spread
 from gliodex.simulate.prior import tissue_voxels
-from gliodex.simulate.stencil import grow_logistic, spread
-from gliodex.simulate.super_steps import scheme
-from gliodex.simulate.trajectories import snapshot_shares
+from gliodex.simulate.rkc import scheme
+from gliodex.simulate.snapshots import snapshot_shares
 from gliodex.store.atlas import Atlas
 from gliodex.store.frame import Frame
 

@@ -5,8 +5,8 @@ import pytest
 
 from gliodex.simulate import stencil
 from gliodex.simulate.active_box import ActiveBox, Medium, Workspace
-from gliodex.simulate.live_rows import LANES, extent_of_rows
-from gliodex.simulate.super_steps import scheme
+from gliodex.simulate.active_rows import LANES, extent_of_rows
+from gliodex.simulate.rkc import scheme
 
 LEVEL = np.float32(0.2)
 EXPLICIT = 0.16

@@ -7,7 +7,7 @@ from gliodex.errors import InputError, NotAStoreError, StoreLockedError
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters, Prior, add_simulated, build
 from gliodex.simulate.settings import MODEL_VERSION
 from gliodex.store import creating, open_store, writing
-from gliodex.store.integers import quantise
+from gliodex.store.quantization import quantise
 from gliodex.store.verification import verify
 
 MIDDLE = (5.0, -3.0, 22.0)

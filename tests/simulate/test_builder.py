@@ -17,10 +17,10 @@ import pytest
 
 from gliodex.errors import GliodexError, InputError, OutputError
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, Prior, build, builder
-from gliodex.simulate.preview import SizePreview
+from gliodex.simulate.early_rejection import SizePreview
 from gliodex.simulate.prior import tissue_voxels
-from gliodex.simulate.trajectories import snapshot_shares
-from gliodex.store.integers import quantise
+from gliodex.simulate.snapshots import snapshot_shares
+from gliodex.store.quantization import quantise
 from gliodex.store.reader import open_store
 from gliodex.store.verification import verify
 

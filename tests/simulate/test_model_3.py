@@ -10,7 +10,7 @@ from gliodex.errors import InputError
 from gliodex.index import open_retriever
 from gliodex.simulate import build, model_of
 from gliodex.store import open_store, verify
-from gliodex.store.integers import LEVELS
+from gliodex.store.quantization import LEVELS
 
 ARCHIVE = Path(__file__).parents[1] / "store" / "stores" / "model_3.tar.xz"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings, GrowthParameters
-from gliodex.simulate.super_steps import Phase, scheme
+from gliodex.simulate.rkc import Phase, scheme
 from gliodex.store.atlas import Atlas
 from gliodex.store.frame import Frame
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gliodex.errors import InputError
 from gliodex.store import THRESHOLDS, EncodedTumour, Frame, GrowthParameters
 from gliodex.store.density import decode, encode
-from gliodex.store.integers import LEVELS, quantise
+from gliodex.store.quantization import LEVELS, quantise
 
 PARAMETERS = GrowthParameters((0, 0, 0), 0.1, 0.1, 100)
 

@@ -10,7 +10,7 @@ import pytest
 
 from gliodex.errors import OutputError, StoreLockedError
 from gliodex.store import collect_garbage, creating, open_store, verify, writing
-from gliodex.store.files import PARTIAL
+from gliodex.store.storage import PARTIAL
 
 from .breaking import fails_at, in_fork
 from .looking import contents_at, keys, unnamed, versions

@@ -8,7 +8,7 @@ import pytest
 
 from gliodex.errors import DamagedStoreError, InputError, NotAStoreError, OutputError, StoreLockedError
 from gliodex.store import collect_garbage, open_store, verify, writing
-from gliodex.store.files import PARTIAL
+from gliodex.store.storage import PARTIAL
 
 from .breaking import before_each_step, raises_at
 from .looking import backdate, contents_at, keys, unnamed, versions

@@ -6,9 +6,9 @@ import os
 import pytest
 
 from gliodex.errors import DamagedStoreError, GliodexError, OutputError
-from gliodex.store.durable import make_directories
-from gliodex.store.files import PARTIAL
+from gliodex.store.atomic_io import make_directories
 from gliodex.store.local_files import LocalFiles
+from gliodex.store.storage import PARTIAL
 
 from .breaking import before_each_step, fails_at, killed_at
 

@@ -12,7 +12,7 @@ from gliodex.errors import (
     UnknownTumourError,
 )
 from gliodex.store import collect_garbage, creating, open_store, verify, writing
-from gliodex.store.integers import dequantise, quantise
+from gliodex.store.quantization import dequantise, quantise
 
 from .breaking import flip
 from .looking import contents

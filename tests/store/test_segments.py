@@ -6,8 +6,8 @@ import zarr
 
 from gliodex.errors import DamagedStoreError
 from gliodex.store import EncodedTumour, GrowthParameters, open_store, verify, writing
-from gliodex.store.integers import LEVELS, quantise
 from gliodex.store.local_files import LocalFiles
+from gliodex.store.quantization import LEVELS, quantise
 from gliodex.store.segments import COLUMNS, Segment, write_segment
 
 from .breaking import flip

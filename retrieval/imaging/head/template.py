@@ -19,7 +19,7 @@ from ....errors import InputError
 from ....store.frame import Frame
 from ....store.nifti import Image, load_image
 from ....store.scratch import scratch_folder
-from ..ants_map import ants_module, quietly, to_ants, write_affine
+from ..ants_transform import ants_module, quietly, to_ants, write_affine
 from ..intensities import above_background
 from .layers import block_means, foreground, middle
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from ....errors import InputError
 from ....store.atlas import Atlas
 from ....store.parameters import GrowthParameters
+from ...active_rows import TAIL
 from ...fisher_kolmogorov import WHOLE_LEVEL, growth_factor
 from ...growth import Growth, Snapshot
-from ...live_rows import TAIL
-from ...stages import Stages, stages_of
+from ...schedule import Stages, stages_of
 from ..settings import MassEffectSettings
 from ..solver import MassEffect
 from ..tissue_grid import MARGIN, TissueGrid, slices_of

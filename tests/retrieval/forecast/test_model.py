@@ -7,7 +7,7 @@ from gliodex.simulate import FisherKolmogorov, GrowthParameters
 
 pytest.importorskip("sbi", reason="the learn extra is not installed")
 
-from gliodex.learn.neural_posterior import NeuralSettings
+from gliodex.learn.npe.posterior_network import NeuralSettings
 
 TRUTH = np.array([0.5, 0.04, 0.6, 0.2])
 DAYS, LATER = 60.0, 90.0

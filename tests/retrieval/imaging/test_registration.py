@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from gliodex.errors import InputError
 from gliodex.retrieval import from_labels
-from gliodex.retrieval.imaging.ants_map import affine_matrix, load_transform
+from gliodex.retrieval.imaging.ants_transform import affine_matrix, load_transform
 from gliodex.retrieval.imaging.registration import align, register
 from gliodex.retrieval.imaging.reuse import cells_of
 from gliodex.store import Frame, creating
@@ -174,7 +174,7 @@ ONE_THREAD = """
 import sys
 from pathlib import Path
 
-from gliodex.retrieval.imaging.ants_map import affine_matrix
+from gliodex.retrieval.imaging.ants_transform import affine_matrix
 from gliodex.retrieval.imaging.registration import register
 from gliodex.store import open_store
 from gliodex.store.nifti import load_image

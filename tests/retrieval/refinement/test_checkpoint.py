@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gliodex.retrieval.refinement.checkpoint import load_checkpoint, save_checkpoint
-from gliodex.retrieval.refinement.sampling import Progressed, Stage
+from gliodex.retrieval.refinement.smc_settings import Progressed, Stage
 
 STAGES = (Stage(0.25, 128.0, 0.3, 0.1, 300), Stage(0.5, 130.0, 0.2, 0.15, 600))
 

@@ -6,7 +6,7 @@ import pytest
 from gliodex.retrieval import dice
 from gliodex.retrieval.refinement.objective import DOUBT, DiceObjective
 from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings
-from gliodex.store.integers import LEVELS, quantise
+from gliodex.store.quantization import LEVELS, quantise
 
 USUAL = {"core": 0.6, "whole": 0.2}
 TUMOUR = GrowthParameters((-8.0, -20.0, 12.0), 0.4, 0.05, 200.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gliodex.errors import InputError
 from gliodex.simulate import FisherKolmogorov, GrowthParameters, MassEffect, MassEffectSettings
-from gliodex.simulate.mass_effect.moving_tissue import MovingTissue
+from gliodex.simulate.mass_effect.deforming_tissue import MovingTissue
 from gliodex.store.atlas import Atlas
 from gliodex.store.frame import Frame
 

@@ -1,0 +1,1 @@
+"""What all networks are trained with: the loop, crops of densities, stores to learn from, checkpoints."""
