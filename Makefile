@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Workers share the cores: OpenMP threads of each would wait for those of the others, spinning.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 TYPED := .venv/typed
-ROOMS := cli index learn retrieval service simulate store
+ROOMS := cli evaluation index learn retrieval service simulate store
 
 .PHONY: setup demo serve-demo test test-all lint format bench clean
 

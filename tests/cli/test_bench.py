@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from gliodex.evaluation import measuring
+from gliodex.evaluation import timing
 
 from ..retrieval.anatomy import brats_labels, write_nifti
 
@@ -20,7 +20,7 @@ def cohort(brain_store, tmp_path):
 
 @pytest.mark.slow
 def test_bench_compares_and_prints_its_table(gliodex, brain_store, cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
+    monkeypatch.setattr(timing, "COLD_STARTS", 1)  # each takes seconds
     store, out = shutil.copytree(brain_store, tmp_path / "store"), tmp_path / "out"
     options = ("--n-test", "2", "--n-perturbed", "1", "--n-reference", "0", "--methods", "ds32", "--seed", "9")
     ran = gliodex("bench", "retrieval", store, "--out", out, *options, "--cohort", cohort, "--space", "atlas")

@@ -9,7 +9,7 @@ import pytest
 
 from gliodex.cli.render import _KEPT
 from gliodex.cli.train_lmi import Arch, ScaleName, TargetName
-from gliodex.learn.lmi import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, network_file
+from gliodex.learn.lmi import GROWTH_DESIGNS, TARGETS, NetworkFile, growth_path, lmi_checkpoint
 from gliodex.learn.lmi.targets import Targets
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store
@@ -135,8 +135,8 @@ def test_a_network_competes_with_the_best_match_at_any_thresholds(ask, store, se
 
 
 def test_a_network_of_another_atlas_is_not_asked(ask, store, seg, out, monkeypatch):
-    plain = network_file.atlas_fingerprint
-    monkeypatch.setattr(network_file, "atlas_fingerprint", lambda atlas: np.roll(plain(atlas), 1, axis=1))
+    plain = lmi_checkpoint.atlas_fingerprint
+    monkeypatch.setattr(lmi_checkpoint, "atlas_fingerprint", lambda atlas: np.roll(plain(atlas), 1, axis=1))
     query_refused(ask("--refine", "lmi", store=store, seg=seg), out, "was trained in the atlas ellipsoid, not in")
 
 

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from gliodex.evaluation import measuring
+from gliodex.evaluation import timing
 from gliodex.index import build_index
 from gliodex.simulate import GrowthParameters, MassEffect, MassEffectSettings, Prior, build
 from gliodex.store import open_store
@@ -141,7 +141,7 @@ class TestQuery:
 
     @pytest.mark.slow
     def test_both_growth_models_are_benchmarked_at_once(self, gliodex, pushing_store, brain_store, out, monkeypatch):
-        monkeypatch.setattr(measuring, "COLD_STARTS", 1)  # each takes seconds
+        monkeypatch.setattr(timing, "COLD_STARTS", 1)  # each takes seconds
         options = ("--n-test", "2", "--n-perturbed", "1", "--n-reference", "0", "--methods", "dice", "--seed", "9")
         ran = gliodex("bench", "retrieval", brain_store, pushing_store, "--out", out, *options)
         assert ran.code == 0, ran.err

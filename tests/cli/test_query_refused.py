@@ -181,7 +181,7 @@ def test_older_results_stay_when_a_query_is_refused(ask, tmp_path, out):
 
 
 @pytest.mark.parametrize(
-    "place", ["retrieval.query.write_images", "retrieval.report.draw", "retrieval.query.personalize"]
+    "place", ["retrieval.query.write_images", "retrieval.report.draw", "retrieval.query.personalize_with"]
 )
 def test_a_fault_in_the_middle_is_said_and_leaves_nothing(ask, out, monkeypatch, place):
     def fail(*_, **__):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gliodex.retrieval import QueryRequest, run_query
-from gliodex.retrieval.refinement import transitional_stage
+from gliodex.retrieval.refinement import tmcmc_refinement
 from gliodex.retrieval.refinement.checkpoint import NAME
 from gliodex.retrieval.refinement.likelihood import Imaging, draw_images
 from gliodex.retrieval.refinement.refinement_options import Tmcmc
@@ -90,7 +90,7 @@ def test_growth_and_imaging_are_found_from_outlines_and_pet(sample, snapshots_st
         "pet_noise",
     }  # fmt: skip
     assert diagnostics["stages"][0][-1]["exponent"] == 1
-    assert posterior["evaluations"] == diagnostics["stages"][0][-1]["evaluations"] + transitional_stage.SAMPLES
+    assert posterior["evaluations"] == diagnostics["stages"][0][-1]["evaluations"] + tmcmc_refinement.SAMPLES
     assert record["thresholds"]["core"] == pytest.approx(0.7, abs=0.05)
     assert record["patient_space"]["score"] > record["refinement"]["before"]["score"] + 0.1
     store = open_store(snapshots_store)
@@ -117,7 +117,7 @@ def test_around_the_matches_the_same_is_found_with_fewer_simulations(sample, pla
 @pytest.mark.slow
 def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots_store, scans, out, monkeypatch):
     whole = plain
-    real, saved = transitional_stage.save_checkpoint, []
+    real, saved = tmcmc_refinement.save_checkpoint, []
 
     def stop_after_five(*arguments):
         real(*arguments)
@@ -125,7 +125,7 @@ def test_an_interrupted_query_goes_on_where_it_was(sample, plain, ask, snapshots
         if len(saved) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(transitional_stage, "save_checkpoint", stop_after_five)
+    monkeypatch.setattr(tmcmc_refinement, "save_checkpoint", stop_after_five)
     assert ask(*TMCMC, store=snapshots_store, seg=scans["seg"]).code != 0
     assert [path.name for path in out.iterdir()] == [f"{NAME}-0"], "no results, and where it was"
     again = sample()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError, UnsolvedError
-from gliodex.evaluation import GrowthBenchRequest, compare_growth_networks, growth_networks
+from gliodex.evaluation import GrowthBenchRequest, compare_growth_networks, lmi_benchmark
 from gliodex.evaluation.lmi_benchmark import Judge, density_errors, outlined_tumours
 from gliodex.evaluation.lmi_table import growth_table, summarise
 from gliodex.learn.lmi import GrowthReader
@@ -85,7 +85,7 @@ def test_what_cannot_be_simulated_tells_of_no_tumour(store, monkeypatch):
 
 
 def test_networks_and_stores_are_compared(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(growth_networks, "NEIGHBOURS", 100)
+    monkeypatch.setattr(lmi_benchmark, "NEIGHBOURS", 100)
     asked = []
     plain = GrowthReader.__call__
     monkeypatch.setattr(GrowthReader, "__call__", lambda self, *a, **k: asked.append(1) or plain(self, *a, **k))
@@ -137,6 +137,6 @@ def test_draws_without_a_middle_are_refused(store, tmp_path):
 def test_what_a_network_has_learned_from_is_not_unseen(store):
     """Learned from another store, whose campaign the searched one does not have."""
     reader = GrowthReader.of(store)
-    assert growth_networks.unaware(reader, 6) is reader
+    assert lmi_benchmark.unaware(reader, 6) is reader
     with pytest.raises(InputError, match=r"has learned from tumours of the seed 5: choose another seed"):
-        growth_networks.unaware(reader, 5)
+        lmi_benchmark.unaware(reader, 5)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from gliodex.errors import InputError, NotAStoreError
-from gliodex.evaluation import cohorts, plausibility
+from gliodex.evaluation import patient_cohort, plausibility
 from gliodex.evaluation.held_out_sets import unseen
 from gliodex.evaluation.patient_cohort import short_names, table
 from gliodex.retrieval import dice
@@ -99,7 +99,7 @@ def test_figures_name_stores_by_their_folders_where_that_tells_them_apart():
 
 
 def test_what_cannot_be_compared_is_said_before_anything_is_searched(small_store, cohort, tmp_path, monkeypatch):
-    monkeypatch.setattr(cohorts, "patients", lambda *_: 1 / 0)
+    monkeypatch.setattr(patient_cohort, "patients", lambda *_: 1 / 0)
     with pytest.raises(NotAStoreError, match="nothing"):
         plausibility([str(small_store), str(tmp_path / "nothing")], cohort, tmp_path / "out", "atlas")
     with pytest.raises(InputError, match="once"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import GliodexError, InputError
-from gliodex.evaluation import BenchRequest, compare, measuring
+from gliodex.evaluation import BenchRequest, compare, timing
 from gliodex.evaluation.benchmark_output import accuracy_table, cost_table
 from gliodex.evaluation.held_out_sets import QuerySet, unseen
 from gliodex.evaluation.retrieval_benchmark import chosen_ways
@@ -21,7 +21,7 @@ from ..retrieval.anatomy import brats_labels, write_nifti
 @pytest.fixture(autouse=True)
 def one_cold_start(monkeypatch):
     """Each takes seconds."""
-    monkeypatch.setattr(measuring, "COLD_STARTS", 1)
+    monkeypatch.setattr(timing, "COLD_STARTS", 1)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.evaluation import SurrogateBenchRequest, compare_surrogates, surrogate_errors, surrogates
+from gliodex.evaluation import SurrogateBenchRequest, compare_surrogates, surrogate_benchmark, surrogate_errors
 from gliodex.evaluation.surrogate_benchmark import Elsewhere, summarise, surrogate_table
 from gliodex.evaluation.surrogate_errors import crop_slices, density_errors
 from gliodex.learn.surrogate import Ranges, SurrogateFile, train_surrogate
@@ -29,7 +29,7 @@ def network(anatomies, tmp_path_factory):
 
 @pytest.fixture
 def request_of(anatomies, network, tmp_path, make_atlas, monkeypatch):
-    monkeypatch.setattr(surrogates, "load_atlas", lambda name: make_atlas((32, 32, 32), name=name))
+    monkeypatch.setattr(surrogate_benchmark, "load_atlas", lambda name: make_atlas((32, 32, 32), name=name))
 
     def make(stores=anatomies[1:2], tumours=3, networks=(network,)):
         return SurrogateBenchRequest(networks, tuple(str(s.path) for s in stores), tmp_path / "out", tumours)
@@ -87,7 +87,7 @@ def test_the_cube_lies_around_the_seed(anatomies, monkeypatch):
 
 
 def test_surrogates_are_compared_with_simulations(request_of, anatomies, network, tmp_path, monkeypatch):
-    monkeypatch.setattr(surrogates.SurrogateFile, "ranges", Ranges("mu", (0.2, 0.2), (6.0, 9.0)))
+    monkeypatch.setattr(surrogate_benchmark.SurrogateFile, "ranges", Ranges("mu", (0.2, 0.2), (6.0, 9.0)))
     rows = compare_surrogates(request_of(tumours=24))
     assert {row["way"] for row in rows} == {"tiny", "solver in icbm152"}
     store, ranges = anatomies[1], SurrogateFile(network).ranges

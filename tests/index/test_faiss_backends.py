@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.index import engines
+from gliodex.index import faiss_backends
 from gliodex.index.faiss_backends import (
     BinaryEngine,
     FlatEngine,
@@ -219,4 +219,4 @@ class TestGpu:
             rows, distances = engine.nearest(query, 10)
             np.testing.assert_allclose(distances, sums(codes, query)[rows], atol=1e-5)
             assert len(best & set(rows.tolist())) >= 8
-            assert engine._most == engines._MOST_ON_GPU
+            assert engine._most == faiss_backends._MOST_ON_GPU

@@ -22,11 +22,11 @@ def in_this_process(monkeypatch):
     """Workers take seconds to start: one test of them is enough."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from gliodex.index import methods, radiomics
+    from gliodex.index import index_registry, radiomics
 
     here = dataclasses.replace(RADIOMICS, executor=ThreadPoolExecutor)
     monkeypatch.setattr(radiomics, "RADIOMICS", here)
-    monkeypatch.setitem(methods._UNTRAINED, "radiomics", here)
+    monkeypatch.setitem(index_registry._UNTRAINED, "radiomics", here)
 
 
 class TestRawConforms(RetrieverTests):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gliodex.learn.encoders.encoder_training.density_crops import LevelBoxes
+from gliodex.learn.training.density_crops import LevelBoxes
 from gliodex.store import open_store
 
 from .balls import balls

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gliodex.simulate import stencil
+from gliodex.simulate import kernels
 from gliodex.simulate.active_box import ActiveBox, Medium, Workspace
 from gliodex.simulate.active_rows import LANES, extent_of_rows
 from gliodex.simulate.rkc import scheme
@@ -57,8 +57,8 @@ def every_cell(medium, u, phases):
         for _ in range(steps):
             for pair, (half, whole) in enumerate(made.weights, start=1):
                 grown = np.float32(growth) if pair == len(made.weights) else one
-                stencil.spread(u, between, x, y, z, (0, 0, 0), *rows, diffusion * half, zero, one)
-                stencil.spread(between, u, x, y, z, (0, 0, 0), *rows, diffusion * whole, one, grown)
+                kernels.spread(u, between, x, y, z, (0, 0, 0), *rows, diffusion * half, zero, one)
+                kernels.spread(between, u, x, y, z, (0, 0, 0), *rows, diffusion * whole, one, grown)
     return u[1:-1]
 
 

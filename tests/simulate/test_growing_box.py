@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gliodex.simulate import FisherKolmogorov, GrowthParameters, stencil
+from gliodex.simulate import FisherKolmogorov, GrowthParameters, kernels
 from gliodex.simulate.active_box import ActiveBox
 
 from .chebyshev import solve
@@ -61,15 +61,15 @@ def with_every_cell(solver, parameters):
         return np.float32(math.exp(parameters.proliferation * days))
 
     steps = [phase for phase in solver._phases(parameters) for _ in range(phase.steps)]
-    stencil.grow_logistic(u, first, stop, growth(steps[0].days / 2))
+    kernels.grow_logistic(u, first, stop, growth(steps[0].days / 2))
     for n, step in enumerate(steps):
         following = steps[n + 1].days if n + 1 < len(steps) else 0
         grown = growth((step.days + following) / 2)
         diffusion = np.float32(parameters.diffusivity * step.days)
         for pair, (half, whole) in enumerate(step.scheme.weights, start=1):
             last = pair == len(step.scheme.weights)
-            stencil.spread(u, between, *faces, (0, 0, 0), *rows, diffusion * half, zero, one)
-            stencil.spread(between, u, *faces, (0, 0, 0), *rows, diffusion * whole, one, grown if last else one)
+            kernels.spread(u, between, *faces, (0, 0, 0), *rows, diffusion * half, zero, one)
+            kernels.spread(between, u, *faces, (0, 0, 0), *rows, diffusion * whole, one, grown if last else one)
     return u[1:-1]
 
 

@@ -10,12 +10,12 @@ from gliodex.learn import (
     SMALL,
     TrainingSettings,
     encoder_path,
-    fitting,
     load_encoder,
     train,
-    training,
     verify_encoder,
 )
+from gliodex.learn.encoders import encoder_training
+from gliodex.learn.training import loop
 from gliodex.learn.training.loop import checkpoint_of
 from gliodex.store import open_store
 
@@ -80,8 +80,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(learnable)
 
 @pytest.fixture
 def saved_each_epoch(monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_SHARE_SAVING", 1e9)
 
 
 def stop_after(number):
@@ -163,7 +163,7 @@ def test_shifts_move_all_masks_alike_and_lose_what_leaves_the_box():
     torch.manual_seed(0)
     places = set()
     for _ in range(60):
-        moved = training._shifted(masks, 2)
+        moved = encoder_training._shifted(masks, 2)
         assert moved.shape == masks.shape
         (place,) = (tuple(where.tolist()) for where in moved[1, 0].nonzero())
         places.add(place)
@@ -171,7 +171,7 @@ def test_shifts_move_all_masks_alike_and_lose_what_leaves_the_box():
         expected = [place[0] - 2, *place[1:]]
         assert first == ([expected] if expected[0] >= 0 else [])
     assert {place[0] for place in places} == {0, 1, 2, 3, 4}
-    assert training._shifted(masks, 0) is masks
+    assert encoder_training._shifted(masks, 0) is masks
 
 
 def test_trained_already_there_is_nothing_to_do(learnable):
@@ -184,13 +184,13 @@ def test_trained_already_there_is_nothing_to_do(learnable):
 
 def test_training_stops_when_nothing_more_is_gained(learnable, monkeypatch):
     losses = iter([0.9, 0.5, 0.6, 0.7, 0.4])
-    monkeypatch.setattr(training._Drawing, "validation", lambda self: next(losses))
+    monkeypatch.setattr(encoder_training._Drawing, "validation", lambda self: next(losses))
     record = train(open_store(learnable[0]), settings(design={"patience": 2}), learn_from=learnable[1])
     assert [validation for _, validation in record["history"]] == [0.9, 0.5, 0.6, 0.7]
 
 
 def test_a_loss_that_is_no_number_is_said(learnable, monkeypatch):
-    monkeypatch.setattr(training._Drawing, "validation", lambda self: float("nan"))
+    monkeypatch.setattr(encoder_training._Drawing, "validation", lambda self: float("nan"))
     with pytest.raises(InputError, match="no number in epoch 1"):
         train(open_store(learnable[0]), settings(), learn_from=learnable[1])
 

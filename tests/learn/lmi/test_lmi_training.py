@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError, OutputError
-from gliodex.learn import fitting
-from gliodex.learn.encoders.encoder_training.density_crops import LevelBoxes
-from gliodex.learn.lmi import NetworkFile, Targets, growth_path, train_growth, training
+from gliodex.learn.lmi import NetworkFile, Targets, growth_path, lmi_training, train_growth
 from gliodex.learn.lmi.lmi_dataset import Examples
 from gliodex.learn.lmi.mask_features import Viewer
+from gliodex.learn.training import loop
+from gliodex.learn.training.density_crops import LevelBoxes
 from gliodex.simulate import build
 from gliodex.store import open_store
 from gliodex.store.exchange import add_density
@@ -35,8 +35,8 @@ def weights_of(store, of):
 
 @pytest.fixture
 def saved_each_epoch(monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_SHARE_SAVING", 1e9)
 
 
 def test_two_hundred_tumours_suffice_to_tell_the_seed_and_some_of_the_growth_of_others(grown):
@@ -154,16 +154,18 @@ def test_without_a_number_all_tumours_but_some_are_learned_from():
 
 def test_a_gpu_without_memory_takes_smaller_steps(grown, monkeypatch):
     """As PyTorch says it of a GPU; steps of more than 5 tumours do not fit here."""
-    plain = training._GrowthTask._loss
+    plain = lmi_training._GrowthTask._loss
 
     def short(self, views, truths):
         if self.network.training and len(truths) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(self, views, truths)
 
-    monkeypatch.setattr(training._GrowthTask, "_loss", short)
+    monkeypatch.setattr(lmi_training._GrowthTask, "_loss", short)
     assert train_growth(grown, settings(epochs=1))["halved"] == 2
-    monkeypatch.setattr(training._GrowthTask, "_loss", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    monkeypatch.setattr(
+        lmi_training._GrowthTask, "_loss", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no"))
+    )
     with pytest.raises(InputError, match=r"the GPU's memory does not suffice to train lmi: leave out device=cuda"):
         train_growth(grown, settings(epochs=2))
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gliodex.learn.encoders.encoder_training.density_crops import CORE_LEVELS, WHOLE_LEVELS
 from gliodex.learn.lmi.mask_features import CHANNELS, MOMENTS, Viewer, is_symmetric
+from gliodex.learn.training.density_crops import CORE_LEVELS, WHOLE_LEVELS
 
 from .masks import outlines
 

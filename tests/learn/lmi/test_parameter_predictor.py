@@ -14,7 +14,7 @@ from gliodex.learn.lmi import (
     growth_path,
     train_growth,
 )
-from gliodex.learn.lmi import reader as reader_module
+from gliodex.learn.lmi import parameter_predictor as reader_module
 from gliodex.learn.lmi.mask_features import Viewer
 from gliodex.learn.surrogate import SurrogateFile
 from gliodex.simulate import build

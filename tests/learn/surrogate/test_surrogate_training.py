@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gliodex.errors import DamagedStoreError, InputError
-from gliodex.learn import fitting
-from gliodex.learn.surrogate import PAPER_SURROGATE, SurrogateFile, train_surrogate, training
+from gliodex.learn.surrogate import PAPER_SURROGATE, SurrogateFile, surrogate_training, train_surrogate
 from gliodex.learn.surrogate.anatomy_dataset import Pairs
+from gliodex.learn.training import loop
 from gliodex.learn.training.loop import checkpoint_of
 from gliodex.simulate import FisherKolmogorovSettings
 from gliodex.store.checksummed_file import write_sealed
@@ -38,7 +38,7 @@ def test_a_few_minutes_of_learning_beat_saying_nothing(anatomies, path):
     unseen.ranges = SurrogateFile(path).ranges
     batch = unseen.batch(np.arange(40), np.zeros(40, np.int64))
     with torch.inference_mode():
-        said = training.say(SurrogateFile(path).load(), batch, of.design, "cpu").numpy()
+        said = surrogate_training.say(SurrogateFile(path).load(), batch, of.design, "cpu").numpy()
     there = batch.density >= 0.05
     assert np.abs(said - batch.density)[there].mean() < 0.5 * batch.density[there].mean()
 
@@ -59,8 +59,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(anatomies,
 
 
 def test_a_stopped_run_goes_on_to_the_result_of_one_that_was_not(anatomies, path, monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_SHARE_SAVING", 1e9)
     whole = train_surrogate(anatomies[:2], path, settings(epochs=4))
     weights = weights_of(path)
 
@@ -139,12 +139,12 @@ def test_networks_whose_names_differ_in_their_last_part_do_not_share_a_checkpoin
 
 
 def test_a_gpu_without_memory_takes_smaller_steps(anatomies, path, monkeypatch):
-    plain = training._SurrogateTask._loss
+    plain = surrogate_training._SurrogateTask._loss
 
     def short(self, batch):
         if self.network.training and len(batch.density) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(self, batch)
 
-    monkeypatch.setattr(training._SurrogateTask, "_loss", short)
+    monkeypatch.setattr(surrogate_training._SurrogateTask, "_loss", short)
     assert train_surrogate(anatomies[:1], path, settings(epochs=1))["halved"] == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn.encoders.encoder_training.density_crops import (
+from gliodex.learn.training.density_crops import (
     CORE_LEVELS,
     LEVELS_A_DENSITY,
     WHOLE_LEVELS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gliodex.errors import InputError
-from gliodex.learn import fitting
+from gliodex.learn.training import loop
 from gliodex.learn.training.loop import Fit, Schedule, ahead
 
 torch = pytest.importorskip("torch", reason="pip install 'gliodex[learn]'")
@@ -71,8 +71,8 @@ def test_steps_are_told_as_parts_of_all(tmp_path):
 
 
 def test_steps_that_do_not_fit_are_halved_and_a_run_that_goes_on_remembers(tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fitting, "_SHARE_SAVING", 1e9)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "_SHARE_SAVING", 1e9)
 
     class Stopped(Exception):  # noqa: N818
         pass

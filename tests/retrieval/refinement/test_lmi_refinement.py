@@ -12,7 +12,7 @@ from gliodex.learn.lmi import Estimate, GrowthReader
 from gliodex.retrieval import Patient
 from gliodex.retrieval.imaging.segmentation import Segmentation
 from gliodex.retrieval.imaging.transforms import AffineMap
-from gliodex.retrieval.refinement import InferenceRefinement, inference_stage, keep
+from gliodex.retrieval.refinement import InferenceRefinement, keep, lmi_refinement
 from gliodex.retrieval.refinement.posterior import BoxedDensity, Posterior, Sample
 from gliodex.simulate import FisherKolmogorov, GrowthParameters
 from gliodex.store import open_store
@@ -141,7 +141,7 @@ def test_strange_outlines_are_told(store, told):
 
 @pytest.mark.parametrize("where", ["atlas", "patient"])
 def test_a_trained_network_does_no_worse_than_the_best_match(store, where, monkeypatch):
-    monkeypatch.setattr(inference_stage, "SAMPLES", 24)
+    monkeypatch.setattr(lmi_refinement, "SAMPLES", 24)
     truth = FisherKolmogorov(store.atlas)(TRUTH)
     refined, _ = refine(store, truth, where)
     scores = refined.posterior.diagnostics["scores"]
