@@ -26,7 +26,7 @@ from .imaging.segmentation import Segmentation
 from .options import FLAT, REFINEMENT, SEARCH, FlatOption
 from .outputs import as_record, posterior_record, query_files
 from .personalization import Stopwatch
-from .query import background_of, find_answer, write_files
+from .query import background_of, check_keep, find_answer, write_files
 from .refinement.refinement_options import Around
 from .request import QueryRequest
 from .result import Answer
@@ -72,6 +72,7 @@ def personalize(
     check_search(
         request.index, request.metric, request.rerank, request.search_thresholds, request.faiss_index, request.device
     )
+    check_keep(request, opened)
     _ = patient.spatial
     watch = Stopwatch(announce)
     with scratch_folder() as folder:

@@ -317,6 +317,8 @@ def split(given: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"there is no option ‹{unknown[0]}›", hint=f"the options are {', '.join(FLAT)}")
     own = {name: value for name, value in given.items() if FLAT[name].methods and value is not None}
     method = given.get("refine", "none")
+    if method == "none" and given.get("keep"):
+        raise InputError("‹keep› adds what refinement found to the store", hint="name a method with ‹refine›")
     if method not in METHODS:
         raise InputError(f"‹refine={method}› is none of {', '.join(METHODS)}")
     for name in own:

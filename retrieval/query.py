@@ -61,14 +61,23 @@ def store_of(request: QueryRequest) -> TumorStore:
         GliodexError: it cannot be opened.
     """
     store = open_store(request.store)
-    if request.keep and store.pinned:
-        raise InputError(
-            f"‹keep› adds to the newest version of a store, not to {request.store}",
-            hint="name the store without a version, or leave it out",
-        )
+    check_keep(request, store)
     store = store.with_folded() if request.include_folded else store
     _ = store.atlas
     return store
+
+
+def check_keep(request: QueryRequest, store: TumorStore) -> None:
+    """Refuse to add to an older version of a store.
+
+    Raises:
+        InputError: That is asked for.
+    """
+    if request.keep and store.pinned:
+        raise InputError(
+            f"‹keep› adds to the newest version of a store, not to version {store.version}",
+            hint="name the store without a version, or leave it out",
+        )
 
 
 def write_answer(

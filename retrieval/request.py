@@ -143,8 +143,6 @@ def check_options(request: QueryRequest) -> Refinement | None:
         raise InputError("give both ‹wm› and ‹gm›, or neither")
     if request.pet is not None and request.refinement.method != "tmcmc":
         raise InputError("‹pet› is for ‹refine=tmcmc›: the other stages compare outlines alone")
-    if request.keep and request.refinement.method == "none":
-        raise InputError("‹keep› adds what refinement found to the store", hint="name a method with ‹refine›")
     _ = request.placement
     return request.refinement.stage(Around(request.out, request.thresholds != "fixed", request.device))
 

@@ -118,6 +118,7 @@ def test_refinement_is_an_option(patient, brain_store):
         ({"top_k": 0}, "top_k must be at least 1, not 0", "top_k"),
         ({"t1": "t1.nii.gz"}, "there is no option t1: the options are index", "t1"),
         ({"rounds": 3}, "rounds is for refine=npe", "rounds"),
+        ({"keep": True}, "keep adds what refinement found to the store: name a method with refine", "keep"),
         ({"index": "ae", "metric": "jaccard"}, "metric=jaccard requires exact search", "metric"),
     ],
 )
@@ -158,3 +159,9 @@ def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 
     assert gliodex.__version__ == version("gliodex")
+
+
+def test_an_older_version_is_not_added_to(patient, brain_store):
+    pinned = gliodex.open_store(f"{brain_store.path}@{brain_store.version}")
+    with pytest.raises(InputError, match="keep adds to the newest version of a store, not to version"):
+        gliodex.personalize(pinned, patient, refine="local", keep=True)
