@@ -73,10 +73,10 @@ class Placement:
         return patient.register(
             atlas,
             folder / "transform",
-            method=self.registration,
-            seed=self.seed,
+            registration=self.registration,
+            registration_seed=self.seed,
             threads=self.threads,
             strip=self.strip,
-            bias=self.bias,
+            n4=self.bias,
             stage=stage,
         )

@@ -145,11 +145,11 @@ class Patient:
         atlas: Atlas,
         folder: Path | None = None,
         *,
-        method: Method = "fast",
-        seed: int = 1,
+        registration: Method = "fast",
+        registration_seed: int = 1,
         threads: int | None = None,
         strip: Strip = "auto",
-        bias: bool = False,
+        n4: bool = False,
         stage: Stage = lambda name: nullcontext(),
     ) -> Patient:
         """Register the T1 to an atlas; its skull is removed before, if it has one.
@@ -157,11 +157,11 @@ class Patient:
         Args:
             atlas: to place the patient in.
             folder: where the transform is kept; by default for as long as the patient is.
-            method: fast, syn (the papers' settings) or affine.
-            seed: of ANTs' sampling.
+            registration: fast, syn (the settings of Ezhov et al. 2022, 2023) or affine.
+            registration_seed: random seed of ANTs' sampling.
             threads: all available cores by default.
             strip: whether and how to remove the skull, see `head.strip`; "off" takes the image as it is.
-            bias: remove slow changes of brightness (N4).
+            n4: correct the bias field first (N4).
             stage: told of each stage.
 
         Raises:
@@ -175,9 +175,9 @@ class Patient:
         patient = self
         if self.image is not None:
             with stage("brain extraction"):
-                patient = self._without_skull(strip, seed, threads)
+                patient = self._without_skull(strip, registration_seed, threads)
             with stage("registration"):
-                patient = patient._on_its_scan(atlas, strip, seed, threads)
+                patient = patient._on_its_scan(atlas, strip, registration_seed, threads)
             image = patient.image
             assert image is not None
         brain = above_background(image)
@@ -186,7 +186,14 @@ class Patient:
         where = folder if folder is not None else Path(keeper.name) / "transform" if keeper else Path()
         with stage("registration"):
             placed = register(
-                image, self.segmentation, atlas, where, method=method, seed=seed, threads=threads, bias=bias
+                image,
+                self.segmentation,
+                atlas,
+                where,
+                method=registration,
+                seed=registration_seed,
+                threads=threads,
+                bias=n4,
             )
         placed.keeper = keeper
         return replace(patient, placed=placed, doubts=(*patient.doubts, *doubts))

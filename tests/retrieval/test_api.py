@@ -94,7 +94,7 @@ def test_a_figure_is_returned_and_no_backend_chosen(result, tmp_path):
 
 def test_a_registered_patient_keeps_the_transform(patient_files, brain_store, tmp_path):
     t1, seg = patient_files
-    registered = gliodex.Patient.from_files(seg=seg, t1=t1).register(brain_store.atlas, method="affine")
+    registered = gliodex.Patient.from_files(seg=seg, t1=t1).register(brain_store.atlas, registration="affine")
     result = gliodex.personalize(brain_store, registered)
     out = result.save(tmp_path / "out")
     assert (out / "transform" / "affine.mat").is_file()

@@ -13,7 +13,7 @@ from gliodex.store import Frame
 from ..anatomy import centre_of_mass, coarse_atlas, write_nifti
 
 TOLERANCE_MM = 2.5
-AFFINE = {"method": "affine", "strip": "off"}
+AFFINE = {"registration": "affine", "strip": "off"}
 
 
 @pytest.fixture(scope="module")
