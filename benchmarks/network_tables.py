@@ -70,7 +70,8 @@ def _curve() -> list[str]:
         cells += [f"{means[name][0]:.3f}" for name in ("mae_white", "dice_0.01", "dice_0.1", "dice_0.8")]
         lines.append(f"| {' | '.join(cells)} |")
     about = (
-        f"What more tumours gain at an equal number of views (`{found['command']}`; {found['unseen']} unseen tumours). "
+        f"What more tumours gain at an equal number of views (`{found['command']}`; {found['unseen']} held-out "
+        "tumors). "
         f"{_extrapolated(found['rows'])}"
     )
     return [about, "\n".join(lines)]

@@ -153,7 +153,7 @@ def _search_rows() -> list[tuple[str, str, str]]:
     for name in ("accuracy", "accuracy_large"):
         if found := latest(name):
             low, high = found["interval_95"]
-            what = f"mean best Dice sum of unseen simulations, {found['tumours']:,} tumours"
+            what = f"mean best Dice sum of held-out simulations, {found['tumours']:,} tumours"
             figure = f"{found['mean_best_dice_sum']:.2f} of 2 (95 % {low:.2f} to {high:.2f})"
             rows.append((what, figure, f"{found['unseen']:,} draws of the prior"))
     return rows

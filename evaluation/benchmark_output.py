@@ -13,7 +13,7 @@ from .retrieval_methods import PAPER
 
 Row = dict[str, Any]
 
-SET_TITLES = {"unseen": "unseen simulations", "perturbed": "badly drawn ones", "patients": "patients"}
+SET_TITLES = {"unseen": "held-out simulations", "perturbed": "perturbed masks", "patients": "patients"}
 """How the sets of queries are called in tables and plots."""
 
 _COLOURS = {
@@ -40,7 +40,7 @@ def accuracy_table(rows: list[Row]) -> str:
     lines = [
         "| searched by | "
         + " | ".join(f"{title}: top-1 / 5 / 15, % | loss" for title in head)
-        + " | paper, patients | paper, unseen |",
+        + " | paper, patients | paper, held-out |",
         "|---" * (2 * len(sets) + 3) + "|",
     ]
     for way in dict.fromkeys(row["way"] for row in rows):

@@ -1,4 +1,4 @@
-"""What the ways of searching are asked: tumours that the store has never seen, the same badly drawn, and patients."""
+"""Test sets of retrieval: held-out simulations, the same with perturbed masks, and patients."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def compare_growth_networks(
     rows: list[Row] = []
     with staged_folder(request.out) as folder, ThreadPoolExecutor(available_cores()) as pool:
         for n, tumour in enumerate(islice(outlined_tumours(store, request.seed), request.unseen), 1):
-            announce("unseen tumours", n, request.unseen)
+            announce("held-out tumors", n, request.unseen)
             told = {name: _timed(teller, tumour) for name, teller in tellers.items()}
             found = pool.map(lambda one, tumour=tumour: judge(tumour, one[0]), told.values())
             rows += [

@@ -119,7 +119,7 @@ def plot_errors(rows: list[Row], path: Path) -> None:
     axes.set_xlabel("√(DT), mm")
     axes.set_ylabel("√(ρT)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title(f"{first}: {len(chosen):,} unseen tumours", loc="left", fontsize=10)
+    axes.set_title(f"{first}: {len(chosen):,} held-out tumors", loc="left", fontsize=10)
     figure.colorbar(points, label="mean absolute error in white matter", extend="max")
     figure.savefig(path, dpi=110)
 

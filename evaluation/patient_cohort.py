@@ -29,7 +29,7 @@ Row = dict[str, Any]
 MASKS = ("core", "whole", "both")
 """T1Gd, FLAIR, and their sum."""
 
-SETS = {"patients": "patients", "unseen": "unseen tumours of its own"}
+SETS = {"patients": "patients", "unseen": "held-out tumors of its own"}
 """What stores are asked, and how figures call it (Ezhov et al. 2022, Fig. 3, a and b)."""
 
 _TITLES = {"core": "core (T1Gd)", "whole": "whole (FLAIR)", "both": "core + whole"}
@@ -74,7 +74,7 @@ def plausibility(
             asked = patients(store, cohort, space, partial(announce, f"{path}: patients"))
             rows += _best(store, path, asked)
             if own:
-                rows += _best(store, path, unseen(store, own, seed, partial(announce, f"{path}: unseen tumours")))
+                rows += _best(store, path, unseen(store, own, seed, partial(announce, f"{path}: held-out tumors")))
         (folder / "plausibility.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (folder / "table.md").write_text(table(rows) + "\n")
         plot(rows, folder / "plausibility.png")
@@ -132,7 +132,7 @@ def table(rows: list[Row]) -> str:
     stores = list(dict.fromkeys(row["store"] for row in rows))
     compared = any(row["set"] == "unseen" for row in rows)
     heads = ["store", "model", "tumours", "patients", "best Dice, core", "whole", "core + whole"]
-    heads += ["best match, core", "whole", *["core + whole of unseen tumours"] * compared]
+    heads += ["best match, core", "whole", *["core + whole of held-out tumors"] * compared]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     columns = ("best_core", "best_whole", "best_both", "match_core", "match_whole")
     for store in stores:

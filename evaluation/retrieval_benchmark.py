@@ -163,7 +163,7 @@ def _query_sets(store: TumorStore, request: BenchRequest, announce: Announce) ->
     cohort = []
     if request.cohort is not None:  # first: it may be refused
         cohort = [patients(store, request.cohort, request.space, _told(announce, "patients"))]
-    simulated = unseen(store, request.unseen, request.seed, _told(announce, "unseen simulations"))
+    simulated = unseen(store, request.unseen, request.seed, _told(announce, "held-out simulations"))
     return [simulated, perturbed(simulated.first(_spoilt(request)), request.seed), *cohort]
 
 

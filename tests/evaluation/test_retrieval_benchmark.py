@@ -96,7 +96,7 @@ def test_the_benchmark_leaves_lines_a_table_and_a_plot(store, tmp_path):
     for expected in ("66.1 / 96.7 / 100", "extrapolated to 24", "100.0 ("):
         assert expected in table
     assert (tmp_path / "out" / "accuracy_against_time.png").read_bytes()[:4] == b"\x89PNG"
-    assert {"unseen simulations", "patients", "asking ds32"} <= {what for what, _, _ in told}
+    assert {"held-out simulations", "patients", "asking ds32"} <= {what for what, _, _ in told}
 
 
 class TestWays:

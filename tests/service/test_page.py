@@ -296,7 +296,7 @@ def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentat
     one(browser, "#files").send_keys(str(segmentation))
     wait(browser, lambda: shown(browser, "#understood"))
     one(browser, "#send").click()
-    wait(browser, lambda: "specify exactly one alignment" in one(browser, "#fault-files").text)
+    wait(browser, lambda: "specify exactly one alignment" in one(browser, "#fault-space").text)
     assert one(browser, "#send").is_enabled()
 
 
