@@ -118,7 +118,7 @@ class TestQuery:
     def test_a_match_that_was_added_with_more_than_the_prior_has_is_begun_from(
         self, ask, gliodex, pushing_store, out, tmp_path
     ):
-        wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
+        wanted = ("--origin=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
         assert gliodex("add", pushing_store, *wanted, "--mass-effect", "20000", "--source", "test").code == 0
         store = open_store(pushing_store)
         added = int(store.ids[-1])
@@ -162,7 +162,7 @@ class TestQuery:
         build(
             soft, 1, 5, open_store(pushing_store).atlas, settings=settings, workers=1, prior=Prior(mass_effect=(1, 2))
         )
-        wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.08", "--duration", "150")
+        wanted = ("--origin=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.08", "--duration", "150")
         assert gliodex("add", soft, *wanted, "--mass-effect", "110000", "--source", "test").code == 0
         store = open_store(soft)
         assert store.folded.tolist() == [1]
@@ -176,7 +176,7 @@ class TestQuery:
 
 class TestTumours:
     def test_one_is_added_with_its_mass_effect(self, gliodex, pushing_store):
-        wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
+        wanted = ("--origin=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
         ran = gliodex("add", pushing_store, *wanted, "--mass-effect", "9000", "--source", "test")
         assert ran.code == 0, ran.err
         store = open_store(pushing_store)
@@ -184,14 +184,14 @@ class TestTumours:
 
     def test_one_beyond_what_the_model_can_take_is_refused(self, gliodex, pushing_store, refused):
         before = without_lock(pushing_store)
-        wanted = ("--seed=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
+        wanted = ("--origin=-8,-20,12", "--diffusivity", "0.3", "--proliferation", "0.05", "--duration", "200")
         ran = gliodex("add", pushing_store, *wanted, "--mass-effect", "50000", "--source", "test")
         refused(ran, pushing_store, before, "50000 Pa is beyond 34845 Pa, where strains are no longer small")
 
     def test_a_mass_effect_alone_is_no_tumour(self, gliodex, pushing_store, refused):
         before = without_lock(pushing_store)
         ran = gliodex("add", pushing_store, "--mass-effect", "5000", "--source", "test")
-        refused(ran, pushing_store, before, "give all of --seed")
+        refused(ran, pushing_store, before, "give all of --origin")
 
     def test_the_deformed_tissue_is_exported(self, gliodex, pushing_store, tmp_path):
         ran = gliodex("export", pushing_store, "4", "--out", tmp_path / "files", "--deformed")

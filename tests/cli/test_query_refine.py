@@ -136,7 +136,7 @@ def test_matches_that_never_spread_are_no_starts(ask, snapshots_store, snapshot_
     gliodex("export", snapshots_store, "4", "--out", tmp_path / "exported")
     density = tmp_path / "exported" / "tumour_4.nii.gz"
     rates = ("--diffusivity", "0", "--proliferation", "0.05", "--duration", "100")
-    ran = gliodex("add", snapshots_store, "--source", "s", "--density", density, "--seed", "3,-17,9", *rates)
+    ran = gliodex("add", snapshots_store, "--source", "s", "--density", density, "--origin", "3,-17,9", *rates)
     assert ran.code == 0, ran.err
     assert gliodex("delete", snapshots_store, ids).code == 0
     query_refused(ask(*LOCAL, store=snapshots_store, seg=snapshot_seg), tmp_path / "results", "leave out --refine")

@@ -138,7 +138,7 @@ def test_the_data_set_in_a_name_tells_what_labels_mean(tmp_path, sent_as, conven
 
 def test_one_label_alone_asks_for_the_core(tmp_path):
     problem = refusal(tmp_path, "core_labels", seg=sent.nifti((sent.LABELS > 0).astype(np.uint8)))
-    assert "say core none" in problem.detail
+    assert "say core_labels=none" in problem.detail
 
 
 def test_a_convention_that_nobody_knows(tmp_path):

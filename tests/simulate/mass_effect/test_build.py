@@ -104,7 +104,7 @@ class TestDeformed:
 
     def test_a_store_without_mass_effect_has_nothing_to_deform(self, ellipsoid_atlas, tmp_path):
         build(tmp_path / "store", 1, 0, ellipsoid_atlas, workers=1)
-        with pytest.raises(InputError, match="leave the tissue as it is; leave out deformed"):
+        with pytest.raises(InputError, match="leave the tissue as it is: leave out deformed"):
             deformer(open_store(tmp_path / "store"), [0])
 
     def test_one_that_was_added_as_a_density_is_refused_before_anything_is_written(self, built, tmp_path, monkeypatch):
