@@ -81,12 +81,14 @@ class GliodexError(Exception):
         return plain(self.text)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Keep hint and parameter on the way between processes."""
-        return _unpickled, (type(self), self.message, self.hint, self.parameter)
+        """Keep all that it carries on the way between processes, whatever a subclass is made with."""
+        return _unpickled, (type(self), self.message), vars(self)
 
 
-def _unpickled(kind: type[GliodexError], message: str, hint: str, parameter: str | None) -> GliodexError:
-    return kind(message, hint=hint, parameter=parameter)
+def _unpickled(kind: type[GliodexError], message: str) -> GliodexError:
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    return error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from gliodex.retrieval.imaging.patient import Patient
 from gliodex.retrieval.imaging.spaces import space_map
 from gliodex.retrieval.personalization import dice, personalize_with
 from gliodex.retrieval.refinement.objective import DiceObjective
-from gliodex.retrieval.refinement.refinement_options import Around, Lmi, Tmcmc
+from gliodex.retrieval.refinement.refinement_options import Lmi, RefinementContext, Tmcmc
 from gliodex.simulate import FisherKolmogorov, FisherKolmogorovSettings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,11 +51,14 @@ for case in cases_of(arguments.folder)[: arguments.patients]:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         found = personalize_with(
-            store, index, Patient(segmentation_of(case), spatial), refinement=choice.stage(Around(Path(folder)))
+            store,
+            index,
+            Patient(segmentation_of(case), spatial),
+            refinement=choice.stage(RefinementContext(Path(folder))),
         )
         sampled_s = time.perf_counter() - begun
         refined = personalize_with(
-            store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(Around(Path(folder)))
+            store, index, Patient(segmentation_of(case), spatial), refinement=lmi.stage(RefinementContext(Path(folder)))
         )
     begun = time.perf_counter()
     told = reader(found.core_atlas, found.whole_atlas)

@@ -62,7 +62,9 @@ for case in sorted(arguments.folder.iterdir()):
             out,
         ]
         command += ["--core", ",".join(map(str, core)), "--whole", ",".join(map(str, present)), *where]
-        command += ["--refine", arguments.refine, "--simulation-space", arguments.refine_in]
+        command += ["--refine", arguments.refine]
+        if arguments.refine != "none":
+            command += ["--simulation-space", arguments.refine_in]
         command += ["--thresholds", arguments.thresholds] if arguments.thresholds else []
         begun = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)

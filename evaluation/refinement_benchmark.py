@@ -22,7 +22,7 @@ from ..retrieval.imaging.transforms import AffineMap, SpatialMap
 from ..retrieval.outputs import staged_folder
 from ..retrieval.personalization import Stopwatch, check_filled, dice, personalize_with
 from ..retrieval.refinement import METHODS, LocalRefinement, LocalSettings, Posterior, SimulationSpace
-from ..retrieval.refinement.refinement_options import Around, NoRefinement, RefinementOptions, Tmcmc
+from ..retrieval.refinement.refinement_options import NoRefinement, RefinementContext, RefinementOptions, Tmcmc
 from ..retrieval.result import Answer
 from ..simulate import GrowthParameters, MassEffectSettings, model_in, settings_of, without_mass_effect
 from ..store.atlas import Atlas
@@ -140,7 +140,7 @@ def ready_for_stages(request: StagesRequest) -> TumorStore:
     if request.cohort is not None:
         cases_of(request.cohort)
     for name in request.stages:
-        if stage := METHODS[name]().stage(Around(request.out)):
+        if stage := METHODS[name]().stage(RefinementContext(request.out)):
             stage.check(store)
     return store
 
@@ -224,7 +224,7 @@ def _asked(
         stage = (
             LocalRefinement(request.local, where)
             if name == "local"
-            else _options(name, where, request).stage(Around(folder))
+            else _options(name, where, request).stage(RefinementContext(folder))
         )
         watch = Stopwatch()
         made = personalize_with(store, index, Patient(segmentation, spatial), refinement=stage, watch=watch)

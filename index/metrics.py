@@ -20,7 +20,7 @@ class Measure:
     """A similarity of two masks, the larger the more alike.
 
     Args:
-        name: one of `index.choices.MetricName`.
+        name: one of `index_names.MetricName`.
         formula: its number in `selection.bound_scores`, which computes it for bounds.
         of: from voxels shared (n,) and the sum of both sizes (n,).
     """

@@ -72,7 +72,7 @@ class Retriever(Protocol):
     """A way of searching one snapshot of a store."""
 
     name: str
-    """One of `index.choices.IndexName`."""
+    """One of `index_names.IndexName`."""
 
     def search(self, core: Mask, whole: Mask, k: int = 15, *, distinct: bool = False) -> Hits:
         """Find the `k` best matches of two masks on the store's frame; all tumours where there are fewer.

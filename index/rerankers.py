@@ -57,7 +57,7 @@ RANKINGS: dict[str, Callable[[TumorStore], Ranking]] = {
     "hausdorff": hausdorff_ranking,
     "bernoulli": bernoulli_ranking,
 }
-"""By name, see `index.choices.MetricName`."""
+"""By name, see `index_names.MetricName`."""
 
 
 def bernoulli_score(density: NDArray[np.float32], mask: Mask, threshold: float) -> float:

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -27,7 +27,7 @@ from .options import FLAT, REFINEMENT, SEARCH, FlatOption
 from .outputs import as_record, posterior_record, query_files
 from .personalization import Stopwatch
 from .query import background_of, check_keep, find_answer, write_files
-from .refinement.refinement_options import Around
+from .refinement.refinement_options import RefinementContext
 from .request import QueryRequest
 from .result import Answer
 from .result_folder import staged_folder
@@ -76,8 +76,8 @@ def personalize(
     _ = patient.spatial
     watch = Stopwatch(announce)
     with scratch_folder() as folder:
-        around = Around(folder, request.thresholds != "fixed", request.device)
-        refinement = request.refinement.stage(around)
+        context = RefinementContext(folder, request.thresholds != "fixed", request.device)
+        refinement = request.refinement.stage(context)
         if refinement:
             refinement.check(opened)
         searched = opened.with_folded() if request.include_folded else opened
@@ -265,17 +265,24 @@ class Result:
         transform = isinstance(placed, AntsMap)
         with staged_folder(out, query_files(registers=transform)) as stage:
             if isinstance(placed, AntsMap):
-                shutil.copytree(placed.folder, stage / "transform")
+                (stage / "transform").mkdir()
+                for name in map(PurePosixPath, TRANSFORM_FILES):
+                    if (placed.folder / name.name).is_file():  # an affine map has no warps
+                        shutil.copyfile(placed.folder / name.name, stage / name)
             write_files(answer, store, self.record["settings"], stage, watch)
         return out
 
     def _copied(self, out: Path) -> Path:
         assert self._folder is not None
-        names = {*self.record["files"], "matches.json"}
+        # a record says which files there are; it may have come from anywhere, and does not say where to write
+        names = {*self.record["files"]} & query_files(registers=True) | {"matches.json"}
         with staged_folder(out, query_files(registers=bool(names & set(TRANSFORM_FILES)))) as stage:
             for name in names:
                 (stage / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self._folder / name, stage / name)
+                try:
+                    shutil.copyfile(self._folder / name, stage / name)
+                except FileNotFoundError as error:
+                    raise InputError(f"{self._folder / name} is missing", hint="run the query again") from error
         return out
 
     def __repr__(self) -> str:
@@ -299,6 +306,13 @@ def load_result(folder: str | Path) -> Result:
     folder = Path(folder)
     try:
         record = json.loads((folder / "matches.json").read_text(encoding="utf-8"))
+        missing = [name for name in _NEEDED if name not in record]
+        if missing:
+            raise InputError(
+                f"{folder / 'matches.json'} has no `{missing[0]}`, as results of a query have",
+                hint="run the query again",
+                parameter="folder",
+            )
         table = PosteriorTable(
             json.loads((folder / "posterior.json").read_text(encoding="utf-8")),
             record["posterior"]["credible_intervals"],
@@ -309,6 +323,8 @@ def load_result(folder: str | Path) -> Result:
             hint="give the folder that ‹out› named",
             parameter="folder",
         ) from error
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder} holds a record that cannot be read ({type(error).__name__}: {error})",
@@ -325,3 +341,17 @@ def load_result(folder: str | Path) -> Result:
         return found
 
     return Result(record, table, image, folder=folder)
+
+
+_NEEDED = (
+    "matches",
+    "store",
+    "settings",
+    "patient_space",
+    "refinement",
+    "thresholds",
+    "posterior",
+    "warnings",
+    "files",
+)
+"""Parts of a record that a `Result` reads."""

@@ -1,6 +1,6 @@
 """All options of a query, declared once: the command line, HTTP, Python and the reference pages read them here.
 
-They are `PatientFiles`, `QueryOptions`, and the options of the refinement method (`refinement.options`).
+They are `PatientFiles`, `QueryOptions`, and the options of the refinement method (`refinement.refinement_options`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..index.index_names import FaissIndex, IndexName, MetricName
 from .imaging.choices import Labels, Method, Space, Strip, labels_of
 from .imaging.conventions import CONVENTIONS
-from .option import declared, fields_of, option
+from .option_declaration import declared, fields_of, option
 from .refinement.refinement_options import METHODS, RefinementOptions
 
 PATIENT, REGISTRATION, SEARCH, REFINEMENT = "Patient", "Registration", "Search", "Refinement"
@@ -165,7 +165,7 @@ class QueryOptions:
     device: Literal["cpu", "cuda"] = option(
         default="cpu", description="Where ae, vae and hash search, and a surrogate runs.", panel=SEARCH, local=True
     )
-    top_k: int = option(default=15, description="How many matches to list.", panel=SEARCH, ge=1, le=1000)
+    top_k: int = option(default=15, description="How many matches to list.", panel=SEARCH, ge=1, le=10_000)
     one_per_simulation: bool = option(
         default=False, description="List only the best tumor of each simulation.", panel=SEARCH
     )
@@ -322,11 +322,9 @@ def split(given: Mapping[str, Any]) -> dict[str, Any]:
     if method not in METHODS:
         raise InputError(f"‹refine={method}› is none of {', '.join(METHODS)}")
     for name in own:
-        if method not in FLAT[name].methods and name != "simulation_space":
+        if method not in FLAT[name].methods:
             of = " or ".join(f"‹refine={one}›" for one in FLAT[name].methods)
             raise InputError(f"‹{name}› is for {of}", hint="leave it out, or choose such a method")
-    if method == "none":
-        own = {}
     refinement: RefinementOptions = METHODS[method](**own)
     rest = {name: value for name, value in given.items() if name != "refine" and not FLAT[name].methods}
     return rest | {"refinement": refinement}

@@ -12,10 +12,10 @@ from ..errors import InputError
 from ..index import check_search
 from .imaging.alignment import Placement
 from .imaging.patient import Patient
-from .option import declared
+from .option_declaration import declared
 from .options import FILES, PatientFiles, QueryOptions, split
 from .refinement import Refinement
-from .refinement.refinement_options import Around, NoRefinement, RefinementOptions
+from .refinement.refinement_options import NoRefinement, RefinementContext, RefinementOptions
 
 
 @declared(kw_only=False)
@@ -144,7 +144,7 @@ def check_options(request: QueryRequest) -> Refinement | None:
     if request.pet is not None and request.refinement.method != "tmcmc":
         raise InputError("‹pet› is for ‹refine=tmcmc›: the other stages compare outlines alone")
     _ = request.placement
-    return request.refinement.stage(Around(request.out, request.thresholds != "fixed", request.device))
+    return request.refinement.stage(RefinementContext(request.out, request.thresholds != "fixed", request.device))
 
 
 def _check_search(request: QueryRequest) -> None:

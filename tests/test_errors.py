@@ -31,6 +31,17 @@ def test_all_kinds_come_whole_through_processes(kind):
     assert (type(again), str(again), again.parameter) == (kind, "t1 is wrong: give t1c", "t1c")
 
 
+def test_errors_that_are_made_otherwise_come_whole_too():
+    pytest.importorskip("fastapi", reason="pip install 'gliodex[serve]'")
+    from gliodex.service.client import ServiceError
+    from gliodex.service.problems import RefusedError
+
+    refused = pickle.loads(pickle.dumps(RefusedError(429, "too many", "too many wait", "t1", hint="come again")))
+    assert (str(refused), refused.problem.status, refused.parameter) == ("too many wait: come again", 429, "t1")
+    failed = pickle.loads(pickle.dumps(ServiceError({"detail": "gone", "status": 410})))
+    assert (str(failed), failed.problem["status"]) == ("gone", 410)
+
+
 def test_the_parameter_is_named_by_whoever_knows_it():
     with pytest.raises(InputError) as caught, about("t1c"), about("t1"):
         raise InputError("the file is empty")

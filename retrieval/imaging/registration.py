@@ -61,7 +61,9 @@ _STAGES: dict[Method, dict[str, Any]] = {
 }
 _FAILED_CORRELATION = 0.3  # real T1 reach 0.50 to 0.71, T1c 0.45 to 0.63, noise in the shape of a brain 0.25
 _IS_IT_A_BRAIN = "is it a T1 of the whole brain? If the segmentation is already in a known space, name it with ‹space›"
-_WHOLE_BRAIN = 0.9  # similarity: five whole brains reach 0.96 to 0.98, without their lower or upper 30 % 0.83 to 0.90
+_WHOLE_BRAIN = (
+    0.9  # similarity: five whole brains reach 0.96 to 0.98, without their lower or upper 30 % 0.83 to 0.90 (once)
+)
 _HIGHLIGHT_PERCENTILE = 95
 _TUMOUR_MARGIN_MM = 3.0
 _COVERED_SHARE = 0.99

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..option import declared, option
+from ..option_declaration import declared, option
 
 if TYPE_CHECKING:
     from .refinement_base import Refinement
@@ -27,7 +27,7 @@ _PANEL = "Refinement"
 
 
 @dataclass(frozen=True)
-class Around:
+class RefinementContext:
     """What refinement needs besides its own options.
 
     Args:
@@ -68,7 +68,7 @@ class NoRefinement:
 
     method: Literal["none"] = "none"
 
-    def stage(self, around: Around) -> Refinement | None:
+    def stage(self, context: RefinementContext) -> Refinement | None:
         """Nothing."""
         return None
 
@@ -83,13 +83,13 @@ class Local:
         default=LOCAL_SIMULATIONS, description="Simulations at most.", panel=_PANEL, ge=1, le=1_000_000
     )
 
-    def stage(self, around: Around) -> Refinement:
+    def stage(self, context: RefinementContext) -> Refinement:
         """Make it ready to run."""
         from .local import LocalSettings
         from .local_refinement import LocalRefinement
 
         settings = LocalSettings(self.max_simulations)
-        return LocalRefinement(settings, self.simulation_space, around.search_thresholds)
+        return LocalRefinement(settings, self.simulation_space, context.search_thresholds)
 
 
 @declared()
@@ -123,7 +123,7 @@ class Tmcmc:
     chains: int = option(default=1, description="Independent runs; two or more give R-hat.", panel=_PANEL, ge=1, le=100)
     surrogate: Path | None = _surrogate()
 
-    def stage(self, around: Around) -> Refinement:
+    def stage(self, context: RefinementContext) -> Refinement:
         """Make it ready to run."""
         from ...learn.surrogate import named_surrogate
         from .checkpoint import NAME
@@ -137,9 +137,9 @@ class Tmcmc:
             self.init == "matches",
             self.correlation_length_mm,
             self.chains,
-            around.folder / NAME,
+            context.folder / NAME,
             named_surrogate(self.surrogate) if self.surrogate else None,
-            around.device,
+            context.device,
         )
 
 
@@ -155,7 +155,7 @@ class Npe:
     rounds: int = option(default=ROUNDS, description="Rounds.", panel=_PANEL, ge=1, le=100)
     surrogate: Path | None = _surrogate()
 
-    def stage(self, around: Around) -> Refinement:
+    def stage(self, context: RefinementContext) -> Refinement:
         """Make it ready to run."""
         from ...learn.surrogate import named_surrogate
         from .npe_refinement import NeuralRefinement
@@ -165,7 +165,7 @@ class Npe:
             self.rounds,
             where=self.simulation_space,
             surrogate=named_surrogate(self.surrogate) if self.surrogate else None,
-            device=around.device,
+            device=context.device,
         )
 
 
@@ -179,11 +179,11 @@ class Lmi:
         default="small", description="Network, see `gliodex train lmi`.", panel=_PANEL
     )
 
-    def stage(self, around: Around) -> Refinement:
+    def stage(self, context: RefinementContext) -> Refinement:
         """Make it ready to run."""
         from .lmi_refinement import InferenceRefinement
 
-        return InferenceRefinement(self.simulation_space, around.search_thresholds, self.arch)
+        return InferenceRefinement(self.simulation_space, context.search_thresholds, self.arch)
 
 
 RefinementOptions = NoRefinement | Local | Tmcmc | Npe | Lmi

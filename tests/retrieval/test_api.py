@@ -1,6 +1,8 @@
 """`gliodex.personalize` from Python gives what the command line writes, and a folder of results is read again."""
 
+import gc
 import inspect
+import json
 import shutil
 
 import matplotlib as mpl
@@ -82,14 +84,13 @@ def test_a_users_file_is_not_replaced(result, tmp_path):
 
 
 def test_a_figure_is_returned_and_no_backend_chosen(result, tmp_path):
-    before = mpl.rcParams._get("backend") if hasattr(mpl.rcParams, "_get") else mpl.get_backend()
+    before = dict.__getitem__(mpl.rcParams, "backend")  # as it is, not chosen by asking
     figure = result.plot()
     assert isinstance(figure, Figure)
     figure.savefig(tmp_path / "a.png")
     loaded = gliodex.load_result(result.save(tmp_path / "out")).plot()
     assert isinstance(loaded, Figure)
-    after = mpl.rcParams._get("backend") if hasattr(mpl.rcParams, "_get") else mpl.get_backend()
-    assert after == before
+    assert dict.__getitem__(mpl.rcParams, "backend") is before
 
 
 def test_a_registered_patient_keeps_the_transform(patient_files, brain_store, tmp_path):
@@ -100,9 +101,19 @@ def test_a_registered_patient_keeps_the_transform(patient_files, brain_store, tm
     assert (out / "transform" / "affine.mat").is_file()
     again = gliodex.Patient.from_files(seg=seg).with_transform(out / "transform", brain_store.atlas)
     assert gliodex.personalize(brain_store, again).record["matches"] == result.record["matches"]
-    place = registered.placed.folder
-    del registered, result
-    assert not place.exists() or place.is_dir()
+    (registered.placed.folder / "notes.txt").write_text("mine")
+    out = result.save(tmp_path / "again")
+    assert {path.name for path in (out / "transform").iterdir()} == {"affine.mat", "transform.json"}
+
+
+def test_a_temporary_transform_goes_with_its_patient(patient_files, brain_store):
+    t1, seg = patient_files
+    registered = gliodex.Patient.from_files(seg=seg, t1=t1).register(brain_store.atlas, registration="affine")
+    folder = registered.placed.folder
+    assert (folder / "affine.mat").is_file()
+    del registered
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_refinement_is_an_option(patient, brain_store):
@@ -153,6 +164,26 @@ def test_what_is_no_result_is_said(asked, tmp_path):
     (tmp_path / "less" / "density.nii.gz").unlink()
     with pytest.raises(InputError, match=r"density\.nii\.gz is missing"):
         _ = gliodex.load_result(tmp_path / "less").density
+
+
+def test_a_record_does_not_say_where_to_write(asked, tmp_path):
+    shutil.copytree(asked.out, tmp_path / "from" / "out")
+    (tmp_path / "from" / "secret").write_text("another's")
+    record = json.loads((asked.out / "matches.json").read_text())
+    record["files"] = dict.fromkeys((*record["files"], "../secret", str(tmp_path / "from" / "secret")), "")
+    (tmp_path / "from" / "out" / "matches.json").write_text(json.dumps(record))
+    out = gliodex.load_result(tmp_path / "from" / "out").save(tmp_path / "to" / "out")
+    assert {path.name for path in out.iterdir()} == {path.name for path in asked.out.iterdir()}
+    assert [path.name for path in (tmp_path / "to").iterdir()] == ["out"]
+
+
+def test_a_record_that_lacks_something_is_said(asked, tmp_path):
+    shutil.copytree(asked.out, tmp_path / "out")
+    record = json.loads((asked.out / "matches.json").read_text())
+    del record["patient_space"]
+    (tmp_path / "out" / "matches.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="has no `patient_space`, as results of a query have"):
+        gliodex.load_result(tmp_path / "out")
 
 
 def test_the_version_is_that_of_the_package():

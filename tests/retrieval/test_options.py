@@ -13,7 +13,7 @@ from gliodex.retrieval.refinement.refinement_options import METHODS, Local, NoRe
 
 ANOTHER = """
 from gliodex.retrieval import options
-from gliodex.retrieval.option import declared, option
+from gliodex.retrieval.option_declaration import declared, option
 
 @declared()
 class More(options.QueryOptions):
@@ -51,6 +51,7 @@ def test_options_of_a_method_are_split_from_the_others():
         ({"hue": 3}, "there is no option hue: the options are seg, ", "hue"),
         ({"refine": "magic"}, "refine=magic is none of none, local, tmcmc, npe, lmi", "refine"),
         ({"refine": "local", "rounds": 3}, "rounds is for refine=npe: leave it out, or choose such", "rounds"),
+        ({"simulation_space": "atlas"}, "simulation_space is for refine=local or refine=tmcmc or", "simulation_space"),
         ({"max_simulations": 3}, "max_simulations is for refine=local or refine=tmcmc", "max_simulations"),
         ({"refine": "npe", "rounds": 0}, "rounds must be at least 1, not 0", "rounds"),
     ],
@@ -66,7 +67,7 @@ def test_what_does_not_belong_is_refused(given, said, parameter):
     ("value", "said"),
     [
         ({"top_k": 0}, "top_k must be at least 1, not 0"),
-        ({"top_k": 1001}, "top_k must be at most 1,000, not 1001"),
+        ({"top_k": 10_001}, "top_k must be at most 10,000, not 10001"),
         ({"top_k": "x"}, "top_k takes a whole number, not `x`"),
         ({"top_k": 1.5}, "top_k takes a whole number, not 1.5"),
         ({"n4": "maybe"}, "n4 takes true or false, not `maybe`"),
