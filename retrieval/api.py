@@ -242,7 +242,7 @@ class Result:
         density = np.asarray(self.density.dataobj, np.float32)
         frame = Frame(density.shape, np.asarray(self.density.affine, np.float64))
         masks = Segmentation(core, whole, frame)
-        return figure_of(masks, density, np.zeros_like(density), self.record["thresholds"], title)
+        return figure_of(masks, density, np.zeros_like(density), self.record["thresholds"], title, whose="model")
 
     def save(self, folder: str | Path) -> Path:
         """Write the files that `gliodex query` writes: images, report, posterior.json and matches.json.

@@ -62,6 +62,7 @@ def figure_of(
     background: NDArray[np.float32],
     thresholds: dict[str, float],
     title: str,
+    whose: str = "patient",
 ) -> Figure:
     """Draw three planes through a tumor: outlines above, density below.
 
@@ -71,6 +72,7 @@ def figure_of(
         background: Anatomy there; 0 where there is none.
         thresholds: Densities at the outlines of "core" and "whole".
         title: One line above.
+        whose: Whose masks are filled, for the legend.
     """
     planes = planes_of(segmentation, {"background": background, "density": density})
     figure = Figure(figsize=(13.2, 9.4), facecolor=GROUND)
@@ -95,7 +97,9 @@ def figure_of(
     bar.ax.tick_params(colors=INK)
     for name, colour in (("whole", WHOLE_COLOUR), ("core", CORE_COLOUR)):
         bar.ax.axhline(thresholds[name], color=colour, linewidth=2)
-    figure.legend(handles=_legend(thresholds), loc="lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=11)
+    figure.legend(
+        handles=_legend(thresholds, whose), loc="lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=11
+    )
     figure.suptitle(title, color=INK, fontsize=14, y=0.965)
     return figure
 
@@ -206,12 +210,12 @@ def _show_density(axes: Axes, plane: Plane) -> AxesImage:
     )
 
 
-def _legend(thresholds: dict[str, float]) -> list[Line2D]:
+def _legend(thresholds: dict[str, float], whose: str) -> list[Line2D]:
     colours = (
         ("whole (FLAIR)", thresholds["whole"], WHOLE_COLOUR),
         ("core (T1Gd)", thresholds["core"], CORE_COLOUR),
     )
-    filled = [Line2D([], [], color=c, linewidth=7, alpha=0.5, label=f"patient, {name}") for name, _, c in colours]
+    filled = [Line2D([], [], color=c, linewidth=7, alpha=0.5, label=f"{whose}, {name}") for name, _, c in colours]
     dashed = [
         Line2D([], [], color=c, linewidth=2.2, linestyle="--", label=f"model, density {level:.3g}")
         for _, level, c in colours

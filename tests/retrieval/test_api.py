@@ -90,6 +90,8 @@ def test_a_figure_is_returned_and_no_backend_chosen(result, tmp_path):
     figure.savefig(tmp_path / "a.png")
     loaded = gliodex.load_result(result.save(tmp_path / "out")).plot()
     assert isinstance(loaded, Figure)
+    legends = [[text.get_text() for text in one.legends[0].get_texts()] for one in (figure, loaded)]
+    assert [any(text.startswith("patient") for text in texts) for texts in legends] == [True, False]
     assert dict.__getitem__(mpl.rcParams, "backend") is before
 
 
