@@ -302,6 +302,7 @@ def test_what_is_wrong_is_said_where_it_is(browser, service, tmp_path, segmentat
 
 def test_what_labels_mean_is_asked_where_it_can_be_said(browser, service, tmp_path):
     afresh(browser, service.base_url)
+    wait(browser, lambda: len(Select(one(browser, "#labels")).options) > 1)  # the conventions have come
     path = tmp_path / "tumor.nii"
     path.write_bytes(nifti(side_by_side()))
     one(browser, "#files").send_keys(str(path))
